@@ -1,0 +1,132 @@
+"""`regfs ls` and `regfs cat`: the mounted tree without a mount, for containers and locked-down hosts."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+
+import click
+
+from regfs.errors import IsDirectoryError, RegfsError
+from regfs.graph import Graph
+from regfs.mount.options import this_machine
+from regfs.oci import Platform
+from regfs.store import Contents, LocalStore, locate
+from regfs.tree import Attributes, Directory, File, Node, NodeType, Symlink, Tree
+
+_TYPES = {
+    NodeType.DIRECTORY: stat.S_IFDIR | 0o555,
+    NodeType.FILE: stat.S_IFREG | 0o444,
+    NodeType.SYMLINK: stat.S_IFLNK | 0o777,
+}
+
+#: Bytes that `cat` reads at once.
+_PIECE = 1 << 20
+
+
+def _read_platform(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Platform:
+    try:
+        return Platform.parse(value) if value else this_machine()
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+_platform = click.option(
+    "--platform",
+    callback=_read_platform,
+    metavar="OS/ARCH",
+    help="Whose config and layers an index shows as its own (this machine's).",
+)
+
+
+def open_tree(store: str, platform: Platform) -> Tree:
+    """Open the tree of a store, for one short command: what was read once is not read again."""
+    return Tree(Graph(Contents(LocalStore(locate(store))), ttl=float("inf")), platform)
+
+
+@click.command()
+@click.argument("store")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("-l", "--long", is_flag=True, help="Show mode, links, size in bytes, date and target as well.")
+@_platform
+def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> None:
+    """List PATH, a path of the tree that `regfs mount` shows, without a mount (the top if none is given)."""
+    tree = open_tree(store, platform)
+    failed = False
+    for number, path in enumerate(paths or ("/",)):
+        if len(paths) > 1:
+            print(("\n" if number else "") + f"{path}:")
+        try:
+            _list(tree, path, long=long)
+        except RegfsError as error:
+            failed = _complain(path, error)
+    if failed:
+        sys.exit(1)
+
+
+def _list(tree: Tree, path: str, *, long: bool) -> None:
+    node = tree.walk(path, follow=not long or path.endswith("/"))
+    if not isinstance(node, Directory):
+        print(_line(path, node) if long else _printable(path))
+        return
+    for child in sorted(node.children()):
+        print(_line(child.name, node.lookup(child.name)) if long else _printable(child.name))
+
+
+def _line(name: str, node: Node) -> str:
+    found: Attributes = node.attributes()
+    moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime_ns // 1_000_000_000))
+    arrow = f" -> {_printable(node.target())}" if isinstance(node, Symlink) else ""
+    mode = stat.filemode(_TYPES[found.type])
+    return f"{mode} {found.links} {found.size:>12} {moment} {_printable(name)}{arrow}"
+
+
+def _printable(name: str) -> str:
+    """Give a name that cannot disturb a terminal or a line."""
+    return "".join(part if part.isprintable() else ascii(part)[1:-1] for part in name)
+
+
+@click.command()
+@click.argument("store")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@_platform
+def cat(store: str, paths: tuple[str, ...], platform: Platform) -> None:
+    """Write the bytes at each PATH of the tree to standard output, without a mount."""
+    tree = open_tree(store, platform)
+    failed = False
+    for path in paths:
+        try:
+            _copy(tree, path)
+        except RegfsError as error:
+            failed = _complain(path, error)
+    if failed:
+        sys.exit(1)
+
+
+def _copy(tree: Tree, path: str) -> None:
+    node = tree.walk(path)
+    if not isinstance(node, File):
+        raise IsDirectoryError(path)
+    content = node.open()
+    try:
+        buffer = memoryview(bytearray(_PIECE))
+        offset = 0
+        while got := content.read_into(buffer, offset):
+            _write(buffer[:got])
+            offset += got
+    finally:
+        content.close()
+
+
+def _write(piece: memoryview) -> None:
+    while piece:
+        piece = piece[os.write(sys.stdout.fileno(), piece) :]
+
+
+def _complain(path: str, error: RegfsError) -> bool:
+    """Print what is wrong with one path; the others are still shown."""
+    text = str(error)
+    print(f"regfs: {text if text.startswith(path) else f'{path}: {text}'}", file=sys.stderr)
+    return True

@@ -1,0 +1,69 @@
+"""The command and its subcommands, and how their errors reach a person."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from regfs import __version__
+from regfs.cli.browse import cat, ls
+from regfs.cli.mounting import mount, umount
+from regfs.errors import RegfsError, UsageError
+
+#: Exit statuses; 2 is also click's for a wrong command line.
+FAILED = 1
+MISUSED = 2
+
+
+class Commands(click.Group):
+    """Subcommands; `regfs STORE MOUNTPOINT` without one means mount, as mount(8) calls its helpers."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put in `mount` where the first word is a path."""
+        if args and args[0] not in self.commands and ("/" in args[0] or os.path.isdir(args[0])):
+            args = ["mount", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`regfs STORE MOUNTPOINT [-o OPTIONS]` is short for `regfs mount`, and what mount(8) calls "
+    "for the type fuse.regfs. `regfs COMMAND --help` tells more of each.",
+)
+@click.version_option(__version__, prog_name="regfs")
+def regfs() -> None:
+    r"""Show the storage of a Docker/OCI registry as files: repo/tag/manifest.json, config.json, layers/.
+
+    STORE is the registry's root directory (often /var/lib/registry), or any directory from there down to
+    docker/registry/v2. Nothing is ever written to it, and no registry needs to run.
+
+    \b
+      regfs mount /var/lib/registry /mnt/reg       mount it
+      ls -lt /mnt/reg/team/app                     tags, the last pushed first
+      du -sh /mnt/reg/*                            sizes; a shared layer counts once
+      grep -l log4j /mnt/reg/*/*/config.json       what the images' configs say
+      regfs umount /mnt/reg
+    """
+
+
+for command in (mount, umount, ls, cat):
+    regfs.add_command(command)
+
+
+def main() -> None:
+    """Run the command; every error that regfs knows becomes one line and an exit status."""
+    try:
+        regfs.main(prog_name="regfs", standalone_mode=True)
+    except UsageError as error:
+        fail(error, MISUSED)
+    except RegfsError as error:
+        fail(error, FAILED)
+
+
+def fail(error: RegfsError, status: int) -> None:
+    """Print an error and end."""
+    print(f"regfs: {error}", file=sys.stderr)
+    sys.exit(status)

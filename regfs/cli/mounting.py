@@ -1,0 +1,84 @@
+"""`regfs mount` and `regfs umount`."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import click
+
+from regfs.cli.logs import start_log
+from regfs.mount.mountpoint import check_mountpoint, unmount
+from regfs.mount.options import parse_options
+from regfs.mount.requirements import check_allow_other, check_requirements
+from regfs.mount.session import in_background, serve
+from regfs.store import locate
+
+_log = logging.getLogger(__name__)
+
+_OPTIONS = """\b
+Options for -o, separated by commas:
+  ttl=SECONDS       how long links and listings are believed (10); a new push shows
+                    after this time at the latest. inf for a store that never changes
+  platform=OS/ARCH[/VARIANT]
+                    whose config and layers an index shows as its own (this machine's)
+  uid=, gid=        owner of all files (you)
+  umask=OCTAL       permission bits that all files lack (0)
+  allow_other       let other users in; the modes are then enforced
+  nonempty          mount over a directory that holds files
+  auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …
+                    libfuse's own, see mount.fuse(8)
+The mount is always read-only (ro,nosuid,nodev). In /etc/fstab:
+  /var/lib/registry /mnt/reg fuse.regfs _netdev,allow_other,ttl=60 0 0
+"""
+
+
+@click.command(epilog=_OPTIONS)
+@click.argument("store")
+@click.argument("mountpoint")
+@click.option("-o", "options", metavar="OPTIONS", multiple=True, help="Mount options, see below.")
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
+@click.option("-d", "--debug", is_flag=True, help="Stay in the foreground and log every request.")
+@click.option("--platform", metavar="OS/ARCH", help="The same as -o platform=OS/ARCH.")
+@click.option("--log-file", metavar="FILE", help="Log to a file (in the background: not to syslog).")
+def mount(
+    store: str,
+    mountpoint: str,
+    options: tuple[str, ...],
+    foreground: bool,
+    debug: bool,
+    platform: str | None,
+    log_file: str | None,
+) -> None:
+    """Mount STORE at MOUNTPOINT, an empty directory. Returns when the files are there.
+
+    `regfs umount MOUNTPOINT` or umount(8) ends it.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    extra = (f"platform={platform}",) if platform else ()
+    parsed = parse_options((*options, *extra), uid=uid, gid=gid)
+    root = locate(store)
+    library = check_requirements(uid=uid)
+    if parsed.allow_other:
+        check_allow_other(uid=uid)
+    place = check_mountpoint(mountpoint, root, nonempty=parsed.nonempty, uid=uid)
+    log_file = os.path.abspath(log_file) if log_file else None
+    stay = foreground or debug
+    start_log(log_file=log_file, foreground=stay, debug=debug)
+    detach = None if stay else in_background()
+
+    def announce() -> None:
+        _log.info("%s is mounted at %s", root, place)
+        if detach:
+            detach()
+
+    serve(root, place, parsed, library=library, debug=debug, ready=announce)
+    _log.info("%s is unmounted", place)
+
+
+@click.command()
+@click.argument("mountpoint")
+@click.option("-l", "--lazy", is_flag=True, help="Detach now, and end when the last open file is closed.")
+def umount(mountpoint: str, lazy: bool) -> None:
+    """End the mount at MOUNTPOINT."""
+    unmount(mountpoint, lazy=lazy)

@@ -1,0 +1,226 @@
+"""Every error that regfs raises on purpose, and nothing else.
+
+    RegfsError
+    ├── ContentError              bytes that are not what their place says (oci)
+    │   ├── DigestError
+    │   ├── ManifestError
+    │   └── ConfigError
+    ├── StoreError                the storage cannot give what was asked (store)
+    │   ├── StoreNotFoundError    no registry storage at that path
+    │   ├── MissingError          nothing has that name in the store
+    │   ├── UnsafeError           a symlink, FIFO, device where a file or directory belongs
+    │   ├── TooLargeError         larger than such a file can be
+    │   └── UnreadableError       the operating system refused; `errno` tells why
+    ├── DamageError               stored, but not as what refers to it says (graph)
+    │   ├── LinkError             a link that holds no digest
+    │   ├── BlobMissingError
+    │   ├── SizeError
+    │   ├── MismatchError         content of another digest
+    │   └── NestingError          indexes nested deeper than any tool builds them
+    ├── TreeError                 a path of the mounted tree that leads nowhere (tree)
+    │   ├── NoEntryError
+    │   ├── NotDirectoryError
+    │   ├── IsDirectoryError
+    │   ├── NoAttributeError
+    │   └── LoopError
+    └── UsageError                what a person asked for cannot be done; says what to do (mount, cli)
+        ├── OptionError
+        ├── MountpointError
+        └── RequirementError
+
+`str()` of each is one line for a person. The fields are for programs.
+"""
+
+from __future__ import annotations
+
+
+class RegfsError(Exception):
+    """The root: catch this to catch all that regfs raises on purpose."""
+
+
+class ContentError(RegfsError):
+    """Bytes that are not what their place in the store says they are."""
+
+
+class DigestError(ContentError):
+    """Text that is no digest. `text` is what was there, shortened."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        self.text = text if len(text) <= 160 else text[:160] + "…"
+        self.reason = reason
+        super().__init__(f"not a digest: {self.text!r}: {reason}")
+
+
+class ManifestError(ContentError):
+    """Bytes that are no manifest of any known form."""
+
+
+class ConfigError(ContentError):
+    """Bytes that are no image config."""
+
+
+class StoreError(RegfsError):
+    """The storage cannot give what was asked. `path` is relative to the store."""
+
+    def __init__(self, path: str, message: str) -> None:
+        self.path = path
+        super().__init__(f"{path or '.'}: {message}")
+
+
+class StoreNotFoundError(StoreError):
+    """There is no registry storage at `path`."""
+
+
+class MissingError(StoreError):
+    """Nothing has that name in the store."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "not in the store")
+
+
+class UnsafeError(StoreError):
+    """Something other than a plain file or directory stands there. `got` names its type."""
+
+    def __init__(self, path: str, got: str, want: str) -> None:
+        self.got = got
+        self.want = want
+        super().__init__(path, f"is a {got}, not a {want}; it is not followed")
+
+
+class TooLargeError(StoreError):
+    """A file larger than its place allows. Sizes in bytes."""
+
+    def __init__(self, path: str, got: int, limit: int) -> None:
+        self.got = got
+        self.limit = limit
+        super().__init__(path, f"has {got} bytes, at most {limit} are possible here")
+
+
+class UnreadableError(StoreError):
+    """The operating system refused. `errno` is its number, `denied` whether for lack of permission."""
+
+    def __init__(self, path: str, reason: str, number: int, *, denied: bool) -> None:
+        self.errno = number
+        self.denied = denied
+        super().__init__(path, reason)
+
+
+class DamageError(RegfsError):
+    """Something is stored, but not as what refers to it says."""
+
+
+class LinkError(DamageError):
+    """A link file that holds no digest. `path` is relative to the store."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class BlobMissingError(DamageError):
+    """A blob that something names is not stored."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        super().__init__(f"blob {digest} is not stored")
+
+
+class SizeError(DamageError):
+    """A blob is stored with another size, in bytes, than what refers to it says."""
+
+    def __init__(self, digest: str, got: int, want: int) -> None:
+        self.digest = digest
+        self.got = got
+        self.want = want
+        super().__init__(f"blob {digest} has {got} bytes, the manifest says {want}")
+
+
+class MismatchError(DamageError):
+    """A blob's content has another digest than its name."""
+
+    def __init__(self, digest: str, got: str) -> None:
+        self.digest = digest
+        self.got = got
+        super().__init__(f"blob {digest} is damaged: its content is {got}")
+
+
+class NestingError(DamageError):
+    """Indexes nested deeper than `limit`."""
+
+    def __init__(self, digest: str, limit: int) -> None:
+        self.digest = digest
+        self.limit = limit
+        super().__init__(f"index {digest} is nested more than {limit} deep")
+
+
+class TreeError(RegfsError):
+    """A path of the mounted tree that does not lead where it was used for."""
+
+    def __init__(self, path: str, message: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {message}")
+
+
+class NoEntryError(TreeError):
+    """The tree has no such name."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "no such file or directory")
+
+
+class NotDirectoryError(TreeError):
+    """A file was used as a directory."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "not a directory")
+
+
+class IsDirectoryError(TreeError):
+    """A directory was used as a file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "is a directory")
+
+
+class NoAttributeError(TreeError):
+    """The node has no extended attribute of that name."""
+
+    def __init__(self, path: str, name: str) -> None:
+        self.name = name
+        super().__init__(path, f"no extended attribute {name}")
+
+
+class LoopError(TreeError):
+    """Symlinks that lead round in a circle."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "too many levels of symbolic links")
+
+
+class UsageError(RegfsError):
+    """What a person asked for cannot be done. The text says what to do."""
+
+
+class OptionError(UsageError):
+    """A wrong `-o` option. `option` is its name."""
+
+    def __init__(self, option: str, reason: str) -> None:
+        self.option = option
+        super().__init__(f"option {option}: {reason}")
+
+
+class MountpointError(UsageError):
+    """A mountpoint that cannot be used. `path` is the mountpoint."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        super().__init__(f"mountpoint {path}: {reason}")
+
+
+class RequirementError(UsageError):
+    """Something that the machine lacks. `missing` names it."""
+
+    def __init__(self, missing: str, reason: str) -> None:
+        self.missing = missing
+        super().__init__(reason)

@@ -1,0 +1,11 @@
+"""The cached reference graph: which blobs a tag leads to.
+
+`Graph` is its forward half (repository → tag → manifest → config, layers, children), read lazily. What
+lies under a digest is kept as long as there is room; what lies under a link or a listing, for `ttl`
+seconds.
+"""
+
+from regfs.graph.blob import Blob
+from regfs.graph.forward import Graph, Tag
+
+__all__ = ["Blob", "Graph", "Tag"]

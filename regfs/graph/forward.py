@@ -1,0 +1,251 @@
+"""The graph's forward half: from names to what they lead to.
+
+Reads the store only for what is asked, and keeps it: manifests and configs under their digest for ever,
+links and listings for `ttl` seconds. Safe for many threads; no lock is held while the store is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from regfs.errors import (
+    BlobMissingError,
+    LinkError,
+    MismatchError,
+    MissingError,
+    SizeError,
+    StoreError,
+)
+from regfs.graph.blob import Blob
+from regfs.graph.cache import Cache, for_a_while, for_ever
+from regfs.oci import Descriptor, Digest, ImageConfig, ImageManifest, Manifest, parse_manifest
+from regfs.store import Content, Contents
+from regfs.store.contents import Listing
+from regfs.store.protocol import FileStat, Space
+
+#: The largest manifest that registries accept, in bytes (distribution, maxManifestBodySize).
+MANIFEST_LIMIT = 4 << 20
+
+#: A config has no bound of its own; it is read whole only to tell `created`, so the manifest's serves.
+CONFIG_LIMIT = MANIFEST_LIMIT
+
+#: Bytes of memory for each cache.
+_ROOM_FOR_LISTINGS = 64 << 20
+_ROOM_FOR_LINKS = 16 << 20
+_ROOM_FOR_BLOBS = 16 << 20
+_ROOM_FOR_MANIFESTS = 64 << 20
+
+#: What one cached value costs beside its own bytes, measured with tracemalloc and rounded up.
+_COST_OF_ENTRY = 400
+_COST_OF_NAME = 130
+_COST_OF_PARSED = 8
+
+#: Registries before 3.1 rewrite a link in place. A link found torn is read again this often, after this
+#: many seconds each, if it was written in the last minute (by clocks that may differ).
+_RETRIES = 3
+_PAUSE = 0.01
+_BEING_WRITTEN = 60.0
+
+
+class Tag(NamedTuple):
+    """What a tag names now, and until when regfs relies on it (in the clock's seconds)."""
+
+    digest: Digest
+    until: float
+
+
+class Graph:
+    """The lazily read references of one store.
+
+    `ttl` is in seconds, may be infinite; `clock` must not go backwards; `pause` waits for seconds.
+    """
+
+    def __init__(
+        self,
+        contents: Contents,
+        *,
+        ttl: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._contents = contents
+        self._ttl = ttl
+        self._clock = clock
+        self._pause = pause
+        self._listings: Cache[str, Listing] = for_a_while(ttl, _ROOM_FOR_LISTINGS, clock, _size_of_listing)
+        self._blobs: Cache[tuple[str, Digest], Blob] = for_a_while(
+            ttl, _ROOM_FOR_BLOBS // _COST_OF_ENTRY, clock
+        )
+        # Kept past their ttl on purpose: the last good value stands in for a link that is torn.
+        self._tags: Cache[tuple[str, str], Tag] = for_ever(_ROOM_FOR_LINKS // _COST_OF_ENTRY)
+        self._manifests: Cache[Digest, Manifest] = for_ever(_ROOM_FOR_MANIFESTS, _size_of_manifest)
+        self._configs: Cache[Digest, ImageConfig] = for_ever(_ROOM_FOR_BLOBS // _COST_OF_ENTRY)
+
+    def listing(self, name: str) -> Listing:
+        """List the repositories and tags at a name ("" is the top)."""
+        return self._listings.through(name, lambda: self._contents.listing(name))
+
+    def nested(self, name: str, part: str) -> bool | None:
+        """Tell whether `part` below a name leads to repositories: None if not, False if it is unsound.
+
+        Reads the one entry, unless the whole directory was listed in the last `ttl` seconds.
+        """
+        listing = self._listings.get(name)
+        return listing.nested.get(part) if listing else self._contents.nested(name, part)
+
+    def tagged(self, name: str, tag: str) -> bool | None:
+        """Tell whether a repository has a tag: None if not, False if it is unsound. As for `nested`."""
+        listing = self._listings.get(name)
+        return listing.tags.get(tag) if listing else self._contents.tagged(name, tag)
+
+    def directory(self, name: str) -> FileStat:
+        """Tell about the directory of a repository's name."""
+        return self._contents.directory(name)
+
+    def tag_directory(self, name: str, tag: str) -> FileStat:
+        """Tell about the directory of a tag, even one without a link."""
+        return self._contents.tag_directory(name, tag)
+
+    def tag_pushed(self, name: str, tag: str) -> int:
+        """Tell when a tag was last pushed, in nanoseconds, without reading what it names."""
+        return self._contents.tag_pushed(name, tag)
+
+    def tag(self, name: str, tag: str) -> Digest:
+        """Tell what a tag names: at most `ttl` seconds ago. Raises LinkError, StoreError."""
+        key = (name, tag)
+        now = self._clock()
+        known = self._tags.get(key)
+        if known is not None and now < known.until:
+            return known.digest
+        try:
+            digest = self._read_link(name, tag)
+        except LinkError:
+            if known is None or now >= known.until + self._ttl:
+                raise
+            return known.digest
+        self._tags.put(key, Tag(digest, now + self._ttl))
+        return digest
+
+    def _read_link(self, name: str, tag: str) -> Digest:
+        try:
+            for _ in range(_RETRIES):
+                try:
+                    return self._contents.tag(name, tag)
+                except LinkError:
+                    age = time.time() - self._contents.tag_pushed(name, tag) / 1e9
+                    if abs(age) > _BEING_WRITTEN:
+                        raise
+                    self._pause(_PAUSE)
+            return self._contents.tag(name, tag)
+        except MissingError as error:
+            self._contents.tag_directory(name, tag)  # raises MissingError if the tag itself is gone
+            raise LinkError(error.path, "is missing") from error
+
+    def holds(self, name: str, digest: Digest) -> bool:
+        """Tell whether a repository has a revision of this digest."""
+        try:
+            self._contents.revision(name, digest)
+        except MissingError:
+            return False
+        return True
+
+    def blob(self, name: str, digest: Digest) -> Blob:
+        """Tell about a blob as a repository names it. Raises BlobMissingError, StoreError.
+
+        It lies under its own digest, or under the one that the repository's link to it holds.
+        """
+        return self._blobs.through((name, digest), lambda: self._find(name, digest))
+
+    def _find(self, name: str, digest: Digest) -> Blob:
+        try:
+            return _blob(digest, self._contents.blob(digest))
+        except MissingError:
+            stored = self._linked(name, digest)
+        if stored == digest:
+            raise BlobMissingError(str(digest))
+        try:
+            return _blob(stored, self._contents.blob(stored))
+        except MissingError as error:
+            raise BlobMissingError(str(digest)) from error
+
+    def _linked(self, name: str, digest: Digest) -> Digest:
+        for read in (self._contents.layer_link, self._contents.revision):
+            try:
+                return read(name, digest)
+            except MissingError:
+                continue
+        return digest
+
+    def stored(self, name: str, digest: Digest) -> bool:
+        """Tell whether a blob is stored at all, damaged or not."""
+        try:
+            self.blob(name, digest)
+        except BlobMissingError:
+            return False
+        except StoreError:
+            return True
+        return True
+
+    def sound_blob(self, name: str, descriptor: Descriptor) -> Blob:
+        """Tell about a blob that must have the size its descriptor says. Raises SizeError besides."""
+        blob = self.blob(name, descriptor.digest)
+        if descriptor.size is not None and blob.size != descriptor.size:
+            raise SizeError(str(descriptor.digest), blob.size, descriptor.size)
+        return blob
+
+    def open_blob(self, digest: Digest) -> Content:
+        """Open the blob that lies under a digest. Raises BlobMissingError, StoreError."""
+        try:
+            return self._contents.open_blob(digest)
+        except MissingError as error:
+            raise BlobMissingError(str(digest)) from error
+
+    def manifest(self, name: str, digest: Digest) -> Manifest:
+        """Read a manifest; its content is checked against its digest.
+
+        Raises BlobMissingError, MismatchError, ManifestError, StoreError.
+        """
+        return self._manifests.through(digest, lambda: self._read_manifest(name, digest))
+
+    def _read_manifest(self, name: str, digest: Digest) -> Manifest:
+        raw = self._read_blob(name, digest, MANIFEST_LIMIT)
+        if digest.computable and (found := Digest.of(raw, digest.algorithm)) != digest:
+            raise MismatchError(str(digest), str(found))
+        return parse_manifest(raw)
+
+    def config(self, name: str, image: ImageManifest) -> ImageConfig | None:
+        """Read an image's config, or None for an artifact's, which may be anything.
+
+        Raises BlobMissingError, ConfigError, StoreError.
+        """
+        if image.config is None or image.kind != "image":
+            return None
+        digest = image.config.digest
+        return self._configs.through(
+            digest, lambda: ImageConfig.parse(self._read_blob(name, digest, CONFIG_LIMIT))
+        )
+
+    def _read_blob(self, name: str, digest: Digest, limit: int) -> bytes:
+        stored = self.blob(name, digest).digest
+        try:
+            return self._contents.read_blob(stored, limit)
+        except MissingError as error:
+            raise BlobMissingError(str(digest)) from error
+
+    def space(self) -> Space:
+        """Tell about the file system that holds the store."""
+        return self._contents.space()
+
+
+def _blob(digest: Digest, found: FileStat) -> Blob:
+    return Blob(digest, found.size, found.blocks, found.mtime_ns)
+
+
+def _size_of_listing(listing: Listing) -> float:
+    return _COST_OF_ENTRY + _COST_OF_NAME * (len(listing.nested) + len(listing.tags))
+
+
+def _size_of_manifest(manifest: Manifest) -> float:
+    return _COST_OF_ENTRY + _COST_OF_PARSED * len(manifest.raw)

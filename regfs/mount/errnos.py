@@ -1,0 +1,32 @@
+"""The one table from regfs's errors to errno. What is not in it is EIO."""
+
+from __future__ import annotations
+
+import errno
+
+from regfs.errors import (
+    IsDirectoryError,
+    LoopError,
+    MissingError,
+    NoAttributeError,
+    NoEntryError,
+    NotDirectoryError,
+    RegfsError,
+    UnreadableError,
+)
+
+_TABLE: dict[type[RegfsError], int] = {
+    NoEntryError: errno.ENOENT,
+    MissingError: errno.ENOENT,
+    NotDirectoryError: errno.ENOTDIR,
+    IsDirectoryError: errno.EISDIR,
+    NoAttributeError: errno.ENODATA,
+    LoopError: errno.ELOOP,
+}
+
+
+def errno_of(error: RegfsError) -> int:
+    """Give the errno that a program shall see for an error."""
+    if isinstance(error, UnreadableError) and error.denied:
+        return errno.EACCES
+    return _TABLE.get(type(error), errno.EIO)

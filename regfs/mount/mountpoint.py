@@ -1,0 +1,120 @@
+"""Where a file system may be mounted, and what is mounted there already."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import subprocess
+from typing import NamedTuple
+
+from regfs.errors import MountpointError
+
+_log = logging.getLogger(__name__)
+
+#: What stat(2) says of a mountpoint whose file system died.
+_DEAD = {errno.ENOTCONN, errno.ECONNABORTED}
+
+#: The type under which regfs shows in /proc/mounts.
+TYPE = "fuse.regfs"
+
+
+class Mounted(NamedTuple):
+    """One line of /proc/self/mountinfo (proc(5)), as far as it matters here."""
+
+    mountpoint: str
+    type: str
+    source: str
+    user_id: int | None
+
+
+def mounted_at(path: str) -> Mounted | None:
+    """Tell what is mounted at a path, topmost if there are several."""
+    real = os.path.realpath(path)
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        found = [entry for entry in map(_parse, lines) if entry.mountpoint == real]
+    return found[-1] if found else None
+
+
+def _parse(line: str) -> Mounted:
+    before, _, after = line.partition(" - ")
+    kind, source, options = [*after.split(), "", "", ""][:3]
+    user = re.search(r"(?:^|,)user_id=(\d+)", options)
+    return Mounted(_unescape(before.split()[4]), kind, _unescape(source), int(user[1]) if user else None)
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def check_mountpoint(path: str, store: str, *, nonempty: bool, uid: int) -> str:
+    """See that a file system may be mounted at `path`; give its absolute path.
+
+    A dead mount of our own that is left there is cleared away. `store` is the store's absolute path.
+    Raises MountpointError.
+    """
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno in _DEAD:
+            _clear(path, uid)
+        elif error.errno == errno.ENOENT:
+            raise MountpointError(path, "does not exist; make it with mkdir") from error
+        else:
+            raise MountpointError(path, os.strerror(error.errno or 0)) from error
+    real = os.path.realpath(path)
+    if not os.path.isdir(real):
+        raise MountpointError(path, "is not a directory")
+    mounted = mounted_at(real)
+    if mounted:
+        raise MountpointError(
+            path, f"is already a mount, of {mounted.source} ({mounted.type}); regfs umount {path} ends it"
+        )
+    if os.path.commonpath([real, store]) in (real, store):
+        raise MountpointError(
+            path, f"overlaps the store {store}: reading one would wait for the other; mount elsewhere"
+        )
+    try:
+        if not nonempty and os.listdir(real):
+            raise MountpointError(path, "is not empty; choose another, or hide its files with -o nonempty")
+    except PermissionError as error:
+        raise MountpointError(path, "cannot be read: permission denied") from error
+    return real
+
+
+def _clear(path: str, uid: int) -> None:
+    """Take away what a regfs that was killed has left at its mountpoint."""
+    mounted = mounted_at(path)
+    if mounted is None or mounted.type != TYPE or uid not in (0, mounted.user_id):
+        kind = mounted.type if mounted else "unknown type"
+        raise MountpointError(path, f"holds a dead mount ({kind}), not ours; clear it with: umount -l {path}")
+    _log.info("%s: clearing a dead mount of %s", path, mounted.source)
+    unmount(path, lazy=True)
+
+
+def unmount(path: str, *, lazy: bool = False) -> None:
+    """Unmount: with umount(8) for root, else with fusermount. Raises MountpointError.
+
+    `lazy` takes the name away at once, and the file system when its last file is closed.
+    """
+    if os.geteuid() == 0:
+        commands = [["umount", *(["-l"] if lazy else []), "--", path]]
+    else:
+        flags = ["-u", *(["-z"] if lazy else [])]
+        commands = [[program, *flags, "--", path] for program in ("fusermount3", "fusermount")]
+    reason = "neither fusermount3 nor fusermount is installed"
+    for command in commands:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            continue
+        if done.returncode == 0:
+            return
+        reason = done.stderr.strip() or f"{command[0]} failed"
+        break
+    if "busy" in reason:
+        reason += (
+            "; something still uses it (lsof or fuser -m tell what), or detach it with regfs umount --lazy"
+        )
+    raise MountpointError(path, reason)

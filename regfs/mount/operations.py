@@ -1,0 +1,146 @@
+"""What the kernel asks, answered from the tree. Paths are bytes, as the kernel gives them.
+
+No ctypes here: `dispatch` turns the answers into C. Raises RegfsError; `dispatch` turns that into errno.
+Called from many threads at once; no lock is held while the store is read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from regfs.errors import IsDirectoryError, NoAttributeError, NotDirectoryError
+from regfs.graph.cache import Cache, for_a_while
+from regfs.mount.page_cache import PageCache, Use
+from regfs.store.protocol import Content, Space
+from regfs.tree import Attributes, Child, Directory, File, Node, Symlink, Tree
+
+#: Directories whose nodes are kept by path.
+_MOST_DIRECTORIES = 8192
+
+_ENCODING = sys.getfilesystemencoding()
+
+
+class Lifetimes(NamedTuple):
+    """How the seconds of `ttl` are shared out.
+
+    Each cache may be filled from the one below it just before that expires, so their sum is what a change
+    can take to show.
+    """
+
+    graph: float
+    paths: float
+    kernel: float
+
+    @classmethod
+    def of(cls, ttl: float) -> Lifetimes:
+        """Share out `ttl`: a tenth for the kernel and for paths each, the rest for links and listings."""
+        if math.isinf(ttl):
+            return cls(ttl, ttl, ttl)
+        return cls(ttl * 0.8, ttl * 0.1, ttl * 0.1)
+
+
+class Handle(NamedTuple):
+    """An open file."""
+
+    content: Content
+    path: bytes
+    use: Use
+
+
+class Operations:
+    """The file system's operations over one tree."""
+
+    def __init__(self, tree: Tree, paths_ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tree = tree
+        self._directories: Cache[bytes, Directory] = for_a_while(paths_ttl, _MOST_DIRECTORIES, clock)
+        self._page_cache = PageCache()
+        self._handles: dict[int, Handle] = {}
+        self._numbers = itertools.count(1)
+
+    def attributes(self, path: bytes) -> Attributes:
+        """Answer getattr."""
+        node = self._node(path)
+        attributes = node.attributes()
+        return (
+            self._page_cache.tell(path, node.identity, attributes) if isinstance(node, File) else attributes
+        )
+
+    def children(self, path: bytes) -> Iterable[Child]:
+        """Answer readdir, without the dot entries."""
+        return self._directory(path).children()
+
+    def target(self, path: bytes) -> bytes:
+        """Answer readlink."""
+        node = self._node(path)
+        if not isinstance(node, Symlink):
+            raise NoAttributeError(_text(path), "target")
+        return _bytes(node.target())
+
+    def open(self, path: bytes) -> tuple[int, Use]:
+        """Answer open: a handle, and how the kernel is to read through it."""
+        node = self._node(path)
+        if not isinstance(node, File):
+            raise IsDirectoryError(_text(path))
+        content = node.open()
+        use = self._page_cache.opened(path, node.identity)
+        handle = next(self._numbers)
+        self._handles[handle] = Handle(content, path, use)
+        return handle, use
+
+    def read(self, handle: int, buffer: memoryview, offset: int) -> int:
+        """Answer read: fill the buffer, give the number of bytes."""
+        return self._handles[handle].content.read_into(buffer, offset)
+
+    def release(self, handle: int) -> None:
+        """Answer release."""
+        content, path, use = self._handles.pop(handle)
+        self._page_cache.closed(path, use)
+        content.close()
+
+    def xattr(self, path: bytes, name: bytes) -> bytes:
+        """Answer getxattr."""
+        return _bytes(self._node(path).xattr(_text(name)))
+
+    def xattr_names(self, path: bytes) -> bytes:
+        """Answer listxattr: the names, a NUL byte behind each."""
+        return b"".join(_bytes(name) + b"\0" for name in self._node(path).xattr_names())
+
+    @staticmethod
+    def name(text: str) -> bytes:
+        """Give a child's name as the kernel wants it."""
+        return _bytes(text)
+
+    def space(self) -> Space:
+        """Answer statfs."""
+        return self._tree.space()
+
+    def _node(self, path: bytes) -> Node:
+        if path == b"/":
+            return self._tree.root
+        parent, _, name = path.rpartition(b"/")
+        return self._directory(parent or b"/").lookup(name.decode(_ENCODING, "surrogateescape"))
+
+    def _directory(self, path: bytes) -> Directory:
+        if path == b"/":
+            return self._tree.root
+        directory = self._directories.get(path)
+        if directory is None:
+            node = self._node(path)
+            if not isinstance(node, Directory):
+                raise NotDirectoryError(_text(path))
+            self._directories.put(path, node)
+            directory = node
+        return directory
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(_ENCODING, "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(_ENCODING, "surrogateescape")

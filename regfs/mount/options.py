@@ -1,0 +1,201 @@
+"""The `-o` options of a mount: which there are, what they mean, and which are not for regfs.
+
+regfs's own come first; those that only mount(8) and fstab(5) care about are taken and dropped; libfuse's
+own are passed on (mount.fuse(8)). Each other one is an error that names it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import grp
+import math
+import os
+import pwd
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from regfs.errors import OptionError
+from regfs.oci import Platform
+
+#: Seconds for which links and listings are believed, unless asked otherwise.
+DEFAULT_TTL = 10.0
+
+#: What mount(8), mount.fuse(8) or systemd put in; `rw`, `suid` and `dev` come by default from there, and
+#: a regfs mount is `ro,nosuid,nodev` all the same.
+_DROPPED = frozenset(
+    {
+        "ro",
+        "rw",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "defaults",
+        "auto",
+        "noauto",
+        "nofail",
+        "_netdev",
+        "user",
+        "users",
+        "nouser",
+        "owner",
+        "group",
+    }
+)
+_DROPPED_PREFIXES = ("x-", "X-", "comment=")
+
+_PASSED_FLAGS = frozenset(
+    {
+        "allow_root",
+        "auto_unmount",
+        "nonempty",
+        "default_permissions",
+        "exec",
+        "noexec",
+        "atime",
+        "noatime",
+        "async",
+        "sync",
+        "dirsync",
+        "async_read",
+        "sync_read",
+        "large_read",
+        "intr",
+        "noforget",
+    }
+)
+_PASSED_VALUES = frozenset(
+    {
+        "max_read",
+        "max_readahead",
+        "max_background",
+        "congestion_threshold",
+        "attr_timeout",
+        "entry_timeout",
+        "negative_timeout",
+        "ac_attr_timeout",
+        "remember",
+        "intr_signal",
+    }
+)
+
+_CACHED = "regfs decides at each open what the kernel may keep, or a moved tag would show old bytes"
+
+_REFUSED = {
+    "kernel_cache": _CACHED,
+    "auto_cache": _CACHED,
+    "direct_io": _CACHED,
+    "use_ino": "always on",
+    "readdir_ino": "always on, as use_ino",
+    "fsname": "is always the store",
+    "subtype": "is always regfs",
+    "remount": "a mounted regfs takes no new options; unmount it and mount it again",
+}
+
+_OWN = ("ttl", "platform", "uid", "gid", "umask", "allow_other")
+
+
+@dataclass(slots=True)
+class MountOptions:
+    """What the options say. `ttl` in seconds; `libfuse` goes there as it is."""
+
+    uid: int
+    gid: int
+    umask: int = 0
+    ttl: float = DEFAULT_TTL
+    platform: Platform = field(default_factory=lambda: this_machine())
+    allow_other: bool = False
+    libfuse: dict[str, str | bool] = field(default_factory=dict)
+
+    @property
+    def nonempty(self) -> bool:
+        """Whether the mountpoint may hold files."""
+        return "nonempty" in self.libfuse
+
+
+def this_machine() -> Platform:
+    """Tell the platform that regfs runs on."""
+    uname = os.uname()
+    return Platform.of_machine(uname.sysname, uname.machine)
+
+
+def parse_options(texts: Iterable[str], *, uid: int, gid: int) -> MountOptions:
+    """Read the arguments of all `-o`. `uid` and `gid` are the mounting user's. Raises OptionError."""
+    options = MountOptions(uid=uid, gid=gid)
+    for text in texts:
+        for option in _split(text):
+            _apply(options, option)
+    if options.allow_other:
+        options.libfuse["allow_other"] = True
+        options.libfuse["default_permissions"] = True
+    return options
+
+
+def _split(text: str) -> Iterator[str]:
+    """Split at commas; a backslash takes the next character as it is, as in libfuse."""
+    for option in re.findall(r"(?:\\.|[^,\\])+", text):
+        yield re.sub(r"\\(.)", r"\1", option)
+
+
+def _apply(options: MountOptions, option: str) -> None:
+    name, equals, value = option.partition("=")
+    if option in _DROPPED or option.startswith(_DROPPED_PREFIXES):
+        return
+    if name in _REFUSED:
+        raise OptionError(name, _REFUSED[name])
+    if name == "allow_other" and not equals:
+        options.allow_other = True
+    elif name in _PASSED_FLAGS and not equals:
+        options.libfuse[name] = True
+    elif name in _PASSED_VALUES and value.replace(".", "", 1).isdigit():
+        options.libfuse[name] = value
+    elif name in _OWN and value:
+        _apply_own(options, name, value)
+    elif name in _OWN or name in _PASSED_VALUES:
+        raise OptionError(
+            name, f"needs another value than {value!r}" if equals else f"needs a value: {name}=…"
+        )
+    elif name in _PASSED_FLAGS:
+        raise OptionError(name, "takes no value")
+    else:
+        known = [*_OWN, *_PASSED_FLAGS, *_PASSED_VALUES]
+        close = difflib.get_close_matches(name, known, 1)
+        raise OptionError(
+            name, f"unknown; did you mean {close[0]}?" if close else "unknown (see regfs mount --help)"
+        )
+
+
+def _apply_own(options: MountOptions, name: str, value: str) -> None:
+    try:
+        match name:
+            case "ttl":
+                options.ttl = _seconds(value)
+            case "platform":
+                options.platform = Platform.parse(value)
+            case "uid":
+                options.uid = int(value) if value.isdecimal() else pwd.getpwnam(value).pw_uid
+            case "gid":
+                options.gid = int(value) if value.isdecimal() else grp.getgrnam(value).gr_gid
+            case "umask":
+                options.umask = _umask(value)
+            case _:
+                raise ValueError("takes no value")
+    except (ValueError, KeyError, OverflowError) as error:
+        raise OptionError(name, str(error.args[0] if error.args else error)) from error
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise ValueError(f"{value!r} is no number of seconds; use inf for a store that never changes")
+    return seconds
+
+
+def _umask(value: str) -> int:
+    if not re.fullmatch(r"[0-7]{1,4}", value):
+        raise ValueError(f"{value!r} is not an octal number such as 077")
+    return int(value, 8) & 0o777

@@ -1,0 +1,77 @@
+"""What a machine needs for a mount, and what to install where it lacks it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+
+from regfs.errors import RequirementError
+
+DEVICE = "/dev/fuse"
+
+#: fusepy is written for libfuse 2. Its soname first; the bare name is for systems that have no other.
+LIBRARIES = ("libfuse.so.2", "libfuse.so")
+
+#: libfuse 2 runs this for everyone but root.
+HELPER = "fusermount"
+
+_WITHOUT = "Without a mount, regfs ls and regfs cat show the same tree."
+
+
+def check_requirements(
+    *, uid: int, device: str = DEVICE, libraries: tuple[str, ...] = LIBRARIES, path: str | None = None
+) -> str:
+    """See that a mount can be made at all; give the name of libfuse.
+
+    `path` is where programs are looked for, if not in $PATH. Raises RequirementError.
+    """
+    if not os.path.exists(device):
+        raise RequirementError(
+            device,
+            f"{device} is missing: load the kernel's module with modprobe fuse; start a container with "
+            f"--device {device} --cap-add SYS_ADMIN. {_WITHOUT}",
+        )
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise RequirementError(
+            device, f"{device} is not open to you: ask for read and write permission on it. {_WITHOUT}"
+        )
+    library = next((name for name in libraries if _loads(name)), None)
+    if library is None:
+        raise RequirementError(
+            "libfuse",
+            f"libfuse 2 ({libraries[0]}) is missing: apt-get install libfuse2 (Debian, Ubuntu; libfuse2t64 "
+            "from Debian 13 and Ubuntu 24.04), dnf install fuse-libs (RHEL, Fedora), apk add fuse (Alpine). "
+            + _WITHOUT,
+        )
+    if uid != 0 and shutil.which(HELPER, path=path) is None:
+        raise RequirementError(
+            HELPER,
+            f"{HELPER} is missing, which mounts for users other than root: apt-get install fuse3 (Debian, "
+            f"Ubuntu), dnf install fuse (RHEL, Fedora), apk add fuse (Alpine). {_WITHOUT}",
+        )
+    return library
+
+
+def check_allow_other(*, uid: int, config: str = "/etc/fuse.conf") -> None:
+    """See that `uid` may mount with allow_other. Raises RequirementError."""
+    if uid == 0:
+        return
+    try:
+        with open(config, encoding="utf-8", errors="replace") as lines:
+            allowed = any(line.strip() == "user_allow_other" for line in lines)
+    except OSError:
+        allowed = False
+    if not allowed:
+        raise RequirementError(
+            "user_allow_other",
+            f"option allow_other: root must allow it to users first, by a line user_allow_other in {config}",
+        )
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

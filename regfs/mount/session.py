@@ -1,0 +1,101 @@
+"""One mount from its start to its end: `serve` blocks until it is unmounted; `in_background` detaches.
+
+SIGTERM, SIGINT and SIGHUP are libfuse's: they end the loop, unmount, and `serve` returns.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from regfs.errors import MountpointError
+from regfs.graph import Graph
+from regfs.mount.operations import Lifetimes, Operations
+from regfs.mount.options import MountOptions
+from regfs.store import Contents, LocalStore
+from regfs.tree import Tree
+
+#: Longer than any mount lives, where libfuse wants a number of seconds for "never".
+_NEVER = 1e9
+
+
+def serve(
+    store: str,
+    mountpoint: str,
+    options: MountOptions,
+    *,
+    library: str,
+    debug: bool = False,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Mount the store at an absolute path and answer the kernel until it is unmounted.
+
+    `library` is libfuse's name, from `check_requirements`. Raises MountpointError if libfuse refuses,
+    after it has printed why.
+    """
+    # fusepy looks for libfuse as it is imported, by running compilers; this tells it.
+    os.environ.setdefault("FUSE_LIBRARY_PATH", library)
+    from regfs.mount.dispatch import Dispatch
+    from regfs.mount.stat_struct import Owner
+
+    lifetimes = Lifetimes.of(options.ttl)
+    graph = Graph(Contents(LocalStore(store)), ttl=lifetimes.graph)
+    operations = Operations(Tree(graph, options.platform), lifetimes.paths)
+    timeout = str(min(lifetimes.kernel, _NEVER))
+    libfuse: dict[str, str | bool] = {
+        "attr_timeout": timeout,
+        "entry_timeout": timeout,
+        **options.libfuse,
+        "ro": True,
+        "nosuid": True,
+        "nodev": True,
+        "use_ino": True,
+        "fsname": _escape(store),
+        "subtype": "regfs",
+    }
+    try:
+        Dispatch(
+            operations,
+            mountpoint,
+            Owner(options.uid, options.gid, options.umask),
+            ready,
+            {**libfuse, "debug": debug},
+        )
+    except UnicodeEncodeError as error:
+        raise MountpointError(
+            mountpoint, "a path that is not UTF-8 cannot be mounted or mounted on"
+        ) from error
+    except RuntimeError as error:
+        raise MountpointError(mountpoint, f"libfuse could not mount (status {error})") from error
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(",", "\\,")
+
+
+def in_background() -> Callable[[], None]:
+    """Go on in a child process, detached from the terminal; gives the function to call when it is ready.
+
+    The parent waits for that call and exits with status 0; if the child ends before, with the child's
+    status. Until the call, the child's standard error is the parent's.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        ready = os.read(reading, 1)
+        sys.exit(0 if ready else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or 1)
+    os.close(reading)
+    os.setsid()
+
+    def ready_now() -> None:
+        os.chdir("/")
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        os.close(nothing)
+        os.write(writing, b"+")
+        os.close(writing)
+
+    return ready_now

@@ -1,0 +1,49 @@
+"""Media types, and what they say about a blob's form.
+
+Sources: OCI image-spec, media-types.md; distribution's documentation, "Image Manifest V 2, Schema 2",
+"Media Types"; Moby's image specification v1.2 for foreign layers.
+"""
+
+from __future__ import annotations
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
+DOCKER_SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+#: The artifact manifest of image-spec 1.1's release candidates; withdrawn, but pushed by some.
+OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
+
+INDEXES = frozenset({DOCKER_LIST, OCI_INDEX})
+SCHEMA1 = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
+IMAGE_CONFIGS = frozenset({DOCKER_CONFIG, OCI_CONFIG})
+
+#: Endings that tell a compressed tar, and the suffix of its file. `+` stands for a structured-syntax
+#: suffix (RFC 6838, 4.2.8), `.tar.gzip` for Docker's own style.
+_TARS = (
+    ("tar+gzip", ".tar.gz"),
+    ("tar.gzip", ".tar.gz"),
+    ("tar+zstd", ".tar.zst"),
+    ("tar.zstd", ".tar.zst"),
+    ("tar+xz", ".tar.xz"),
+    ("tar+bzip2", ".tar.bz2"),
+    (".tar", ".tar"),
+    ("/tar", ".tar"),
+    ("/x-tar", ".tar"),
+)
+
+
+def suffix(media_type: str) -> str:
+    """Give the suffix of a layer's file: `.tar…` for a tar, `.json` for JSON, `.bin` for the rest.
+
+    An encrypted layer (`…+encrypted`) is no tar.
+    """
+    bare = media_type.split(";", 1)[0].strip().lower()
+    for ending, name in _TARS:
+        if bare.endswith(ending):
+            return name
+    return ".json" if bare.endswith(("+json", "/json")) else ".bin"

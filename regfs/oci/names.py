@@ -1,0 +1,41 @@
+"""Names of repositories and tags.
+
+The grammar is distribution's `reference` package (and distribution-spec, "Pulling manifests"). The
+registry stores nothing under another name, so a directory with one was put there by something else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+RepositoryName = NewType("RepositoryName", str)
+TagName = NewType("TagName", str)
+
+#: reference.RepositoryNameTotalLengthMax, in characters.
+LONGEST_REPOSITORY = 255
+
+# reference: path-component := alpha-numeric [separator alpha-numeric]*, separator := [_.] | "__" | "-"+
+_PATH_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+# reference: domain := domain-component ["." domain-component]* [":" port]; may be a name's first part
+_DOMAIN_COMPONENT = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_DOMAIN = rf"{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*(?::[0-9]+)?"
+# reference: tag := /[\w][\w.-]{0,127}/
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+
+_LATER = re.compile(rf"(?:{_PATH_COMPONENT})\Z")
+_FIRST = re.compile(rf"(?:{_PATH_COMPONENT}|{_DOMAIN})\Z")
+_TAG_NAME = re.compile(rf"(?:{_TAG})\Z")
+
+
+def is_tag(name: str) -> bool:
+    """Tell whether `name` can be a tag."""
+    return _TAG_NAME.match(name) is not None
+
+
+def is_repository(name: str) -> bool:
+    """Tell whether `name` (components joined by slashes) can be a repository or lead to one."""
+    if len(name) > LONGEST_REPOSITORY:
+        return False
+    first, *later = name.split("/")
+    return _FIRST.match(first) is not None and all(_LATER.match(part) for part in later)

@@ -1,0 +1,212 @@
+"""What the store holds, in the registry's terms: repositories, tags, links, blobs.
+
+Every call reads the store anew: caching is the graph's business. Safe for many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from regfs.errors import DigestError, LinkError, MissingError, StoreError, UnsafeError
+from regfs.oci.digest import LONGEST, Digest
+from regfs.oci.names import is_repository, is_tag
+from regfs.store import layout
+from regfs.store.protocol import Content, FileStat, FileType, Space, Store
+
+#: What is listed where a directory belongs: a symlink has taken one's place, a plain file is a leftover.
+_LISTED = (FileType.DIRECTORY, FileType.SYMLINK)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One directory among the repositories.
+
+    `nested` and `tags` map each name to whether it is sound: False where the registry can have made no
+    such name, or where a symlink stands in a directory's place. Both are in the order of their names.
+    `repository` tells whether the directory is a repository itself or only leads to some.
+    """
+
+    repository: bool
+    nested: dict[str, bool]
+    tags: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEntry:
+    """A link below `_layers`, `revisions` or a tag's `index`; `name` is the digest that its path says.
+
+    What the link itself says can differ: a blob pushed as sha512 is stored under its sha256.
+    """
+
+    name: Digest
+    path: str
+
+
+class Contents:
+    """Typed reading of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def listing(self, name: str) -> Listing:
+        """List the repositories and tags at a repository's name, or at a part of one ("" is the top)."""
+        entries = self._store.list(layout.repository(name))
+        nested = {
+            entry.name: sound
+            for entry in sorted(entries)
+            if (sound := _nested(name, entry.name, entry.type)) is not None
+        }
+        marks = layout.REPOSITORY_MARKS & {
+            entry.name for entry in entries if entry.type is FileType.DIRECTORY
+        }
+        return Listing(bool(marks), nested, self._tags(name) if layout.MANIFESTS in marks else {})
+
+    def _tags(self, name: str) -> dict[str, bool]:
+        try:
+            entries = self._store.list(layout.tags(name))
+        except MissingError:  # no tag was pushed yet
+            return {}
+        return {
+            entry.name: sound
+            for entry in sorted(entries)
+            if (sound := _tagged(entry.name, entry.type)) is not None
+        }
+
+    def nested(self, name: str, part: str) -> bool | None:
+        """Tell of one name what `listing(name).nested` would: sound, unsound, or None if not there."""
+        found = self._type(layout.repository(_below(name, part)))
+        return _nested(name, part, found) if found else None
+
+    def tagged(self, name: str, tag: str) -> bool | None:
+        """Tell of one tag what `listing(name).tags` would: sound, unsound, or None if not there."""
+        found = self._type(layout.tag(name, tag)) if name else None
+        return _tagged(tag, found) if found else None
+
+    def _type(self, path: str) -> FileType | None:
+        try:
+            return self._store.stat(path).type
+        except MissingError:
+            return None
+
+    def directory(self, name: str) -> FileStat:
+        """Tell about the directory of a repository's name. Its time is that of the newest new tag."""
+        try:
+            return self._store.stat(layout.tags(name)) if name else self._store.stat(layout.REPOSITORIES)
+        except StoreError:
+            return self._store.stat(layout.repository(name))
+
+    def tag_directory(self, name: str, tag: str) -> FileStat:
+        """Tell about the directory of a tag, whether or not it has a link."""
+        return self._store.stat(layout.tag(name, tag))
+
+    def tag_pushed(self, name: str, tag: str) -> int:
+        """Tell when a tag was last pushed: its link's time, in nanoseconds, without opening it."""
+        found = self._store.stat(layout.tag_link(name, tag))
+        if found.type is not FileType.FILE:
+            raise UnsafeError(layout.tag_link(name, tag), found.type.value, FileType.FILE.value)
+        return found.mtime_ns
+
+    def tag(self, name: str, tag: str) -> Digest:
+        """Read what a tag names now. Raises LinkError for a link that holds no digest."""
+        return self._link(layout.tag_link(name, tag))
+
+    def tag_history(self, name: str, tag: str) -> Iterator[LinkEntry]:
+        """Find every digest that a tag has named, in no order."""
+        return self._links(layout.tag_history(name, tag))
+
+    def revisions(self, name: str) -> Iterator[LinkEntry]:
+        """Find every manifest of a repository that is not deleted, in no order."""
+        return self._links(layout.revisions(name))
+
+    def layer_links(self, name: str) -> Iterator[LinkEntry]:
+        """Find every blob that a repository may serve, in no order."""
+        return self._links(layout.layers(name))
+
+    def revision(self, name: str, digest: Digest) -> Digest:
+        """Read the link of one manifest of a repository: the digest under which it is stored."""
+        return self._link(layout.link_below(layout.revisions(name), digest))
+
+    def layer_link(self, name: str, digest: Digest) -> Digest:
+        """Read the link of one blob of a repository: the digest under which it is stored."""
+        return self._link(layout.link_below(layout.layers(name), digest))
+
+    def uploads(self, name: str) -> list[str]:
+        """List the ids of a repository's unfinished pushes."""
+        try:
+            entries = self._store.list(layout.uploads(name))
+        except MissingError:
+            return []
+        return sorted(entry.name for entry in entries if entry.type is FileType.DIRECTORY)
+
+    def blobs(self) -> Iterator[Digest]:
+        """Find every blob that has a directory, in the order of the shards."""
+        for algorithm in self._directories(layout.BLOBS):
+            for shard in self._directories(f"{layout.BLOBS}/{algorithm}"):
+                for encoded in self._directories(f"{layout.BLOBS}/{algorithm}/{shard}"):
+                    try:
+                        yield Digest.parse(f"{algorithm}:{encoded}")
+                    except DigestError:
+                        continue
+
+    def blob(self, digest: Digest) -> FileStat:
+        """Tell about a blob's stored file. Raises MissingError, UnsafeError."""
+        found = self._store.stat(layout.blob_data(digest))
+        if found.type is not FileType.FILE:
+            raise UnsafeError(layout.blob_data(digest), found.type.value, FileType.FILE.value)
+        return found
+
+    def read_blob(self, digest: Digest, limit: int) -> bytes:
+        """Read a whole blob of at most `limit` bytes."""
+        return self._store.read(layout.blob_data(digest), limit)
+
+    def open_blob(self, digest: Digest) -> Content:
+        """Open a blob's stored file."""
+        return self._store.open(layout.blob_data(digest))
+
+    def space(self) -> Space:
+        """Tell about the file system that holds the store."""
+        return self._store.space()
+
+    def _link(self, path: str) -> Digest:
+        try:
+            return Digest.parse_link(self._store.read(path, LONGEST))
+        except DigestError as error:
+            raise LinkError(path, str(error)) from error
+
+    def _links(self, directory: str) -> Iterator[LinkEntry]:
+        for algorithm in self._directories(directory):
+            for encoded in self._directories(f"{directory}/{algorithm}"):
+                try:
+                    digest = Digest.parse(f"{algorithm}:{encoded}")
+                except DigestError:
+                    continue
+                path = layout.link_below(directory, digest)
+                try:
+                    self._store.stat(path)
+                except MissingError:  # deleted through the API: only the directory stays
+                    continue
+                yield LinkEntry(digest, path)
+
+    def _directories(self, path: str) -> list[str]:
+        try:
+            entries = self._store.list(path)
+        except MissingError:
+            return []
+        return sorted(entry.name for entry in entries if entry.type is FileType.DIRECTORY)
+
+
+def _below(name: str, part: str) -> str:
+    return f"{name}/{part}" if name else part
+
+
+def _nested(name: str, part: str, kind: FileType) -> bool | None:
+    if layout.ignored(part) or kind not in _LISTED:
+        return None
+    return kind is FileType.DIRECTORY and is_repository(_below(name, part))
+
+
+def _tagged(tag: str, kind: FileType) -> bool | None:
+    if tag.startswith(".") or kind not in _LISTED:
+        return None
+    return kind is FileType.DIRECTORY and is_tag(tag)

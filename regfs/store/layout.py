@@ -1,0 +1,101 @@
+"""Every path of the store, and nothing else: the one place that knows where things lie.
+
+    v2/                                                     the store
+    ├── blobs/
+    │   └── <alg>/<hex[0:2]>/<hex>/data                     every byte: layers, configs, manifests
+    └── repositories/
+        └── <name, nested to any depth>/
+            ├── _layers/<alg>/<hex>/link                    a blob that the repository may serve
+            ├── _manifests/
+            │   ├── revisions/<alg>/<hex>/link              a manifest that the repository holds
+            │   └── tags/<tag>/
+            │       ├── current/link                        the digest that the tag names now
+            │       └── index/<alg>/<hex>/link              a digest that it has named
+            └── _uploads/<id>/
+                ├── data                                    the bytes received so far
+                ├── startedat                               RFC 3339
+                └── hashstates/<alg>/<offset>
+
+Source: distribution, registry/storage/paths.go, which draws the same tree. Paths are relative to `v2`,
+with slashes, without one at either end; names that are not UTF-8 carry surrogate escapes (PEP 383).
+"""
+
+from __future__ import annotations
+
+from regfs.oci.digest import Digest
+
+BLOBS = "blobs"
+REPOSITORIES = "repositories"
+LAYERS = "_layers"
+MANIFESTS = "_manifests"
+UPLOADS = "_uploads"
+
+#: What a repository has in every version: 2.x makes `_layers` first, 3.x tells one by `_manifests`.
+REPOSITORY_MARKS = frozenset({LAYERS, MANIFESTS})
+
+#: The registry's root directory holds the store here (paths.go, storagePathRoot and -Version).
+BELOW_ROOT = ("docker", "registry", "v2")
+
+
+def blob_directory(digest: Digest) -> str:
+    """Give the directory that holds one blob's `data`."""
+    return f"{BLOBS}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
+
+
+def blob_data(digest: Digest) -> str:
+    """Give the file that holds one blob's bytes."""
+    return f"{blob_directory(digest)}/data"
+
+
+def repository(name: str) -> str:
+    """Give the directory of a repository, or of the part of names that leads to one; "" is the top."""
+    return f"{REPOSITORIES}/{name}" if name else REPOSITORIES
+
+
+def tags(name: str) -> str:
+    """Give the directory of a repository's tags."""
+    return f"{REPOSITORIES}/{name}/{MANIFESTS}/tags"
+
+
+def tag(name: str, tag_name: str) -> str:
+    """Give the directory of one tag."""
+    return f"{tags(name)}/{tag_name}"
+
+
+def tag_link(name: str, tag_name: str) -> str:
+    """Give the link that says what a tag names now."""
+    return f"{tags(name)}/{tag_name}/current/link"
+
+
+def tag_history(name: str, tag_name: str) -> str:
+    """Give the directory of all digests that a tag has named."""
+    return f"{tags(name)}/{tag_name}/index"
+
+
+def revisions(name: str) -> str:
+    """Give the directory of a repository's manifests."""
+    return f"{REPOSITORIES}/{name}/{MANIFESTS}/revisions"
+
+
+def layers(name: str) -> str:
+    """Give the directory of a repository's layer links."""
+    return f"{REPOSITORIES}/{name}/{LAYERS}"
+
+
+def uploads(name: str) -> str:
+    """Give the directory of a repository's unfinished pushes."""
+    return f"{REPOSITORIES}/{name}/{UPLOADS}"
+
+
+def link_below(directory: str, digest: Digest) -> str:
+    """Give the link for a digest below `revisions`, `layers` or `tag_history`."""
+    return f"{directory}/{digest.algorithm}/{digest.hex}/link"
+
+
+def ignored(name: str) -> bool:
+    """Tell whether a name among repositories is none of the registry's, and is passed over.
+
+    The layout's own directories, and later versions', begin with an underscore; hidden ones are the file
+    system's (`.nfs…`, `.snapshot`), as is `lost+found`.
+    """
+    return name.startswith(("_", ".")) or name == "lost+found"

@@ -1,0 +1,54 @@
+"""Finding the store: from the path that a person gives to the directory that holds `blobs/`."""
+
+from __future__ import annotations
+
+import os
+
+from regfs.errors import StoreNotFoundError
+from regfs.store import layout
+
+
+def locate(path: str) -> str:
+    """Find the store at or below `path`: the registry's root directory, or any directory down to `v2`.
+
+    Gives an absolute path without symlinks. Raises StoreNotFoundError, which says what was looked for and
+    what is there.
+    """
+    start = os.path.realpath(path)
+    if not os.path.exists(start):
+        raise StoreNotFoundError(path, "there is no such directory")
+    if not os.path.isdir(start):
+        raise StoreNotFoundError(path, "is not a directory")
+    for first in range(len(layout.BELOW_ROOT), -1, -1):
+        candidate = os.path.join(start, *layout.BELOW_ROOT[first:])
+        if _is_store(candidate):
+            return candidate
+    raise StoreNotFoundError(path, _explanation(start))
+
+
+def _is_store(candidate: str) -> bool:
+    if os.path.isdir(os.path.join(candidate, layout.REPOSITORIES)):
+        return True
+    blobs = os.path.isdir(os.path.join(candidate, layout.BLOBS))
+    return blobs and not os.path.exists(os.path.join(candidate, "oci-layout"))
+
+
+def _explanation(start: str) -> str:
+    try:
+        found = sorted(os.listdir(start))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}. The registry's files often belong to root: try sudo"
+    if "oci-layout" in found:
+        return "is an OCI image layout, not the storage of a registry"
+    parts = start.split("/")
+    if "v2" in parts and {layout.BLOBS, layout.REPOSITORIES} & set(parts):
+        above = "/".join(parts[: len(parts) - parts[::-1].index("v2")])
+        return f"lies inside a store; give the store itself: {above}"
+    below = ["/".join(layout.BELOW_ROOT[first:]) for first in range(len(layout.BELOW_ROOT))]
+    looked_for = ", ".join(f"{way}/{layout.REPOSITORIES}" for way in reversed(below))
+    there = ", ".join(found[:8]) + (", …" if len(found) > 8 else "") if found else "nothing"
+    return (
+        "no registry storage found. Looked for "
+        f"{layout.REPOSITORIES} or {layout.BLOBS} here, {looked_for}; there is {there}. Give the registry's "
+        "rootdirectory (storage.filesystem.rootdirectory in its config.yml, often /var/lib/registry)"
+    )

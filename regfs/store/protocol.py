@@ -1,0 +1,78 @@
+"""What regfs asks of a storage. `LocalStore` is the one in use; tests bring another."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple, Protocol
+
+
+class FileType(enum.Enum):
+    """What stands under a name. The values are for people."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symbolic link"
+    OTHER = "FIFO, socket or device"
+
+
+class Entry(NamedTuple):
+    """One name in a directory."""
+
+    name: str
+    type: FileType
+
+
+class FileStat(NamedTuple):
+    """What the storage records about one name: size in bytes, blocks of 512 bytes, time in nanoseconds."""
+
+    type: FileType
+    size: int
+    blocks: int
+    mtime_ns: int
+
+
+class Space(NamedTuple):
+    """The file system that holds the store, as statvfs(3) counts it."""
+
+    block_size: int
+    fragment_size: int
+    blocks: int
+    blocks_free: int
+    blocks_available: int
+    files: int
+    files_free: int
+    files_available: int
+    longest_name: int
+
+
+class Content(Protocol):
+    """The bytes of an open file. They stay readable when the file is deleted."""
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill `buffer` from `offset` on; give the number of bytes, less only at the end."""
+
+    def close(self) -> None:
+        """Free what the content holds. Reading it afterwards is a fault."""
+
+
+class Store(Protocol):
+    """Read access to the files of one store, by the relative paths of `layout`.
+
+    Every method may raise MissingError, UnsafeError and UnreadableError, and may be called from any
+    thread. No method follows a symlink at any part of a path.
+    """
+
+    def list(self, path: str) -> list[Entry]:
+        """List a directory, in no order."""
+
+    def stat(self, path: str) -> FileStat:
+        """Tell what stands at a path, without opening it. A symlink is told, not followed."""
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Read a whole plain file of at most `limit` bytes; TooLargeError if it has more."""
+
+    def open(self, path: str) -> Content:
+        """Open a plain file."""
+
+    def space(self) -> Space:
+        """Tell about the file system that holds the store."""

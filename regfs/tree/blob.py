@@ -1,0 +1,140 @@
+"""Files of the tree: a stored blob, and the config that is made for schema 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regfs.errors import DamageError, StoreError
+from regfs.oci import Descriptor, Digest
+from regfs.oci.media_types import DOCKER_CONFIG
+from regfs.store import Content
+from regfs.tree import inode
+from regfs.tree.node import Attributes, Directory, File, NodeType
+from regfs.tree.scope import Scope
+from regfs.tree.times import iso
+
+#: What a reader of the disk counts in; stat(2) reports blocks in it.
+BLOCK = 512
+
+
+class BlobFile(File):
+    """One stored blob, as a manifest of the scope's repository names it.
+
+    The inode is the digest's wherever the blob shows, and the link count is always 2, so that `du` counts
+    it once and `tar` and `rsync -H` copy it once. `fallback` is the directory whose time a blob has that
+    is not stored.
+    """
+
+    __slots__ = ("_descriptor", "_fallback", "_graph", "_kind", "_repository")
+
+    XATTRS = ("digest", "media_type", "kind", "stored")
+
+    def __init__(self, scope: Scope, descriptor: Descriptor, kind: str, fallback: Directory) -> None:
+        self._graph = scope.graph
+        self._repository = scope.repository
+        self._descriptor = descriptor
+        self._kind = kind
+        self._fallback = fallback
+
+    @property
+    def inode(self) -> int:
+        """The first 64 bits of the digest that the blob is stored under."""
+        return inode.of_blob(self._stored())
+
+    def _stored(self) -> Digest:
+        if self._descriptor.digest.algorithm == "sha256":  # what registries store under
+            return self._descriptor.digest
+        try:
+            return self._graph.blob(self._repository, self._descriptor.digest).digest
+        except (DamageError, StoreError):
+            return self._descriptor.digest
+
+    @property
+    def identity(self) -> str:
+        """The digest."""
+        return str(self._descriptor.digest)
+
+    def attributes(self) -> Attributes:
+        """Tell the stored file's own size and time; of a damaged blob, the size that it should have."""
+        want = self._descriptor
+        try:
+            blob = self._graph.blob(self._repository, want.digest)
+        except (DamageError, StoreError):
+            mtime_ns = self._fallback.attributes().mtime_ns
+            return Attributes(NodeType.FILE, inode.of_blob(want.digest), 2, want.size or 0, 0, mtime_ns)
+        size = blob.size if want.size is None else want.size
+        return Attributes(NodeType.FILE, inode.of_blob(blob.digest), 2, size, blob.blocks, blob.mtime_ns)
+
+    def facts(self) -> Mapping[str, str]:
+        """Tell digest, media type, kind and the time of storing."""
+        facts = {
+            "digest": str(self._descriptor.digest),
+            "media_type": self._descriptor.media_type,
+            "kind": self._kind,
+        }
+        try:
+            facts["stored"] = iso(self._graph.blob(self._repository, self._descriptor.digest).mtime_ns)
+        except (DamageError, StoreError):
+            facts["stored"] = "no"
+        return facts
+
+    def open(self) -> Content:
+        """Open the stored file. Raises BlobMissingError, SizeError, StoreError."""
+        blob = self._graph.sound_blob(self._repository, self._descriptor)
+        return self._graph.open_blob(blob.digest)
+
+
+class BytesContent:
+    """Content that was computed."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill `buffer` from `offset` on."""
+        piece = self._content[offset : offset + len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Do nothing: memory frees itself."""
+
+
+class MadeConfig(File):
+    """The config of a schema 1 image: made from its manifest, and stored nowhere."""
+
+    __slots__ = ("_config", "_image", "_inode")
+
+    XATTRS = ("media_type", "kind")
+
+    def __init__(self, image: Directory, config: bytes) -> None:
+        self._image = image
+        self._inode = inode.of_child(image.inode, "config.json")
+        self._config = config
+
+    @property
+    def inode(self) -> int:
+        """The node's identity."""
+        return self._inode
+
+    @property
+    def identity(self) -> str:
+        """The digest of the computed bytes."""
+        return str(Digest.of(self._config))
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells.
+
+        It takes no space in the store, but a file with bytes and no blocks is all holes to `tar -S`.
+        """
+        size = len(self._config)
+        blocks = -(-size // BLOCK)
+        return Attributes(NodeType.FILE, self._inode, 1, size, blocks, self._image.attributes().mtime_ns)
+
+    def facts(self) -> Mapping[str, str]:
+        """Tell what it is."""
+        return {"media_type": DOCKER_CONFIG, "kind": "config"}
+
+    def open(self) -> Content:
+        """Give the bytes."""
+        return BytesContent(self._config)

@@ -1,0 +1,217 @@
+"""A manifest as a directory.
+
+    <image>/manifest.json   config.json   layers/00.tar.gz …
+    <index>/manifest.json   platforms/<os-arch[-variant]>/   config.json ->   layers ->
+
+Three things lead to a manifest: a tag (tag.py), a digest (`@sha256:…`), an index that has it as a child.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from regfs.errors import DamageError, NestingError, NoEntryError, RegfsError, StoreError
+from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest
+from regfs.oci.platform import choose, directory_names
+from regfs.tree import inode
+from regfs.tree.blob import BlobFile, MadeConfig
+from regfs.tree.layers import LayersDirectory
+from regfs.tree.link import FixedLink
+from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
+from regfs.tree.scope import Scope
+
+#: Docker builds indexes of images, OCI allows indexes of indexes; two deep is the most ever seen.
+DEEPEST_INDEX = 16
+
+_INHERITED = ("config.json", "layers")
+
+
+class ManifestDirectory(Directory):
+    """The directory of one manifest. `depth` counts the indexes that lead to it."""
+
+    __slots__ = ("_depth", "_inode", "_scope")
+
+    XATTRS: ClassVar[tuple[str, ...]] = ("digest", "media_type", "kind", "created")
+
+    def __init__(self, scope: Scope, number: int, depth: int = 0) -> None:
+        self._scope = scope
+        self._inode = number
+        self._depth = depth
+
+    @property
+    def inode(self) -> int:
+        """The node's identity."""
+        return self._inode
+
+    @abc.abstractmethod
+    def digest(self) -> Digest:
+        """Tell which manifest this is now. Raises what is wrong with the link that names it."""
+
+    def manifest(self) -> Manifest:
+        """Read the manifest. Raises DamageError, ManifestError, StoreError."""
+        digest = self.digest()
+        if self._depth > DEEPEST_INDEX:
+            raise NestingError(str(digest), DEEPEST_INDEX)
+        return self._scope.graph.manifest(self._scope.repository, digest)
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells: the time is the manifest's, when it was stored."""
+        try:
+            mtime_ns = self._scope.graph.blob(self._scope.repository, self.digest()).mtime_ns
+        except (DamageError, StoreError):
+            mtime_ns = 0
+        return Attributes.of_directory(self._inode, mtime_ns)
+
+    def children(self) -> Iterable[Child]:
+        """List the manifest, the config and the layers; or an index's platforms."""
+        manifest = self.manifest()
+        names = ["manifest.json"]
+        if isinstance(manifest, Index):
+            names.append("platforms")
+            if self._default(manifest) is not None:
+                names.extend(_INHERITED)
+        else:
+            names.append("layers")
+            if isinstance(manifest, Schema1Manifest) or manifest.config is not None:
+                names.append("config.json")
+        for name in names:
+            node = self._child(manifest, name)
+            yield Child(name, node.type, node.inode)
+
+    def lookup(self, name: str) -> Node:
+        """Find one of them."""
+        return self._child(self.manifest(), name)
+
+    def _child(self, manifest: Manifest, name: str) -> Node:
+        if name == "manifest.json":
+            descriptor = Descriptor(manifest.media_type, self.digest(), len(manifest.raw))
+            return BlobFile(self._scope, descriptor, manifest.kind, self)
+        if isinstance(manifest, Index):
+            return self._index_child(manifest, name)
+        if name == "layers":
+            return LayersDirectory(self._scope, self, manifest.layers)
+        if name == "config.json" and isinstance(manifest, Schema1Manifest):
+            return MadeConfig(self, manifest.config)
+        if name == "config.json" and isinstance(manifest, ImageManifest) and manifest.config is not None:
+            return BlobFile(self._scope, manifest.config, "config", self)
+        raise NoEntryError(name)
+
+    def _index_child(self, index: Index, name: str) -> Node:
+        if name == "platforms":
+            return PlatformsDirectory(self._scope, self, index, self._depth)
+        if name in _INHERITED and (default := self._default(index)) is not None:
+            return FixedLink(self, name, f"platforms/{default}/{name}")
+        raise NoEntryError(name)
+
+    def _default(self, index: Index) -> str | None:
+        """Name the child whose config and layers the index shows as its own, if it is stored."""
+        platforms = [child.platform for child in index.manifests]
+        position = choose(platforms, self._scope.platform)
+        if position is None:
+            return None
+        if not self._scope.graph.stored(self._scope.repository, index.manifests[position].digest):
+            return None
+        return directory_names(platforms)[position]
+
+    def facts(self) -> Mapping[str, str]:
+        """Tell digest, media type, kind and when it was built, as far as the store tells."""
+        facts: dict[str, str] = {}
+        try:
+            facts["digest"] = str(self.digest())
+            manifest = self.manifest()
+            facts["media_type"] = manifest.media_type
+            facts["kind"] = manifest.kind
+            if isinstance(manifest, ImageManifest):
+                config = self._scope.graph.config(self._scope.repository, manifest)
+                if config is not None:
+                    facts["created"] = config.created
+        except RegfsError:
+            pass  # what is damaged is left out here; entering the directory says why
+        return facts
+
+
+class RevisionDirectory(ManifestDirectory):
+    """A manifest by its digest: `@sha256:…`, or a child of an index."""
+
+    __slots__ = ("_digest",)
+
+    def __init__(self, scope: Scope, number: int, digest: Digest, depth: int = 0) -> None:
+        super().__init__(scope, number, depth)
+        self._digest = digest
+
+    def digest(self) -> Digest:
+        """Tell which manifest this is: always the same."""
+        return self._digest
+
+
+class ChildDirectory(RevisionDirectory):
+    """A child of an index. An index may be sparse: a child that is not stored is an empty directory."""
+
+    __slots__ = ("_descriptor",)
+
+    XATTRS = (*ManifestDirectory.XATTRS, "platform")
+
+    def __init__(self, scope: Scope, number: int, descriptor: Descriptor, depth: int) -> None:
+        super().__init__(scope, number, descriptor.digest, depth)
+        self._descriptor = descriptor
+
+    def _stored(self) -> bool:
+        return self._scope.graph.stored(self._scope.repository, self._digest)
+
+    def children(self) -> Iterable[Child]:
+        """List as any manifest's, or nothing."""
+        return super().children() if self._stored() else ()
+
+    def lookup(self, name: str) -> Node:
+        """Find as in any manifest's, or nothing."""
+        if not self._stored():
+            raise NoEntryError(name)
+        return super().lookup(name)
+
+    def facts(self) -> Mapping[str, str]:
+        """Tell what the index says besides."""
+        facts = dict(super().facts())
+        if self._descriptor.platform is not None:
+            facts["platform"] = str(self._descriptor.platform)
+        if self._descriptor.attestation:
+            facts["kind"] = "attestation"
+        return facts
+
+
+class PlatformsDirectory(Directory):
+    """`platforms/`: a directory for each child of an index, in its order."""
+
+    __slots__ = ("_depth", "_index", "_inode", "_parent", "_scope")
+
+    def __init__(self, scope: Scope, parent: Directory, index: Index, depth: int) -> None:
+        self._scope = scope
+        self._parent = parent
+        self._index = index
+        self._depth = depth
+        self._inode = inode.of_child(parent.inode, "platforms")
+
+    @property
+    def inode(self) -> int:
+        """The node's identity."""
+        return self._inode
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells: the index's own time."""
+        return Attributes.of_directory(self._inode, self._parent.attributes().mtime_ns)
+
+    def _names(self) -> list[str]:
+        return directory_names([child.platform for child in self._index.manifests])
+
+    def children(self) -> Iterable[Child]:
+        """List the children by their platforms."""
+        return [Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name)) for name in self._names()]
+
+    def lookup(self, name: str) -> Node:
+        """Find the child of that platform."""
+        try:
+            descriptor = self._index.manifests[self._names().index(name)]
+        except ValueError:
+            raise NoEntryError(name) from None
+        return ChildDirectory(self._scope, inode.of_child(self._inode, name), descriptor, self._depth + 1)

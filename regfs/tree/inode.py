@@ -1,0 +1,26 @@
+"""Inode numbers: 64 bits that depend on what a node is, never on when or in which order it was seen."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from regfs.oci import Digest
+
+#: 0 means "no such file" to readdir(3), and 1 is the root of every FUSE mount.
+ROOT = 1
+_RESERVED = 2
+
+
+def of_blob(digest: Digest) -> int:
+    """Give a blob's inode: the first 64 bits of its digest, the same on every host."""
+    return _allowed(int(digest.hex[:16], 16))
+
+
+def of_child(parent: int, name: str) -> int:
+    """Give the inode of what is no blob: it follows from the directory that holds it, and its name."""
+    hashed = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, key=parent.to_bytes(8, "big"))
+    return _allowed(int.from_bytes(hashed.digest(), "big"))
+
+
+def _allowed(number: int) -> int:
+    return number if number >= _RESERVED else number + _RESERVED

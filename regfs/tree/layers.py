@@ -1,0 +1,63 @@
+"""`layers/`: an image's layers as they are stored, numbered from the base up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from regfs.errors import NoEntryError
+from regfs.oci import Descriptor
+from regfs.oci.media_types import suffix
+from regfs.tree import inode
+from regfs.tree.blob import BlobFile
+from regfs.tree.link import FixedLink
+from regfs.tree.node import Attributes, Child, Directory, Node
+from regfs.tree.scope import Scope
+
+
+class LayersDirectory(Directory):
+    """The layers of one manifest. A name is the position, then a suffix by the media type: 00.tar.gz.
+
+    All positions have the same number of digits, at least two, so that names sort as layers do.
+    """
+
+    __slots__ = ("_inode", "_layers", "_parent", "_scope", "_width")
+
+    def __init__(self, scope: Scope, parent: Directory, layers: tuple[Descriptor, ...]) -> None:
+        self._scope = scope
+        self._parent = parent
+        self._layers = layers
+        self._width = max(2, len(str(len(layers) - 1)))
+        self._inode = inode.of_child(parent.inode, "layers")
+
+    @property
+    def inode(self) -> int:
+        """The node's identity."""
+        return self._inode
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells: the image's own time."""
+        return Attributes.of_directory(self._inode, self._parent.attributes().mtime_ns)
+
+    def children(self) -> Iterable[Child]:
+        """List the layers. Only for a layer that may be foreign does this look whether it is stored."""
+        for position in range(len(self._layers)):
+            node = self._node(position)
+            yield Child(self._name(position), node.type, node.inode)
+
+    def lookup(self, name: str) -> Node:
+        """Find a layer by its exact name."""
+        digits = name[: self._width]
+        if digits.isdecimal() and digits.isascii() and int(digits) < len(self._layers):
+            position = int(digits)
+            if name == self._name(position):
+                return self._node(position)
+        raise NoEntryError(name)
+
+    def _name(self, position: int) -> str:
+        return f"{position:0{self._width}}{suffix(self._layers[position].media_type)}"
+
+    def _node(self, position: int) -> Node:
+        layer = self._layers[position]
+        if layer.urls and not self._scope.graph.stored(self._scope.repository, layer.digest):
+            return FixedLink(self, self._name(position), layer.urls[0])
+        return BlobFile(self._scope, layer, "layer", self)

@@ -1,0 +1,31 @@
+"""Symlinks: to the default platform of an index, or to where a foreign layer can be fetched."""
+
+from __future__ import annotations
+
+from regfs.tree import inode
+from regfs.tree.node import Attributes, Directory, NodeType, Symlink
+
+
+class FixedLink(Symlink):
+    """A link whose target is known; it has the time of the directory that holds it."""
+
+    __slots__ = ("_inode", "_parent", "_target")
+
+    def __init__(self, parent: Directory, name: str, target: str) -> None:
+        self._parent = parent
+        self._inode = inode.of_child(parent.inode, name)
+        self._target = target
+
+    @property
+    def inode(self) -> int:
+        """The node's identity."""
+        return self._inode
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        size = len(self._target.encode("utf-8", "surrogateescape"))
+        return Attributes(NodeType.SYMLINK, self._inode, 1, size, 0, self._parent.attributes().mtime_ns)
+
+    def target(self) -> str:
+        """Give what the link points to."""
+        return self._target

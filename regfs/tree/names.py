@@ -1,0 +1,86 @@
+"""The directories above the images: the root, repositories, and the parts of names that lead to some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from regfs.errors import DigestError, NoEntryError, StoreError
+from regfs.oci import Digest
+from regfs.tree import inode
+from regfs.tree.broken import BrokenDirectory
+from regfs.tree.image import RevisionDirectory
+from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
+from regfs.tree.scope import Scope
+from regfs.tree.tag import TagDirectory, tag_inode
+
+
+class NamesDirectory(Directory):
+    """The repositories and tags at the scope's repository name; "" is the root of the tree.
+
+    A tag with the name of a nested repository shows as `:tag`; `:tag` and `@digest` always resolve.
+    """
+
+    __slots__ = ("_inode", "_scope")
+
+    XATTRS = ("kind",)
+
+    def __init__(self, scope: Scope, number: int) -> None:
+        self._scope = scope
+        self._inode = number
+
+    @property
+    def inode(self) -> int:
+        """The node's identity."""
+        return self._inode
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells: the time is that of the newest tag name."""
+        found = self._scope.graph.directory(self._scope.repository)
+        return Attributes.of_directory(self._inode, found.mtime_ns)
+
+    def facts(self) -> Mapping[str, str]:
+        """Tell whether this is a repository."""
+        listing = self._scope.graph.listing(self._scope.repository)
+        return {"kind": "repository" if listing.repository else "namespace"}
+
+    def children(self) -> Iterable[Child]:
+        """List the nested repositories and the tags."""
+        listing = self._scope.graph.listing(self._scope.repository)
+        for name in listing.nested:
+            yield Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name))
+        for tag in listing.tags:
+            shown = f":{tag}" if tag in listing.nested else tag
+            yield Child(shown, NodeType.DIRECTORY, tag_inode(self, tag))
+
+    def lookup(self, name: str) -> Node:
+        """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""
+        if name.startswith("@"):
+            return self._revision(name)
+        if name.startswith(":"):
+            return self._tag(name[1:])
+        graph, repository, platform = self._scope
+        sound = graph.nested(repository, name)
+        if sound is None:
+            return self._tag(name)
+        below = f"{repository}/{name}" if repository else name
+        if not sound:
+            return BrokenDirectory(self, name, StoreError(below, "no repository can have this name or form"))
+        return NamesDirectory(Scope(graph, below, platform), inode.of_child(self._inode, name))
+
+    def _tag(self, tag: str) -> Node:
+        sound = self._scope.graph.tagged(self._scope.repository, tag)
+        if sound is None:
+            raise NoEntryError(tag)
+        if not sound:
+            path = f"{self._scope.repository}/{tag}"
+            return BrokenDirectory(self, f":{tag}", StoreError(path, "no tag can have this name or form"))
+        return TagDirectory(self._scope, self, tag)
+
+    def _revision(self, name: str) -> Node:
+        try:
+            digest = Digest.parse(name[1:])
+        except DigestError:
+            raise NoEntryError(name) from None
+        if not self._scope.repository or not self._scope.graph.holds(self._scope.repository, digest):
+            raise NoEntryError(name)
+        return RevisionDirectory(self._scope, inode.of_child(self._inode, name), digest)

@@ -1,0 +1,134 @@
+"""The three kinds of node, and what can be asked of each.
+
+A node is a small immutable value that knows how to read what it stands for. What it says may change
+with the store; what it is does not.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, NamedTuple
+
+from regfs.errors import NoAttributeError
+from regfs.store import Content
+
+#: Extended attributes of regfs are all in this namespace (xattr(7), "Extended user attributes").
+XATTR_PREFIX = "user.regfs."
+
+
+class NodeType(enum.Enum):
+    """What a node is to the kernel."""
+
+    DIRECTORY = "directory"
+    FILE = "file"
+    SYMLINK = "symlink"
+
+
+class Attributes(NamedTuple):
+    """What stat(2) tells: size in bytes, blocks of 512 bytes, time in nanoseconds since 1970.
+
+    A directory has size 0, so that sums are of stored bytes alone, and one link, which means "subdirectories
+    are not counted".
+    """
+
+    type: NodeType
+    inode: int
+    links: int
+    size: int
+    blocks: int
+    mtime_ns: int
+
+    @classmethod
+    def of_directory(cls, inode: int, mtime_ns: int) -> Attributes:
+        """Give the attributes of a directory."""
+        return cls(NodeType.DIRECTORY, inode, 1, 0, 0, mtime_ns)
+
+
+class Child(NamedTuple):
+    """One name in a directory, with what readdir(3) tells of it."""
+
+    name: str
+    type: NodeType
+    inode: int
+
+
+class Node(abc.ABC):
+    """One file, directory or symlink of the tree."""
+
+    __slots__ = ()
+
+    #: What the node is to the kernel.
+    type: ClassVar[NodeType]
+
+    #: The names of the extended attributes, without their prefix. Listing them reads nothing: `ls -l` of
+    #: newer coreutils asks for the list of every file.
+    XATTRS: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    @abc.abstractmethod
+    def inode(self) -> int:
+        """The node's identity, from 2 up (1 for the root)."""
+
+    @abc.abstractmethod
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells. Opens no file."""
+
+    def facts(self) -> Mapping[str, str]:
+        """Give the values of the extended attributes, by names in XATTRS; what is not known is left out."""
+        return {}
+
+    def xattr(self, name: str) -> str:
+        """Give the value of one extended attribute, by its full name. Raises NoAttributeError."""
+        if name.startswith(XATTR_PREFIX) and name[len(XATTR_PREFIX) :] in self.XATTRS:
+            value = self.facts().get(name[len(XATTR_PREFIX) :])
+            if value is not None:
+                return value
+        raise NoAttributeError("", name)
+
+    def xattr_names(self) -> list[str]:
+        """List the full names of the extended attributes."""
+        return [XATTR_PREFIX + name for name in self.XATTRS]
+
+
+class Directory(Node):
+    """A node with children."""
+
+    __slots__ = ()
+    type = NodeType.DIRECTORY
+
+    @abc.abstractmethod
+    def children(self) -> Iterable[Child]:
+        """List the children that a listing shows, without opening any. Raises what spoils the whole."""
+
+    @abc.abstractmethod
+    def lookup(self, name: str) -> Node:
+        """Find a child, shown or not. Raises NoEntryError."""
+
+
+class File(Node):
+    """A node with bytes."""
+
+    __slots__ = ()
+    type = NodeType.FILE
+
+    @property
+    @abc.abstractmethod
+    def identity(self) -> str:
+        """Text that is equal for two nodes only if their bytes are: what caches of content go by."""
+
+    @abc.abstractmethod
+    def open(self) -> Content:
+        """Open the bytes. Raises what is wrong with them."""
+
+
+class Symlink(Node):
+    """A node that names another."""
+
+    __slots__ = ()
+    type = NodeType.SYMLINK
+
+    @abc.abstractmethod
+    def target(self) -> str:
+        """Give what the link points to, as readlink(2) does."""

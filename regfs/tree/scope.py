@@ -1,0 +1,16 @@
+"""What the nodes of one repository read with: no more than they need, and never the whole tree."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from regfs.graph import Graph
+from regfs.oci import Platform
+
+
+class Scope(NamedTuple):
+    """The graph, the repository whose links count, and the platform that an index shows as its own."""
+
+    graph: Graph
+    repository: str
+    platform: Platform

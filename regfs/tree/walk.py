@@ -1,0 +1,61 @@
+"""The whole tree: its root, and the way from there along a path."""
+
+from __future__ import annotations
+
+from regfs.errors import LoopError, NoEntryError, NotDirectoryError, TreeError
+from regfs.graph import Graph
+from regfs.oci import Platform
+from regfs.store.protocol import Space
+from regfs.tree import inode
+from regfs.tree.names import NamesDirectory
+from regfs.tree.node import Directory, Node, Symlink
+from regfs.tree.scope import Scope
+
+#: As many symlinks as Linux follows (path_resolution(7)).
+_MOST_LINKS = 40
+
+
+class Tree:
+    """The mounted tree of one store, for a machine of one platform."""
+
+    def __init__(self, graph: Graph, platform: Platform) -> None:
+        self._graph = graph
+        self.root: Directory = NamesDirectory(Scope(graph, "", platform), inode.ROOT)
+
+    def walk(self, path: str, *, follow: bool = True) -> Node:
+        """Find the node at a path from the root, following symlinks on the way as the kernel does.
+
+        `follow` tells whether the last name, too, is followed if it is a symlink. Raises TreeError, and
+        what is wrong with the store on the way.
+        """
+        names = [name for name in reversed(path.split("/")) if name not in ("", ".")]
+        trail = [self.root]
+        node: Node = self.root
+        links = 0
+        while names:
+            name = names.pop()
+            if not isinstance(node, Directory):
+                raise NotDirectoryError(path)
+            if name == "..":
+                trail = trail[:-1] or trail
+                node = trail[-1]
+                continue
+            try:
+                node = node.lookup(name)
+            except TreeError:
+                raise NoEntryError(path) from None
+            if isinstance(node, Symlink) and (names or follow):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise LoopError(path)
+                if "://" in node.target():
+                    raise NoEntryError(f"{path}: kept elsewhere, at {node.target()}")
+                names.extend(part for part in reversed(node.target().split("/")) if part not in ("", "."))
+                node = trail[-1]
+            elif isinstance(node, Directory):
+                trail.append(node)
+        return node
+
+    def space(self) -> Space:
+        """Tell about the file system that holds the store."""
+        return self._graph.space()

@@ -1,0 +1,87 @@
+# Sourced by the other scripts: installs what they need, and says what could not be installed.
+# Sets PYTHON, an interpreter with regfs and its test tools, in .venv of this checkout.
+
+# Programs that a job needs, by the package manager of the machine.
+packages_for() {
+  case "$1:$2" in
+    demo:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr" ;;
+    demo:dnf) echo "fuse-libs fuse python3 attr" ;;
+    demo:apk) echo "fuse python3 attr" ;;
+    test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo umoci strace rsync curl" ;;
+    test:dnf) echo "fuse-libs fuse python3 attr skopeo umoci strace rsync curl" ;;
+    test:apk) echo "fuse python3 attr skopeo umoci strace rsync curl coreutils findutils tar" ;;
+    bench:apt-get) echo "libfuse2 fuse3 python3 python3-venv bindfs" ;;
+    bench:dnf) echo "fuse-libs fuse python3 bindfs" ;;
+    bench:apk) echo "fuse python3 bindfs" ;;
+  esac
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# One package at a time where the whole set fails: names differ between releases, and the tests say
+# themselves what they lack.
+prepare_packages() {
+  local job=$1 manager wanted missing=() name
+  for manager in apt-get dnf apk ""; do
+    if [ -z "$manager" ] || command -v "$manager" >/dev/null; then break; fi
+  done
+  if [ -z "$manager" ]; then
+    echo "no apt-get, dnf or apk here; install by hand: $(packages_for "$job" apt-get)" >&2
+    return
+  fi
+  wanted=$(packages_for "$job" "$manager")
+  for name in $wanted; do
+    installed "$manager" "$name" || missing+=("$name")
+  done
+  if [ ${#missing[@]} = 0 ]; then return; fi
+  echo "installing: ${missing[*]}" >&2
+  case $manager in
+    apt-get)
+      export DEBIAN_FRONTEND=noninteractive
+      as_root apt-get update -qq
+      as_root apt-get install -y -qq "${missing[@]}" >/dev/null ||
+        for name in "${missing[@]}"; do
+          as_root apt-get install -y -qq "$name" >/dev/null || as_root apt-get install -y -qq "${name}t64" >/dev/null ||
+            echo "could not install $name" >&2
+        done
+      ;;
+    dnf) for name in "${missing[@]}"; do as_root dnf install -y -q "$name" || echo "could not install $name" >&2; done ;;
+    apk) for name in "${missing[@]}"; do as_root apk add -q "$name" || echo "could not install $name" >&2; done ;;
+  esac
+}
+
+installed() {
+  case $1 in
+    apt-get) [ "$(dpkg-query -W -f '${db:Status-Status}' "$2" 2>/dev/null)" = installed ] ||
+      [ "$(dpkg-query -W -f '${db:Status-Status}' "${2}t64" 2>/dev/null)" = installed ] ;;
+    dnf) rpm -q "$2" >/dev/null 2>&1 ;;
+    apk) apk info -e "$2" >/dev/null 2>&1 ;;
+  esac
+}
+
+# Make .venv with regfs and the extra named, once for each state of pyproject.toml and the lock file.
+prepare_python() {
+  local extra=${1:-test} state
+  PYTHON=$PWD/.venv/bin/python
+  state="$extra $(cat pyproject.toml requirements.lock regfs/__init__.py | sha256sum)"
+  if [ ! -x "$PYTHON" ] || [ "$(cat .venv/state 2>/dev/null)" != "$state" ]; then
+    echo "making .venv" >&2
+    "$(newest_python)" -m venv --clear .venv
+    "$PYTHON" -m pip install -q --disable-pip-version-check -c requirements.lock -e ".${extra:+[$extra]}"
+    echo "$state" >.venv/state
+  fi
+}
+
+newest_python() {
+  local name
+  for name in python3 python3.13 python3.12 python3.11 python3.10; do
+    if command -v "$name" >/dev/null && "$name" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+      echo "$name"
+      return
+    fi
+  done
+  echo "no Python 3.10 or newer found" >&2
+  return 1
+}

@@ -1,0 +1,117 @@
+"""What all tiers share: built stores, real mounts, and the rule about tests that cannot run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.builder import StoreBuilder
+
+REGFS = [sys.executable, "-m", "regfs"]
+
+#: On CI every test must run: what a machine lacks there is a fault of scripts/prepare.sh.
+ON_CI = bool(os.environ.get("CI"))
+
+
+def need(program: str) -> str:
+    """Find a program, or skip the test with the reason; on CI such a skip fails."""
+    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if found is None:
+        cannot_run(f"{program} is not installed")
+    return found
+
+
+def cannot_run(reason: str) -> NoReturn:
+    if ON_CI:
+        pytest.fail(f"cannot run on CI: {reason}")
+    pytest.skip(reason)
+
+
+def run(*command: str | Path, **keywords: object) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and give its output as text; the status is the caller's to check."""
+    return subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        **keywords,  # type: ignore[call-overload]
+    )
+
+
+def output(*command: str | Path, **keywords: object) -> str:
+    """Run a program that must succeed, and give what it printed."""
+    done = run(*command, **keywords)
+    assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StoreBuilder:
+    """An empty store to build in."""
+    return StoreBuilder(tmp_path / "registry")
+
+
+class Mount:
+    """One real mount, made by the command line in the foreground; gone with the test."""
+
+    def __init__(self, store: Path, mountpoint: Path, options: str = "", *more: str) -> None:
+        self.path = mountpoint
+        self.log = mountpoint.with_name(f"{mountpoint.name}.log")
+        mountpoint.mkdir(exist_ok=True)
+        command = [*REGFS, "mount", "-f", str(store), str(mountpoint), *more]
+        if options:
+            command += ["-o", options]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + 20
+        while not os.path.ismount(mountpoint):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.end()
+                raise AssertionError(f"not mounted: {self.log.read_text()}")
+            time.sleep(0.01)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait, and see that nothing stays mounted; gives the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            status = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        if os.path.ismount(self.path) or number == signal.SIGKILL:
+            subprocess.run(["umount", "-l", str(self.path)], check=False, capture_output=True)
+        return status
+
+
+@pytest.fixture
+def fuse() -> None:
+    """Skip where no mount can be made."""
+    if not os.path.exists("/dev/fuse"):
+        cannot_run("there is no /dev/fuse")
+    need("fusermount")
+
+
+@pytest.fixture
+def mount(tmp_path: Path, fuse: None) -> Iterator[object]:
+    """Give a function that mounts: `mount(store_path, "ttl=1")`. All are unmounted after the test."""
+    mounts: list[Mount] = []
+
+    def make(store: Path | StoreBuilder, options: str = "", *more: str) -> Mount:
+        root = store.root if isinstance(store, StoreBuilder) else store
+        mounts.append(Mount(root, tmp_path / f"mnt{len(mounts)}", options, *more))
+        return mounts[-1]
+
+    yield make
+    for made in mounts:
+        made.end()
