@@ -26,7 +26,10 @@ class Cache(Generic[K, V]):
     def get(self, key: K) -> V | None:
         """Give the value kept for a key, or None."""
         with self._lock:
-            return self._cache.get(key)
+            try:
+                return self._cache[key]
+            except KeyError:
+                return None
 
     def put(self, key: K, value: V) -> None:
         """Keep a value, in place of the one before."""

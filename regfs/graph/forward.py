@@ -49,6 +49,13 @@ _PAUSE = 0.01
 _BEING_WRITTEN = 60.0
 
 
+class Found(NamedTuple):
+    """What a name stands for: None if for no such thing, False for one that the registry cannot have made."""
+
+    nested: bool | None
+    tag: bool | None
+
+
 class Tag(NamedTuple):
     """What a tag names now, and until when regfs relies on it (in the clock's seconds)."""
 
@@ -87,18 +94,15 @@ class Graph:
         """List the repositories and tags at a name ("" is the top)."""
         return self._listings.through(name, lambda: self._contents.listing(name))
 
-    def nested(self, name: str, part: str) -> bool | None:
-        """Tell whether `part` below a name leads to repositories: None if not, False if it is unsound.
+    def find(self, name: str, part: str) -> Found:
+        """Tell what `part` is below a name, in `listing`'s terms.
 
         Reads the one entry, unless the whole directory was listed in the last `ttl` seconds.
         """
         listing = self._listings.get(name)
-        return listing.nested.get(part) if listing else self._contents.nested(name, part)
-
-    def tagged(self, name: str, tag: str) -> bool | None:
-        """Tell whether a repository has a tag: None if not, False if it is unsound. As for `nested`."""
-        listing = self._listings.get(name)
-        return listing.tags.get(tag) if listing else self._contents.tagged(name, tag)
+        if listing is None:
+            return Found(self._contents.nested(name, part), self._contents.tagged(name, part))
+        return Found(listing.nested.get(part), listing.tags.get(part))
 
     def directory(self, name: str) -> FileStat:
         """Tell about the directory of a repository's name."""

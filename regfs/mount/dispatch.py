@@ -19,6 +19,7 @@ from regfs.errors import RegfsError, TreeError
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Operations
 from regfs.mount.stat_struct import SIZE, Owner, StatPacker
+from regfs.mount.thread_states import keep_thread_state
 from regfs.tree import NodeType
 from regfs.tree.node import XATTR_PREFIX
 
@@ -74,6 +75,7 @@ class Dispatch(fuse.FUSE):
     @staticmethod
     def _wrapper(call: Callable[..., int | None], *arguments: Any) -> int:
         """Stand around every call: here errors become errno, and nothing else leaves for C."""
+        keep_thread_state()
         try:
             return call(*arguments) or 0
         except RegfsError as error:

@@ -41,6 +41,18 @@ _DROPPED = frozenset(
         "nouser",
         "owner",
         "group",
+        # Of the kernel's options on times and the like, libfuse 2 knows only those passed on below; to a
+        # file system that never writes they mean nothing.
+        "relatime",
+        "norelatime",
+        "strictatime",
+        "nostrictatime",
+        "diratime",
+        "nodiratime",
+        "lazytime",
+        "nolazytime",
+        "silent",
+        "loud",
     }
 )
 _DROPPED_PREFIXES = ("x-", "X-", "comment=")
@@ -90,7 +102,6 @@ _REFUSED = {
     "readdir_ino": "always on, as use_ino",
     "fsname": "is always the store",
     "subtype": "is always regfs",
-    "remount": "a mounted regfs takes no new options; unmount it and mount it again",
 }
 
 _OWN = ("ttl", "platform", "uid", "gid", "umask", "allow_other")
@@ -123,9 +134,11 @@ def this_machine() -> Platform:
 def parse_options(texts: Iterable[str], *, uid: int, gid: int) -> MountOptions:
     """Read the arguments of all `-o`. `uid` and `gid` are the mounting user's. Raises OptionError."""
     options = MountOptions(uid=uid, gid=gid)
-    for text in texts:
-        for option in _split(text):
-            _apply(options, option)
+    given = [option for text in texts for option in _split(text)]
+    if "remount" in given:  # comes with all that /proc/mounts shows
+        raise OptionError("remount", "a mounted regfs takes no new options; unmount it and mount it again")
+    for option in given:
+        _apply(options, option)
     if options.allow_other:
         options.libfuse["allow_other"] = True
         options.libfuse["default_permissions"] = True

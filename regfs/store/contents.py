@@ -75,36 +75,38 @@ class Contents:
 
     def nested(self, name: str, part: str) -> bool | None:
         """Tell of one name what `listing(name).nested` would: sound, unsound, or None if not there."""
-        found = self._type(layout.repository(_below(name, part)))
+        found = self._type(layout.repository(_below(name, part)), layout.repository(name))
         return _nested(name, part, found) if found else None
 
     def tagged(self, name: str, tag: str) -> bool | None:
         """Tell of one tag what `listing(name).tags` would: sound, unsound, or None if not there."""
-        found = self._type(layout.tag(name, tag)) if name else None
+        found = self._type(layout.tag(name, tag), layout.repository(name)) if name else None
         return _tagged(tag, found) if found else None
 
-    def _type(self, path: str) -> FileType | None:
+    def _type(self, path: str, below: str) -> FileType | None:
         try:
-            return self._store.stat(path).type
+            return self._store.stat(path, below).type
         except MissingError:
             return None
 
     def directory(self, name: str) -> FileStat:
         """Tell about the directory of a repository's name. Its time is that of the newest new tag."""
+        here = layout.repository(name)
         try:
-            return self._store.stat(layout.tags(name)) if name else self._store.stat(layout.REPOSITORIES)
+            return self._store.stat(layout.tags(name) if name else here, here)
         except StoreError:
-            return self._store.stat(layout.repository(name))
+            return self._store.stat(here)
 
     def tag_directory(self, name: str, tag: str) -> FileStat:
         """Tell about the directory of a tag, whether or not it has a link."""
-        return self._store.stat(layout.tag(name, tag))
+        return self._store.stat(layout.tag(name, tag), layout.repository(name))
 
     def tag_pushed(self, name: str, tag: str) -> int:
         """Tell when a tag was last pushed: its link's time, in nanoseconds, without opening it."""
-        found = self._store.stat(layout.tag_link(name, tag))
+        path = layout.tag_link(name, tag)
+        found = self._store.stat(path, layout.tag(name, tag))
         if found.type is not FileType.FILE:
-            raise UnsafeError(layout.tag_link(name, tag), found.type.value, FileType.FILE.value)
+            raise UnsafeError(path, found.type.value, FileType.FILE.value)
         return found.mtime_ns
 
     def tag(self, name: str, tag: str) -> Digest:

@@ -1,16 +1,14 @@
 """A store in a directory of this machine, or of a server that is mounted on it.
 
 Below its root no symlink is ever followed, whatever part of a path it stands at, and nothing but plain
-files is opened: paths are walked with O_NOFOLLOW, one component at a time. Safe for many threads: it
-keeps one descriptor of the root, and the set of directories last seen to be real ones.
+files is opened: paths are walked with O_NOFOLLOW, one component at a time. Safe for many threads: all it
+keeps is one descriptor of the root.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,11 +19,6 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: should a FIFO take the file's place between the look and the open, it cannot block.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-
-#: How many directories are remembered as real ones, and for how many seconds, before they are looked at
-#: again. It bears on `stat` alone: what is opened is always walked from the root.
-_MOST_KNOWN = 4096
-_KNOWN_FOR = 10.0
 
 
 class OpenFile:
@@ -45,7 +38,7 @@ class OpenFile:
                     break
                 filled += got
         except OSError as error:
-            raise _refused(self._path, error) from error
+            raise _translate(self._path, error) from error
         return filled
 
     def close(self) -> None:
@@ -61,9 +54,7 @@ class LocalStore:
         try:
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            raise _refused(root, error) from error
-        self._known: dict[str, float] = {}
-        self._lock = threading.Lock()
+            raise _translate(root, error) from error
 
     def close(self) -> None:
         """Give up the root's descriptor."""
@@ -78,14 +69,21 @@ class LocalStore:
                     found = [Entry(entry.name, _type_of_entry(entry)) for entry in entries]
             finally:
                 os.close(descriptor)
-        self._remember(path)
         return found
 
-    def stat(self, path: str) -> FileStat:
+    def stat(self, path: str, below: str = "") -> FileStat:
         """Tell what stands at a path."""
-        with _translated(path):
-            self._check_parents(path)
-            found = os.stat(path or ".", dir_fd=self._root, follow_symlinks=False)
+        root = self._root
+        try:
+            end = path.find("/", len(below) + 1)
+            while end > 0:
+                mode = os.stat(path[:end], dir_fd=root, follow_symlinks=False).st_mode
+                if not stat.S_ISDIR(mode):
+                    raise UnsafeError(path[:end], _type_of_mode(mode).value, FileType.DIRECTORY.value)
+                end = path.find("/", end + 1)
+            found = os.stat(path or ".", dir_fd=root, follow_symlinks=False)
+        except (OSError, ValueError) as error:
+            raise _translate(path, error) from error
         return FileStat(_type_of_mode(found.st_mode), found.st_size, found.st_blocks, found.st_mtime_ns)
 
     def read(self, path: str, limit: int) -> bytes:
@@ -156,50 +154,26 @@ class LocalStore:
             if descriptor != self._root:
                 os.close(descriptor)
 
-    def _check_parents(self, path: str) -> None:
-        """See that every directory on the way to a path is a real one, as far as that is not known."""
-        unknown = []
-        parent = path.rpartition("/")[0]
-        oldest = time.monotonic() - _KNOWN_FOR
-        while parent and self._known.get(parent, 0.0) < oldest:
-            unknown.append(parent)
-            parent = parent.rpartition("/")[0]
-        for parent in reversed(unknown):
-            mode = os.stat(parent, dir_fd=self._root, follow_symlinks=False).st_mode
-            if not stat.S_ISDIR(mode):
-                raise UnsafeError(parent, _type_of_mode(mode).value, FileType.DIRECTORY.value)
-
-    def _remember(self, path: str) -> None:
-        """Note a directory that was opened component by component as a real one.
-
-        Only directories that were listed are kept: those are the ones that many paths lead through.
-        """
-        with self._lock:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[path] = time.monotonic()
-
 
 @contextmanager
 def _translated(path: str) -> Iterator[None]:
     """Turn the operating system's errors into regfs's."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise MissingError(path) from error
-    except NotADirectoryError as error:
-        # O_DIRECTORY with O_NOFOLLOW says this of a symlink as well.
-        raise UnsafeError(path, "path through something else", FileType.DIRECTORY.value) from error
     except (OSError, ValueError) as error:
-        raise _refused(path, error) from error
+        raise _translate(path, error) from error
 
 
-def _refused(path: str, error: OSError | ValueError) -> RegfsError:
-    if isinstance(error, ValueError):  # a NUL byte in a name
-        return MissingError(path)
-    denied = isinstance(error, PermissionError)
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return UnreadableError(path, reason, error.errno or 0, denied=denied)
+def _translate(path: str, error: OSError | ValueError) -> RegfsError:
+    match error:
+        case FileNotFoundError() | ValueError():  # ValueError: a NUL byte in a name
+            return MissingError(path)
+        case NotADirectoryError():  # O_DIRECTORY with O_NOFOLLOW says this of a symlink as well
+            return UnsafeError(path, "path through something else", FileType.DIRECTORY.value)
+        case _:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            denied = isinstance(error, PermissionError)
+            return UnreadableError(path, reason, error.errno or 0, denied=denied)
 
 
 def _expect_file(path: str, mode: int) -> None:

@@ -65,8 +65,12 @@ class Store(Protocol):
     def list(self, path: str) -> list[Entry]:
         """List a directory, in no order."""
 
-    def stat(self, path: str) -> FileStat:
-        """Tell what stands at a path, without opening it. A symlink is told, not followed."""
+    def stat(self, path: str, below: str = "") -> FileStat:
+        """Tell what stands at a path, without opening it. A symlink is told, not followed.
+
+        `below` is the beginning of the path that the caller has lately seen to be a directory; whether the
+        names behind it are, is looked at here.
+        """
 
     def read(self, path: str, limit: int) -> bytes:
         """Read a whole plain file of at most `limit` bytes; TooLargeError if it has more."""

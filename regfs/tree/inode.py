@@ -18,8 +18,8 @@ def of_blob(digest: Digest) -> int:
 
 def of_child(parent: int, name: str) -> int:
     """Give the inode of what is no blob: it follows from the directory that holds it, and its name."""
-    hashed = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, key=parent.to_bytes(8, "big"))
-    return _allowed(int.from_bytes(hashed.digest(), "big"))
+    identity = parent.to_bytes(8, "big") + name.encode("utf-8", "surrogateescape")
+    return _allowed(int.from_bytes(blake2b(identity, digest_size=8).digest(), "big"))
 
 
 def _allowed(number: int) -> int:

@@ -50,31 +50,31 @@ class NamesDirectory(Directory):
             yield Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name))
         for tag in listing.tags:
             shown = f":{tag}" if tag in listing.nested else tag
-            yield Child(shown, NodeType.DIRECTORY, tag_inode(self, tag))
+            yield Child(shown, NodeType.DIRECTORY, tag_inode(self._inode, tag))
 
     def lookup(self, name: str) -> Node:
         """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""
         if name.startswith("@"):
             return self._revision(name)
         if name.startswith(":"):
-            return self._tag(name[1:])
+            tag = name[1:]
+            return self._tag(tag, self._scope.graph.find(self._scope.repository, tag).tag)
         graph, repository, platform = self._scope
-        sound = graph.nested(repository, name)
-        if sound is None:
-            return self._tag(name)
+        found = graph.find(repository, name)
+        if found.nested is None:
+            return self._tag(name, found.tag)
         below = f"{repository}/{name}" if repository else name
-        if not sound:
+        if not found.nested:
             return BrokenDirectory(self, name, StoreError(below, "no repository can have this name or form"))
         return NamesDirectory(Scope(graph, below, platform), inode.of_child(self._inode, name))
 
-    def _tag(self, tag: str) -> Node:
-        sound = self._scope.graph.tagged(self._scope.repository, tag)
+    def _tag(self, tag: str, sound: bool | None) -> Node:
+        if sound:
+            return TagDirectory(self._scope, tag_inode(self._inode, tag), tag)
         if sound is None:
             raise NoEntryError(tag)
-        if not sound:
-            path = f"{self._scope.repository}/{tag}"
-            return BrokenDirectory(self, f":{tag}", StoreError(path, "no tag can have this name or form"))
-        return TagDirectory(self._scope, self, tag)
+        path = f"{self._scope.repository}/{tag}"
+        return BrokenDirectory(self, f":{tag}", StoreError(path, "no tag can have this name or form"))
 
     def _revision(self, name: str) -> Node:
         try:

@@ -9,7 +9,7 @@ from regfs.errors import RegfsError, StoreError
 from regfs.oci import Digest
 from regfs.tree import inode
 from regfs.tree.image import ManifestDirectory
-from regfs.tree.node import Attributes, Directory
+from regfs.tree.node import Attributes
 from regfs.tree.scope import Scope
 from regfs.tree.times import iso
 
@@ -21,8 +21,8 @@ class TagDirectory(ManifestDirectory):
 
     XATTRS = (*ManifestDirectory.XATTRS, "pushed")
 
-    def __init__(self, scope: Scope, parent: Directory, tag: str) -> None:
-        super().__init__(scope, tag_inode(parent, tag))
+    def __init__(self, scope: Scope, number: int, tag: str) -> None:
+        super().__init__(scope, number)
         self._tag = tag
 
     def digest(self) -> Digest:
@@ -46,6 +46,6 @@ class TagDirectory(ManifestDirectory):
         return facts
 
 
-def tag_inode(parent: Directory, tag: str) -> int:
+def tag_inode(repository: int, tag: str) -> int:
     """Give the inode of a tag, which differs from that of a nested repository of the same name."""
-    return inode.of_child(parent.inode, f":{tag}")
+    return inode.of_child(repository, f":{tag}")
