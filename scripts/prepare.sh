@@ -61,17 +61,18 @@ installed() {
   esac
 }
 
-# Make .venv with regfs and the extra named, once for each state of pyproject.toml and the lock file.
+# Make .venv with regfs, and the extra named, once for each state of the files that say what belongs there.
 prepare_python() {
-  local extra=${1:-test} state
+  local extra=${1:-} state
   PYTHON=$PWD/.venv/bin/python
-  state="$extra $(cat pyproject.toml requirements.lock regfs/__init__.py | sha256sum)"
-  if [ ! -x "$PYTHON" ] || [ "$(cat .venv/state 2>/dev/null)" != "$state" ]; then
+  state=$(cat pyproject.toml requirements.lock regfs/__init__.py | sha256sum)
+  if [ -x "$PYTHON" ] && grep -qsxF "$state $extra" .venv/state; then return; fi
+  if ! grep -qsF "$state" .venv/state; then
     echo "making .venv" >&2
     "$(newest_python)" -m venv --clear .venv
-    "$PYTHON" -m pip install -q --disable-pip-version-check -c requirements.lock -e ".${extra:+[$extra]}"
-    echo "$state" >.venv/state
   fi
+  "$PYTHON" -m pip install -q -q --disable-pip-version-check -c requirements.lock -e ".${extra:+[$extra]}"
+  printf '%s %s\n' "$state" "" "$state" "$extra" >>.venv/state
 }
 
 newest_python() {

@@ -111,10 +111,8 @@ def unmount(path: str, *, lazy: bool = False) -> None:
             continue
         if done.returncode == 0:
             return
-        reason = done.stderr.strip() or f"{command[0]} failed"
+        reason = done.stderr.strip().rpartition(": ")[2].rstrip(".") or f"{command[0]} failed"
         break
     if "busy" in reason:
-        reason += (
-            "; something still uses it (lsof or fuser -m tell what), or detach it with regfs umount --lazy"
-        )
+        reason += ": something still uses it (lsof or fuser -m tell what); regfs umount --lazy detaches it"
     raise MountpointError(path, reason)
