@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import lzma
+import struct
 import tarfile
+import zlib
 from collections.abc import Mapping
 
 MTIME = 1_700_000_000
@@ -24,11 +25,19 @@ def make_tar(files: Mapping[str, bytes]) -> bytes:
     return raw.getvalue()
 
 
+def _gzip(content: bytes) -> bytes:
+    """Compress to one member; unlike gzip.compress, to the same bytes with every version of Python."""
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    header = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+    check = struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFFFFFF)
+    return header + deflate.compress(content) + deflate.flush() + check
+
+
 def make_layer(files: Mapping[str, bytes], compression: str = "gzip") -> bytes:
     """Pack files into a layer: `gzip`, `zstd`, `xz` or `none`."""
     tar = make_tar(files)
     if compression == "gzip":
-        return gzip.compress(tar, mtime=0)
+        return _gzip(tar)
     if compression == "xz":
         return lzma.compress(tar)
     if compression == "zstd":

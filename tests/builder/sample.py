@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from datetime import datetime, timezone
@@ -9,35 +10,47 @@ from pathlib import Path
 
 from tests.builder import StoreBuilder
 
-
-def day(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc).timestamp()
+#: Tag, what its layer holds, the environment, the time of the build; pushed half an hour later.
+_BUILDS = [
+    ("1.0", b"print('hello')\n", ["PATH=/bin"], "2026-01-10T06:00:00Z"),
+    ("1.1", b"print('hello, world')\n", ["PATH=/bin", "DEBUG=1"], "2026-03-02T06:00:00Z"),
+    ("nightly", b"print('newer')\n", ["PATH=/bin"], "2026-03-03T06:00:00Z"),
+    ("nightly", b"print('newest')\n", ["PATH=/bin"], "2026-03-04T06:00:00Z"),
+]
 
 
 def build_sample(root: Path) -> StoreBuilder:
-    """Two releases and a nightly on one base, a tool, and an index of two platforms."""
+    """Two releases and a nightly on one base, a tool on it too, and an index of two platforms.
+
+    The nightly was pushed twice, so what only the first push needed is in the store and under no tag.
+    """
     store = StoreBuilder(root)
     noise = random.Random(1)
-    files = {f"usr/lib/library-{number}.so": noise.randbytes(40_000) for number in range(80)}
-    base = store.layer({"etc/os-release": b'ID=demo\nVERSION_ID="12"\n', "bin/sh": b"#!", **files})
-    releases = [
-        ("1.0", b"print('hello')\n", ["PATH=/bin"], "2026-01-10"),
-        ("1.1", b"print('hello, world')\n", ["PATH=/bin", "DEBUG=1"], "2026-03-02"),
-        ("nightly", b"print('new')\n", ["PATH=/bin"], "2026-03-04"),
-    ]
-    for tag, code, environment, date in releases:
-        app = store.layer({"srv/app.py": code, "srv/VERSION": f"{tag}\n".encode()})
-        config = store.config(created=f"{date}T06:00:00Z", config={"Env": environment})
-        store.image("team/app", tag, [base, app], config, mtime=day(f"{date} 06:30"))
+    store.now = _time("2026-01-10T06:30:00Z")
+    libraries = {f"usr/lib/library-{number}.so": noise.randbytes(40_000) for number in range(80)}
+    base = store.layer({"etc/os-release": b'ID=demo\nVERSION_ID="12"\n', "bin/sh": b"#!", **libraries})
+    for tag, code, environment, created in _BUILDS:
+        store.now = _time(created) + 1800
+        debug = {"srv/debug": noise.randbytes(1_200_000)} if "newer" in code.decode() else {}
+        app = store.layer({"srv/app.py": code, "srv/VERSION": f"{tag}\n".encode(), **debug})
+        store.image("team/app", tag, [base, app], store.config(created=created, config={"Env": environment}))
+    store.now = _time("2026-02-01T12:00:00Z")
     tool = store.layer({"usr/bin/tool": b"#!/bin/sh\necho tool\n"})
-    store.image("team/app/tools", "latest", [base, tool], mtime=day("2026-02-01 12:00"))
+    store.image("team/app/tools", "latest", [base, tool])
     children = []
     for architecture in ("amd64", "arm64"):
-        layer = store.layer({"etc/arch": architecture.encode()})
+        layer = store.layer({"etc/arch": f"{architecture}\n".encode()})
         image = store.image("multi", None, [layer], store.config(architecture=architecture))
         children.append(image.descriptor(platform={"os": "linux", "architecture": architecture}))
     store.index("multi", "latest", children)
+    last = _time(_BUILDS[-1][-1]) + 1800
+    for directory, _, _ in os.walk(root):
+        os.utime(directory, (last, last))
     return store
+
+
+def _time(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
 
 
 if __name__ == "__main__":

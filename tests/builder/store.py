@@ -40,6 +40,8 @@ class StoreBuilder:
 
     def __init__(self, root: Path, below: str = "docker/registry/v2") -> None:
         self.root = root
+        #: The time that files get which are written from now on; None is the real one.
+        self.now: float | None = None
         self.v2 = root / below if below else root
         (self.v2 / "repositories").mkdir(parents=True)
         (self.v2 / "blobs" / "sha256").mkdir(parents=True)
@@ -67,6 +69,7 @@ class StoreBuilder:
     def write(self, path: Path, content: bytes | str, mtime: float | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        mtime = self.now if mtime is None else mtime
         if mtime is not None:
             os.utime(path, (mtime, mtime))
         return path

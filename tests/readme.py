@@ -1,0 +1,71 @@
+"""The README's examples: ```console blocks, each `$ command` with what it prints.
+
+They are run in order, on the sample store. `python -m tests.readme` writes what they print into the README;
+tests/mount/test_readme.py sees that it still is what they print.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.builder.sample import build_sample
+
+README = Path(__file__).parent.parent / "README.md"
+
+#: What the README calls the store and the mountpoint.
+STORE, MOUNTPOINT = "/var/lib/registry", "/mnt/reg"
+
+_BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+
+
+def run_examples(text: str, work: Path) -> str:
+    """Run all examples of a text, and give the text with what they print now."""
+    build_sample(work / "store")
+    (work / "mnt").mkdir()
+    try:
+        return _BLOCK.sub(lambda block: _run_block(block[0], work), text)
+    finally:
+        if os.path.ismount(work / "mnt"):
+            subprocess.run(["umount", "-l", str(work / "mnt")], check=True)
+
+
+def _run_block(block: str, work: Path) -> str:
+    commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+    return "".join(f"$ {command}\n{_run(command, work)}" for command in commands)
+
+
+def _run(command: str, work: Path) -> str:
+    places = {STORE: str(work / "store"), MOUNTPOINT: str(work / "mnt")}
+    actual = command
+    for name, place in places.items():
+        actual = actual.replace(name, place)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "TIME_STYLE": "long-iso",
+    }
+    done = subprocess.run(
+        ["bash", "-c", actual],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    printed = done.stdout
+    for name, place in places.items():
+        printed = printed.replace(place, name).replace(place.lstrip("/"), name.lstrip("/"))
+    # a machine without syslog says so on each mount; that is the machine's, not the example's
+    return re.sub(r"^regfs: no syslog.*\n", "", printed, flags=re.MULTILINE)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as directory:
+        README.write_text(run_examples(README.read_text(), Path(directory)))
