@@ -21,6 +21,7 @@ from regfs.errors import (
 from regfs.graph.blob import Blob
 from regfs.graph.cache import Cache, for_a_while, for_ever
 from regfs.oci import Descriptor, Digest, ImageConfig, ImageManifest, Manifest, parse_manifest
+from regfs.oci.kinds import media_type_of
 from regfs.store import Content, Contents
 from regfs.store.contents import Listing
 from regfs.store.protocol import FileStat, Space
@@ -229,6 +230,17 @@ class Graph:
         digest = image.config.digest
         return self._configs.through(
             digest, lambda: ImageConfig.parse(self._read_blob(name, digest, CONFIG_LIMIT))
+        )
+
+    def media_type(self, name: str, descriptor: Descriptor) -> str:
+        """Tell a blob's media type: what refers to it says, or else its own content.
+
+        Empty for what is neither told nor JSON. Raises BlobMissingError, StoreError.
+        """
+        return (
+            descriptor.media_type
+            or media_type_of(self._read_blob(name, descriptor.digest, CONFIG_LIMIT))
+            or ""
         )
 
     def _read_blob(self, name: str, digest: Digest, limit: int) -> bytes:

@@ -54,7 +54,10 @@ class ImageManifest:
         """`image`, or `artifact` where the config is no image's."""
         if self.artifact_type or self.config is None:
             return "artifact"
-        return "image" if self.config.media_type in media_types.IMAGE_CONFIGS | {""} else "artifact"
+        known = media_types.IMAGE_CONFIGS
+        if self.media_type == media_types.DOCKER_MANIFEST:
+            known |= media_types.MISNAMED_CONFIGS
+        return "image" if self.config.media_type in known else "artifact"
 
 
 @dataclass(frozen=True, slots=True)

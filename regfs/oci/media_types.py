@@ -20,7 +20,10 @@ OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
 
 INDEXES = frozenset({DOCKER_LIST, OCI_INDEX})
 SCHEMA1 = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
-IMAGE_CONFIGS = frozenset({DOCKER_CONFIG, OCI_CONFIG})
+IMAGE_CONFIGS = frozenset({DOCKER_CONFIG, OCI_CONFIG, ""})
+#: What broken clients and proxies have called the config of a Docker image (distribution #1621); Docker
+#: pulls them as images.
+MISNAMED_CONFIGS = frozenset({"application/octet-stream", "application/json", "text/html"})
 
 #: Endings that tell a compressed tar, and the suffix of its file. `+` stands for a structured-syntax
 #: suffix (RFC 6838, 4.2.8), `.tar.gzip` for Docker's own style.

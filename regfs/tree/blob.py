@@ -67,15 +67,13 @@ class BlobFile(File):
 
     def facts(self) -> Mapping[str, str]:
         """Tell digest, media type, kind and the time of storing."""
-        facts = {
-            "digest": str(self._descriptor.digest),
-            "media_type": self._descriptor.media_type,
-            "kind": self._kind,
-        }
+        facts = {"digest": str(self._descriptor.digest), "kind": self._kind}
         try:
             facts["stored"] = iso(self._graph.blob(self._repository, self._descriptor.digest).mtime_ns)
+            facts["media_type"] = self._graph.media_type(self._repository, self._descriptor)
         except (DamageError, StoreError):
-            facts["stored"] = "no"
+            facts.setdefault("stored", "no")
+            facts["media_type"] = self._descriptor.media_type
         return facts
 
     def open(self) -> Content:
