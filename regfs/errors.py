@@ -21,6 +21,7 @@
     │   ├── NoEntryError
     │   ├── NotDirectoryError
     │   ├── IsDirectoryError
+    │   ├── NotSymlinkError
     │   ├── NoAttributeError
     │   └── LoopError
     └── UsageError                what a person asked for cannot be done; says what to do (mount, cli)
@@ -28,14 +29,26 @@
         ├── MountpointError
         └── RequirementError
 
-`str()` of each is one line for a person. The fields are for programs.
+`str()` of each is one printable line for a person, whatever it quotes. The fields are for programs.
 """
 
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Give text that cannot disturb a terminal or a line: what is not printable is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        part if part.isprintable() else part.encode("unicode_escape").decode("ascii") for part in text
+    )
+
+
 class RegfsError(Exception):
     """The root: catch this to catch all that regfs raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class ContentError(RegfsError):
@@ -181,6 +194,13 @@ class IsDirectoryError(TreeError):
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "is a directory")
+
+
+class NotSymlinkError(TreeError):
+    """Something else was read as a symlink."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "not a symbolic link")
 
 
 class NoAttributeError(TreeError):

@@ -9,7 +9,7 @@ import time
 
 import click
 
-from regfs.errors import IsDirectoryError, RegfsError
+from regfs.errors import IsDirectoryError, RegfsError, printable
 from regfs.graph import Graph
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
@@ -21,6 +21,8 @@ _TYPES = {
     NodeType.FILE: stat.S_IFREG | 0o444,
     NodeType.SYMLINK: stat.S_IFLNK | 0o777,
 }
+
+_STANDARD_OUTPUT = 1
 
 #: Bytes that `cat` reads at once.
 _PIECE = 1 << 20
@@ -57,7 +59,7 @@ def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> No
     failed = False
     for number, path in enumerate(paths or ("/",)):
         if len(paths) > 1:
-            print(("\n" if number else "") + f"{path}:")
+            print(("\n" if number else "") + f"{printable(path)}:")
         try:
             _list(tree, path, long=long)
         except RegfsError as error:
@@ -69,23 +71,18 @@ def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> No
 def _list(tree: Tree, path: str, *, long: bool) -> None:
     node = tree.walk(path, follow=not long or path.endswith("/"))
     if not isinstance(node, Directory):
-        print(_line(path, node) if long else _printable(path))
+        print(_line(path, node) if long else printable(path))
         return
     for child in sorted(node.children()):
-        print(_line(child.name, node.lookup(child.name)) if long else _printable(child.name))
+        print(_line(child.name, node.lookup(child.name)) if long else printable(child.name))
 
 
 def _line(name: str, node: Node) -> str:
     found: Attributes = node.attributes()
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime_ns // 1_000_000_000))
-    arrow = f" -> {_printable(node.target())}" if isinstance(node, Symlink) else ""
+    arrow = f" -> {printable(node.target())}" if isinstance(node, Symlink) else ""
     mode = stat.filemode(_TYPES[found.type])
-    return f"{mode} {found.links} {found.size:>12} {moment} {_printable(name)}{arrow}"
-
-
-def _printable(name: str) -> str:
-    """Give a name that cannot disturb a terminal or a line."""
-    return "".join(part if part.isprintable() else ascii(part)[1:-1] for part in name)
+    return f"{mode} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"
 
 
 @click.command()
@@ -122,11 +119,11 @@ def _copy(tree: Tree, path: str) -> None:
 
 def _write(piece: memoryview) -> None:
     while piece:
-        piece = piece[os.write(sys.stdout.fileno(), piece) :]
+        piece = piece[os.write(_STANDARD_OUTPUT, piece) :]
 
 
 def _complain(path: str, error: RegfsError) -> bool:
     """Print what is wrong with one path; the others are still shown."""
-    text = str(error)
-    print(f"regfs: {text if text.startswith(path) else f'{path}: {text}'}", file=sys.stderr)
+    text, name = str(error), printable(path)
+    print(f"regfs: {text if text.startswith(name) else f'{name}: {text}'}", file=sys.stderr)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -55,15 +56,44 @@ for command in (mount, umount, ls, cat):
 
 def main() -> None:
     """Run the command; every error that regfs knows becomes one line and an exit status."""
+    _open_standard_streams()
     try:
-        regfs.main(prog_name="regfs", standalone_mode=True)
+        try:
+            regfs.main(prog_name="regfs")
+        finally:
+            sys.stdout.flush()
     except UsageError as error:
-        fail(error, MISUSED)
+        _fail(error, MISUSED)
     except RegfsError as error:
-        fail(error, FAILED)
+        _fail(error, FAILED)
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(FAILED)
+    except OSError as error:
+        _drop_output()
+        _fail(error, FAILED)
 
 
-def fail(error: RegfsError, status: int) -> None:
-    """Print an error and end."""
+def _fail(error: Exception, status: int) -> None:
     print(f"regfs: {error}", file=sys.stderr)
     sys.exit(status)
+
+
+def _open_standard_streams() -> None:
+    """See that 0, 1 and 2 are taken, by something that cannot be written if they were closed.
+
+    Else the next file that is opened would become standard output.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Let what could not be written go, so that Python does not try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

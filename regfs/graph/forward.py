@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from regfs.errors import (
@@ -20,7 +21,15 @@ from regfs.errors import (
 )
 from regfs.graph.blob import Blob
 from regfs.graph.cache import Cache, for_a_while, for_ever
-from regfs.oci import Descriptor, Digest, ImageConfig, ImageManifest, Manifest, parse_manifest
+from regfs.oci import (
+    Descriptor,
+    Digest,
+    ImageConfig,
+    ImageManifest,
+    Manifest,
+    Schema1Manifest,
+    parse_manifest,
+)
 from regfs.oci.kinds import media_type_of
 from regfs.store import Content, Contents
 from regfs.store.contents import Listing
@@ -177,10 +186,8 @@ class Graph:
 
     def _linked(self, name: str, digest: Digest) -> Digest:
         for read in (self._contents.layer_link, self._contents.revision):
-            try:
+            with suppress(StoreError, LinkError):
                 return read(name, digest)
-            except MissingError:
-                continue
         return digest
 
     def stored(self, name: str, digest: Digest) -> bool:
@@ -220,11 +227,13 @@ class Graph:
             raise MismatchError(str(digest), str(found))
         return parse_manifest(raw)
 
-    def config(self, name: str, image: ImageManifest) -> ImageConfig | None:
+    def config(self, name: str, image: ImageManifest | Schema1Manifest) -> ImageConfig | None:
         """Read an image's config, or None for an artifact's, which may be anything.
 
         Raises BlobMissingError, ConfigError, StoreError.
         """
+        if isinstance(image, Schema1Manifest):
+            return ImageConfig.parse(image.config)
         if image.config is None or image.kind != "image":
             return None
         digest = image.config.digest

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -120,10 +121,13 @@ class Dispatch(fuse.FUSE):
         target = self._operations.target(path)[: size - 1] + b"\0"
         ctypes.memmove(buf, target, len(target))
 
-    def open(self, path: bytes, fip: Any) -> None:
+    def open(self, path: bytes, fip: Any) -> int:
         """Open a file, and say how the kernel is to cache it."""
         info = fip.contents
+        if info.flags & (os.O_ACCMODE | os.O_TRUNC):
+            return -errno.EROFS
         info.fh, (info.keep_cache, info.direct_io) = self._operations.open(path)
+        return 0
 
     def read(self, _path: bytes, buf: Any, size: int, offset: int, fip: Any) -> int:
         """Read straight into libfuse's buffer."""

@@ -11,6 +11,7 @@ from regfs.errors import (
     NoAttributeError,
     NoEntryError,
     NotDirectoryError,
+    NotSymlinkError,
     RegfsError,
     UnreadableError,
 )
@@ -20,6 +21,7 @@ _TABLE: dict[type[RegfsError], int] = {
     MissingError: errno.ENOENT,
     NotDirectoryError: errno.ENOTDIR,
     IsDirectoryError: errno.EISDIR,
+    NotSymlinkError: errno.EINVAL,
     NoAttributeError: errno.ENODATA,
     LoopError: errno.ELOOP,
 }

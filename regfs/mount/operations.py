@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from regfs.errors import IsDirectoryError, NoAttributeError, NotDirectoryError
+from regfs.errors import IsDirectoryError, NotDirectoryError, NotSymlinkError
 from regfs.graph.cache import Cache, for_a_while
 from regfs.mount.page_cache import PageCache, Use
 from regfs.store.protocol import Content, Space
@@ -78,7 +78,7 @@ class Operations:
         """Answer readlink."""
         node = self._node(path)
         if not isinstance(node, Symlink):
-            raise NoAttributeError(_text(path), "target")
+            raise NotSymlinkError(_text(path))
         return _bytes(node.target())
 
     def open(self, path: bytes) -> tuple[int, Use]:

@@ -12,7 +12,7 @@ import math
 import os
 import pwd
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from regfs.errors import OptionError
@@ -104,6 +104,9 @@ _REFUSED = {
     "subtype": "is always regfs",
 }
 
+#: (uid_t) -1 means "no change" to chown(2), and is nobody's number.
+_NOBODY_AT_ALL = 0xFFFFFFFF
+
 _OWN = ("ttl", "platform", "uid", "gid", "umask", "allow_other")
 
 
@@ -187,9 +190,9 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
             case "platform":
                 options.platform = Platform.parse(value)
             case "uid":
-                options.uid = int(value) if value.isdecimal() else pwd.getpwnam(value).pw_uid
+                options.uid = _owner(value, lambda name: pwd.getpwnam(name).pw_uid)
             case "gid":
-                options.gid = int(value) if value.isdecimal() else grp.getgrnam(value).gr_gid
+                options.gid = _owner(value, lambda name: grp.getgrnam(name).gr_gid)
             case "umask":
                 options.umask = _umask(value)
             case _:
@@ -206,6 +209,13 @@ def _seconds(value: str) -> float:
     if not seconds >= 0:
         raise ValueError(f"{value!r} is no number of seconds; use inf for a store that never changes")
     return seconds
+
+
+def _owner(value: str, look_up: Callable[[str], int]) -> int:
+    number = int(value) if value.isdecimal() else look_up(value)
+    if number >= _NOBODY_AT_ALL:
+        raise ValueError(f"{value} is more than the kernel's {_NOBODY_AT_ALL - 1}")
+    return number
 
 
 def _umask(value: str) -> int:

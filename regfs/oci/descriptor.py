@@ -34,9 +34,9 @@ class DescriptorJSON(msgspec.Struct, rename="camel"):
     media_type: str | None = None
     digest: str | None = None
     size: int | None = None
-    urls: list[str] | None = None
+    urls: list[str | None] | None = None
     platform: PlatformJSON | None = None
-    annotations: dict[str, str] | None = None
+    annotations: dict[str, str | None] | None = None
     artifact_type: str | None = None
 
 
@@ -61,6 +61,11 @@ class Descriptor:
         return self.annotations.get(REFERENCE_TYPE) == ATTESTATION
 
 
+def read_annotations(value: Mapping[str, str | None] | None) -> Mapping[str, str]:
+    """Give annotations as Go's decoder reads them: a null is an empty string."""
+    return {key: text or "" for key, text in (value or {}).items()}
+
+
 def read_descriptor(value: DescriptorJSON, place: str) -> Descriptor:
     """Check a decoded descriptor. `place` names it in errors. Raises ManifestError."""
     if value.digest is None:
@@ -76,12 +81,12 @@ def read_descriptor(value: DescriptorJSON, place: str) -> Descriptor:
         media_type=value.media_type or "",
         digest=digest,
         size=value.size,
-        urls=tuple(value.urls or ()),
+        urls=tuple(url or "" for url in value.urls or ()),
         platform=None
         if platform is None
         else Platform(
             platform.os or "", platform.architecture or "", platform.variant or "", platform.os_version or ""
         ),
         artifact_type=value.artifact_type or "",
-        annotations=value.annotations or {},
+        annotations=read_annotations(value.annotations),
     )

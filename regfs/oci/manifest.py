@@ -14,7 +14,7 @@ import msgspec
 
 from regfs.errors import ManifestError
 from regfs.oci import media_types
-from regfs.oci.descriptor import Descriptor, DescriptorJSON, read_descriptor
+from regfs.oci.descriptor import Descriptor, DescriptorJSON, read_annotations, read_descriptor
 from regfs.oci.document import decode
 from regfs.oci.schema1 import Schema1Manifest
 
@@ -31,7 +31,7 @@ class ManifestJSON(msgspec.Struct, rename="camel"):
     manifests: list[DescriptorJSON] | None = None
     fs_layers: list[msgspec.Raw] | None = None
     subject: DescriptorJSON | None = None
-    annotations: dict[str, str] | None = None
+    annotations: dict[str, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _index(raw: bytes, value: ManifestJSON) -> Index:
         manifests=_descriptors("manifests", value.manifests),
         subject=_optional("subject", value.subject),
         artifact_type=value.artifact_type or "",
-        annotations=value.annotations or {},
+        annotations=read_annotations(value.annotations),
     )
 
 
@@ -119,7 +119,7 @@ def _image(raw: bytes, value: ManifestJSON) -> ImageManifest:
         layers=_descriptors("blobs", value.blobs) if withdrawn else _descriptors("layers", value.layers),
         subject=_optional("subject", value.subject),
         artifact_type=value.artifact_type or "",
-        annotations=value.annotations or {},
+        annotations=read_annotations(value.annotations),
     )
 
 

@@ -7,6 +7,7 @@ normal form of architectures and which variant of arm runs on which.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,12 +25,12 @@ _ARCHITECTURES = {
 }
 
 #: uname's machine for 32-bit arm carries the variant.
-_ARM = re.compile(r"armv([5-7])\w*\Z")
+_ARM = re.compile(r"armv([5-8])\w*\Z")
 _ARM_VARIANT = re.compile(r"v\d\Z")
 
 #: What a directory name keeps of an untrusted string; the rest becomes an underscore.
 _UNSAFE = re.compile(r"[^A-Za-z0-9._]")
-_LONGEST_PART = 64
+_LONGEST_PART = 48  # five of these make a file name
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Platform:
     def normal(self) -> Platform:
         """Give the form in which equal platforms are equal: `arm64/v8` is arm64, `arm` is arm/v7."""
         architecture = _ARCHITECTURES.get(self.architecture.lower(), self.architecture.lower())
-        variant = self.variant.lower()
+        variant = self.variant.lower() or ("v6" if self.architecture.lower() == "armel" else "")
         if variant.isdigit():
             variant = f"v{variant}"
         if (architecture, variant) in (("arm64", "v8"), ("amd64", "v1")):
@@ -103,18 +104,18 @@ def directory_names(platforms: Sequence[Platform | None]) -> list[str]:
     after that a number: `unknown-unknown`, `unknown-unknown-2`. The names depend on the index only.
     """
     bases = [_base(platform) for platform in platforms]
-    names: list[str] = []
-    taken: set[str] = set()
+    uses = Counter(bases)
+    numbers: Counter[str] = Counter()
+    names: dict[str, None] = {}
     for base, platform in zip(bases, platforms, strict=True):
-        if bases.count(base) > 1 and platform and platform.os_version:
+        if uses[base] > 1 and platform and platform.os_version:
             base = f"{base}-{_safe(platform.os_version)}"
-        name, number = base, 1
-        while name in taken:
-            number += 1
-            name = f"{base}-{number}"
-        taken.add(name)
-        names.append(name)
-    return names
+        name = base
+        while name in names:
+            numbers[base] += 1
+            name = f"{base}-{numbers[base] + 1}"
+        names[name] = None
+    return list(names)
 
 
 def _base(platform: Platform | None) -> str:

@@ -42,9 +42,6 @@ class Schema1JSON(msgspec.Struct, rename="camel"):
 
     fs_layers: list[FSLayerJSON]
     history: list[HistoryJSON]
-    name: str = ""
-    tag: str = ""
-    architecture: str = ""
     signatures: list[msgspec.Raw] | None = None
 
 

@@ -6,6 +6,7 @@ Every call reads the store anew: caching is the graph's business. Safe for many 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from regfs.errors import DigestError, LinkError, MissingError, StoreError, UnsafeError
@@ -51,7 +52,12 @@ class Contents:
 
     def listing(self, name: str) -> Listing:
         """List the repositories and tags at a repository's name, or at a part of one ("" is the top)."""
-        entries = self._store.list(layout.repository(name))
+        try:
+            entries = self._store.list(layout.repository(name))
+        except MissingError:
+            if name:
+                raise
+            entries = []  # nothing was ever pushed
         nested = {
             entry.name: sound
             for entry in sorted(entries)
@@ -92,10 +98,10 @@ class Contents:
     def directory(self, name: str) -> FileStat:
         """Tell about the directory of a repository's name. Its time is that of the newest new tag."""
         here = layout.repository(name)
-        try:
-            return self._store.stat(layout.tags(name) if name else here, here)
-        except StoreError:
-            return self._store.stat(here)
+        for path in (layout.tags(name), here) if name else (here,):
+            with suppress(StoreError):
+                return self._store.stat(path, here)
+        return self._store.stat(here if name else "")
 
     def tag_directory(self, name: str, tag: str) -> FileStat:
         """Tell about the directory of a tag, whether or not it has a link."""
@@ -203,12 +209,12 @@ def _below(name: str, part: str) -> str:
 
 
 def _nested(name: str, part: str, kind: FileType) -> bool | None:
-    if layout.ignored(part) or kind not in _LISTED:
+    if not part or layout.ignored(part) or kind not in _LISTED:
         return None
     return kind is FileType.DIRECTORY and is_repository(_below(name, part))
 
 
 def _tagged(tag: str, kind: FileType) -> bool | None:
-    if tag.startswith(".") or kind not in _LISTED:
+    if not tag or tag.startswith(".") or kind not in _LISTED:
         return None
     return kind is FileType.DIRECTORY and is_tag(tag)

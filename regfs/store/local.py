@@ -7,6 +7,7 @@ keeps is one descriptor of the root.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -167,6 +168,8 @@ def _translated(path: str) -> Iterator[None]:
 def _translate(path: str, error: OSError | ValueError) -> RegfsError:
     match error:
         case FileNotFoundError() | ValueError():  # ValueError: a NUL byte in a name
+            return MissingError(path)
+        case OSError(errno=errno.ENAMETOOLONG):
             return MissingError(path)
         case NotADirectoryError():  # O_DIRECTORY with O_NOFOLLOW says this of a symlink as well
             return UnsafeError(path, "path through something else", FileType.DIRECTORY.value)

@@ -40,9 +40,10 @@ def _explanation(start: str) -> str:
         return f"cannot be read: {error.strerror}. The registry's files often belong to root: try sudo"
     if "oci-layout" in found:
         return "is an OCI image layout, not the storage of a registry"
-    parts = start.split("/")
-    if "v2" in parts and {layout.BLOBS, layout.REPOSITORIES} & set(parts):
-        above = "/".join(parts[: len(parts) - parts[::-1].index("v2")])
+    above = os.path.dirname(start)
+    while above != "/" and not (_is_store(above) and os.path.basename(above) == layout.BELOW_ROOT[-1]):
+        above = os.path.dirname(above)
+    if above != "/":
         return f"lies inside a store; give the store itself: {above}"
     below = ["/".join(layout.BELOW_ROOT[first:]) for first in range(len(layout.BELOW_ROOT))]
     looked_for = ", ".join(f"{way}/{layout.REPOSITORIES}" for way in reversed(below))

@@ -49,12 +49,15 @@ class ManifestDirectory(Directory):
     def digest(self) -> Digest:
         """Tell which manifest this is now. Raises what is wrong with the link that names it."""
 
-    def manifest(self) -> Manifest:
-        """Read the manifest. Raises DamageError, ManifestError, StoreError."""
+    def _read(self) -> tuple[Digest, Manifest]:
+        """Read the manifest, once for each question: the tag may move before the next.
+
+        Raises DamageError, ManifestError, StoreError.
+        """
         digest = self.digest()
         if self._depth > DEEPEST_INDEX:
             raise NestingError(str(digest), DEEPEST_INDEX)
-        return self._scope.graph.manifest(self._scope.repository, digest)
+        return digest, self._scope.graph.manifest(self._scope.repository, digest)
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells: the time is the manifest's, when it was stored."""
@@ -66,7 +69,7 @@ class ManifestDirectory(Directory):
 
     def children(self) -> Iterable[Child]:
         """List the manifest, the config and the layers; or an index's platforms."""
-        manifest = self.manifest()
+        digest, manifest = self._read()
         names = ["manifest.json"]
         if isinstance(manifest, Index):
             names.append("platforms")
@@ -77,16 +80,16 @@ class ManifestDirectory(Directory):
             if isinstance(manifest, Schema1Manifest) or manifest.config is not None:
                 names.append("config.json")
         for name in names:
-            node = self._child(manifest, name)
+            node = self._child(digest, manifest, name)
             yield Child(name, node.type, node.inode)
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""
-        return self._child(self.manifest(), name)
+        return self._child(*self._read(), name)
 
-    def _child(self, manifest: Manifest, name: str) -> Node:
+    def _child(self, digest: Digest, manifest: Manifest, name: str) -> Node:
         if name == "manifest.json":
-            descriptor = Descriptor(manifest.media_type, self.digest(), len(manifest.raw))
+            descriptor = Descriptor(manifest.media_type, digest, len(manifest.raw))
             return BlobFile(self._scope, descriptor, manifest.kind, self)
         if isinstance(manifest, Index):
             return self._index_child(manifest, name)
@@ -120,16 +123,24 @@ class ManifestDirectory(Directory):
         facts: dict[str, str] = {}
         try:
             facts["digest"] = str(self.digest())
-            manifest = self.manifest()
+            _, manifest = self._read()
             facts["media_type"] = manifest.media_type
             facts["kind"] = manifest.kind
-            if isinstance(manifest, ImageManifest):
-                config = self._scope.graph.config(self._scope.repository, manifest)
-                if config is not None:
-                    facts["created"] = config.created
+            facts["created"] = self._created(manifest)
         except RegfsError:
             pass  # what is damaged is left out here; entering the directory says why
         return facts
+
+    def _created(self, manifest: Manifest) -> str:
+        """Tell when an image was built; for an index, when the default platform's was."""
+        graph, repository, platform = self._scope
+        if isinstance(manifest, Index):
+            position = choose([child.platform for child in manifest.manifests], platform)
+            if position is None:
+                return ""
+            manifest = graph.manifest(repository, manifest.manifests[position].digest)
+        config = None if isinstance(manifest, Index) else graph.config(repository, manifest)
+        return config.created if config else ""
 
 
 class RevisionDirectory(ManifestDirectory):
@@ -183,13 +194,14 @@ class ChildDirectory(RevisionDirectory):
 class PlatformsDirectory(Directory):
     """`platforms/`: a directory for each child of an index, in its order."""
 
-    __slots__ = ("_depth", "_index", "_inode", "_parent", "_scope")
+    __slots__ = ("_depth", "_inode", "_manifests", "_parent", "_scope")
 
     def __init__(self, scope: Scope, parent: Directory, index: Index, depth: int) -> None:
         self._scope = scope
         self._parent = parent
-        self._index = index
         self._depth = depth
+        names = directory_names([child.platform for child in index.manifests])
+        self._manifests = dict(zip(names, index.manifests, strict=True))
         self._inode = inode.of_child(parent.inode, "platforms")
 
     @property
@@ -201,17 +213,15 @@ class PlatformsDirectory(Directory):
         """Tell what stat(2) tells: the index's own time."""
         return Attributes.of_directory(self._inode, self._parent.attributes().mtime_ns)
 
-    def _names(self) -> list[str]:
-        return directory_names([child.platform for child in self._index.manifests])
-
     def children(self) -> Iterable[Child]:
         """List the children by their platforms."""
-        return [Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name)) for name in self._names()]
+        return [
+            Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name)) for name in self._manifests
+        ]
 
     def lookup(self, name: str) -> Node:
         """Find the child of that platform."""
-        try:
-            descriptor = self._index.manifests[self._names().index(name)]
-        except ValueError:
-            raise NoEntryError(name) from None
+        descriptor = self._manifests.get(name)
+        if descriptor is None:
+            raise NoEntryError(name)
         return ChildDirectory(self._scope, inode.of_child(self._inode, name), descriptor, self._depth + 1)

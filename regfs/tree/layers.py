@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from regfs.errors import NoEntryError
@@ -12,6 +13,10 @@ from regfs.tree.blob import BlobFile
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node
 from regfs.tree.scope import Scope
+
+#: What a foreign layer's symlink may point to (image-spec, descriptor.md, "urls"). Anything else, the kernel
+#: would take for a path of the host.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\0]+\Z")
 
 
 class LayersDirectory(Directory):
@@ -59,5 +64,7 @@ class LayersDirectory(Directory):
     def _node(self, position: int) -> Node:
         layer = self._layers[position]
         if layer.urls and not self._scope.graph.stored(self._scope.repository, layer.digest):
-            return FixedLink(self, self._name(position), layer.urls[0])
+            url = next(filter(_URL.match, layer.urls), None)
+            if url is not None:
+                return FixedLink(self, self._name(position), url)
         return BlobFile(self._scope, layer, "layer", self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from regfs.errors import DigestError, NoEntryError, StoreError
 from regfs.oci import Digest
@@ -54,33 +55,32 @@ class NamesDirectory(Directory):
 
     def lookup(self, name: str) -> Node:
         """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""
-        if name.startswith("@"):
-            return self._revision(name)
-        if name.startswith(":"):
-            tag = name[1:]
-            return self._tag(tag, self._scope.graph.find(self._scope.repository, tag).tag)
         graph, repository, platform = self._scope
         found = graph.find(repository, name)
         if found.nested is None:
-            return self._tag(name, found.tag)
+            return self._tag(name, found.tag) if found.tag is not None else self._unshown(name)
         below = f"{repository}/{name}" if repository else name
         if not found.nested:
             return BrokenDirectory(self, name, StoreError(below, "no repository can have this name or form"))
         return NamesDirectory(Scope(graph, below, platform), inode.of_child(self._inode, name))
 
-    def _tag(self, tag: str, sound: bool | None) -> Node:
+    def _tag(self, tag: str, sound: bool) -> Node:
         if sound:
             return TagDirectory(self._scope, tag_inode(self._inode, tag), tag)
-        if sound is None:
-            raise NoEntryError(tag)
         path = f"{self._scope.repository}/{tag}"
         return BrokenDirectory(self, f":{tag}", StoreError(path, "no tag can have this name or form"))
 
-    def _revision(self, name: str) -> Node:
-        try:
-            digest = Digest.parse(name[1:])
-        except DigestError:
-            raise NoEntryError(name) from None
-        if not self._scope.repository or not self._scope.graph.holds(self._scope.repository, digest):
-            raise NoEntryError(name)
-        return RevisionDirectory(self._scope, inode.of_child(self._inode, name), digest)
+    def _unshown(self, name: str) -> Node:
+        """Find what resolves although the store has no such name. None of these can be a name there."""
+        graph, repository, _ = self._scope
+        if name.startswith(":"):
+            tag = name[1:]
+            sound = graph.find(repository, tag).tag
+            if sound is not None:
+                return self._tag(tag, sound)
+        if name.startswith("@") and repository:
+            with suppress(DigestError):
+                digest = Digest.parse(name[1:])
+                if graph.holds(repository, digest):
+                    return RevisionDirectory(self._scope, inode.of_child(self._inode, name), digest)
+        raise NoEntryError(name)

@@ -76,16 +76,18 @@ class Node(abc.ABC):
         """Tell what stat(2) tells. Opens no file."""
 
     def facts(self) -> Mapping[str, str]:
-        """Give the values of the extended attributes, by names in XATTRS; what is not known is left out."""
+        """Give the values of the extended attributes, by names in XATTRS; without those that damage hides."""
         return {}
 
     def xattr(self, name: str) -> str:
-        """Give the value of one extended attribute, by its full name. Raises NoAttributeError."""
-        if name.startswith(XATTR_PREFIX) and name[len(XATTR_PREFIX) :] in self.XATTRS:
-            value = self.facts().get(name[len(XATTR_PREFIX) :])
-            if value is not None:
-                return value
-        raise NoAttributeError("", name)
+        """Give the value of one extended attribute, by its full name; empty if damage hides it.
+
+        Raises NoAttributeError for a name that is not listed.
+        """
+        short = name.removeprefix(XATTR_PREFIX)
+        if short == name or short not in self.XATTRS:
+            raise NoAttributeError("", name)
+        return self.facts().get(short, "")
 
     def xattr_names(self) -> list[str]:
         """List the full names of the extended attributes."""
