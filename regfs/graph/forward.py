@@ -14,6 +14,7 @@ from typing import NamedTuple
 from regfs.errors import (
     BlobMissingError,
     LinkError,
+    ManifestError,
     MismatchError,
     MissingError,
     SizeError,
@@ -52,8 +53,9 @@ _COST_OF_ENTRY = 400
 _COST_OF_NAME = 130
 _COST_OF_PARSED = 8
 
-#: Registries before 3.1 rewrite a link in place. A link found torn is read again this often, after this
-#: many seconds each, if it was written in the last minute (by clocks that may differ).
+#: Registries before 3.1 rewrite a link in place, and all make and delete a tag's directory around its link.
+#: A link found torn or missing is read again this often, after this many seconds each, if the tag was
+#: written to in the last minute (by clocks that may differ).
 _RETRIES = 3
 _PAUSE = 0.01
 _BEING_WRITTEN = 60.0
@@ -143,15 +145,18 @@ class Graph:
         return digest
 
     def _read_link(self, name: str, tag: str) -> Digest:
+        """Read a tag's link; again, if it is torn or missing and the tag was written to just now."""
+        for _ in range(_RETRIES):
+            try:
+                return self._contents.tag(name, tag)
+            except LinkError:
+                written = self._contents.tag_pushed(name, tag)
+            except MissingError:
+                written = self._contents.tag_changed(name, tag)
+            if abs(time.time() - written / 1e9) > _BEING_WRITTEN:
+                break
+            self._pause(_PAUSE)
         try:
-            for _ in range(_RETRIES):
-                try:
-                    return self._contents.tag(name, tag)
-                except LinkError:
-                    age = time.time() - self._contents.tag_pushed(name, tag) / 1e9
-                    if abs(age) > _BEING_WRITTEN:
-                        raise
-                    self._pause(_PAUSE)
             return self._contents.tag(name, tag)
         except MissingError as error:
             self._contents.tag_directory(name, tag)  # raises MissingError if the tag itself is gone
@@ -173,22 +178,20 @@ class Graph:
         return self._blobs.through((name, digest), lambda: self._find(name, digest))
 
     def _find(self, name: str, digest: Digest) -> Blob:
-        try:
-            return _blob(digest, self._contents.blob(digest))
-        except MissingError:
-            stored = self._linked(name, digest)
-        if stored == digest:
-            raise BlobMissingError(str(digest))
-        try:
-            return _blob(stored, self._contents.blob(stored))
-        except MissingError as error:
-            raise BlobMissingError(str(digest)) from error
+        stored: Digest | None = digest
+        while stored is not None:
+            with suppress(MissingError):
+                return _blob(stored, self._contents.blob(stored))
+            stored = self._linked(name, digest) if stored == digest else None
+        raise BlobMissingError(str(digest))
 
-    def _linked(self, name: str, digest: Digest) -> Digest:
+    def _linked(self, name: str, digest: Digest) -> Digest | None:
+        """Read under which digest of another algorithm a blob is stored, if under any."""
         for read in (self._contents.layer_link, self._contents.revision):
             with suppress(StoreError, LinkError):
-                return read(name, digest)
-        return digest
+                stored = read(name, digest)
+                return stored if stored.algorithm != digest.algorithm else None
+        return None
 
     def stored(self, name: str, digest: Digest) -> bool:
         """Tell whether a blob is stored at all, damaged or not."""
@@ -225,7 +228,10 @@ class Graph:
         raw = self._read_blob(name, digest, MANIFEST_LIMIT)
         if digest.computable and (found := Digest.of(raw, digest.algorithm)) != digest:
             raise MismatchError(str(digest), str(found))
-        return parse_manifest(raw)
+        try:
+            return parse_manifest(raw)
+        except ManifestError as error:
+            raise ManifestError(f"manifest {digest}: {error}") from error
 
     def config(self, name: str, image: ImageManifest | Schema1Manifest) -> ImageConfig | None:
         """Read an image's config, or None for an artifact's, which may be anything.

@@ -16,7 +16,7 @@ from typing import Any
 
 import fuse
 
-from regfs.errors import RegfsError, TreeError
+from regfs.errors import RegfsError
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Operations
 from regfs.mount.stat_struct import SIZE, Owner, StatPacker
@@ -25,6 +25,9 @@ from regfs.tree import NodeType
 from regfs.tree.node import XATTR_PREFIX
 
 _log = logging.getLogger(__name__)
+
+#: Answers that tell of the question, not of the store; they are not logged.
+_ASKED_WRONGLY = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENODATA, errno.EINVAL}
 
 _XATTR_PREFIX = XATTR_PREFIX.encode()
 #: Directories of a listing get these before their children (readdir(3)).
@@ -80,9 +83,10 @@ class Dispatch(fuse.FUSE):
         try:
             return call(*arguments) or 0
         except RegfsError as error:
-            if not isinstance(error, TreeError):
+            number = errno_of(error)
+            if number not in _ASKED_WRONGLY:
                 _log.warning("%s: %s", _place(arguments), error)
-            return -errno_of(error)
+            return -number
         except BaseException:  # noqa: BLE001 - ctypes would print it and answer at random
             _log.exception("%s: unexpected error, please report it", _place(arguments))
             return -errno.EIO

@@ -94,10 +94,15 @@ def _clear(path: str, uid: int) -> None:
 
 
 def unmount(path: str, *, lazy: bool = False) -> None:
-    """Unmount: with umount(8) for root, else with fusermount. Raises MountpointError.
+    """Unmount a regfs: with umount(8) for root, else with fusermount. Raises MountpointError.
 
     `lazy` takes the name away at once, and the file system when its last file is closed.
     """
+    mounted = mounted_at(path)
+    if mounted is None:
+        raise MountpointError(path, "is not mounted")
+    if mounted.type != TYPE:
+        raise MountpointError(path, f"holds another file system ({mounted.type}); umount(8) ends that")
     if os.geteuid() == 0:
         commands = [["umount", *(["-l"] if lazy else []), "--", path]]
     else:

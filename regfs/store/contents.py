@@ -115,6 +115,18 @@ class Contents:
             raise UnsafeError(path, found.type.value, FileType.FILE.value)
         return found.mtime_ns
 
+    def tag_changed(self, name: str, tag: str) -> int:
+        """Tell when a tag's link was last made or taken away, in nanoseconds.
+
+        Raises MissingError if there is no such tag.
+        """
+        changed = self.tag_directory(name, tag).mtime_ns
+        with suppress(StoreError):
+            changed = max(
+                changed, self._store.stat(layout.tag_current(name, tag), layout.tag(name, tag)).mtime_ns
+            )
+        return changed
+
     def tag(self, name: str, tag: str) -> Digest:
         """Read what a tag names now. Raises LinkError for a link that holds no digest."""
         return self._link(layout.tag_link(name, tag))

@@ -62,6 +62,11 @@ def tag(name: str, tag_name: str) -> str:
     return f"{tags(name)}/{tag_name}"
 
 
+def tag_current(name: str, tag_name: str) -> str:
+    """Give the directory of the link that says what a tag names now."""
+    return f"{tags(name)}/{tag_name}/current"
+
+
 def tag_link(name: str, tag_name: str) -> str:
     """Give the link that says what a tag names now."""
     return f"{tags(name)}/{tag_name}/current/link"

@@ -15,29 +15,42 @@ def locate(path: str) -> str:
     what is there.
     """
     start = os.path.realpath(path)
-    if not os.path.exists(start):
-        raise StoreNotFoundError(path, "there is no such directory")
-    if not os.path.isdir(start):
-        raise StoreNotFoundError(path, "is not a directory")
-    for first in range(len(layout.BELOW_ROOT), -1, -1):
-        candidate = os.path.join(start, *layout.BELOW_ROOT[first:])
-        if _is_store(candidate):
-            return candidate
-    raise StoreNotFoundError(path, _explanation(start))
+    try:
+        if not _exists(start):
+            raise StoreNotFoundError(path, "there is no such directory")
+        if not os.path.isdir(start):
+            raise StoreNotFoundError(path, "is not a directory")
+        for first in range(len(layout.BELOW_ROOT), -1, -1):
+            candidate = os.path.join(start, *layout.BELOW_ROOT[first:])
+            if _is_store(candidate):
+                return candidate
+        raise StoreNotFoundError(path, _explanation(start))
+    except OSError as error:
+        place = error.filename or start
+        reason = f"cannot look into {place}: {error.strerror}"
+        if isinstance(error, PermissionError):
+            reason += ". The registry's files often belong to root: try sudo"
+        raise StoreNotFoundError(path, reason) from error
 
 
 def _is_store(candidate: str) -> bool:
-    if os.path.isdir(os.path.join(candidate, layout.REPOSITORIES)):
+    if _exists(os.path.join(candidate, layout.REPOSITORIES)):
         return True
-    blobs = os.path.isdir(os.path.join(candidate, layout.BLOBS))
-    return blobs and not os.path.exists(os.path.join(candidate, "oci-layout"))
+    blobs = _exists(os.path.join(candidate, layout.BLOBS))
+    return blobs and not _exists(os.path.join(candidate, "oci-layout"))
+
+
+def _exists(path: str) -> bool:
+    """As os.path.exists, which says no as well where it may not look. Raises OSError for that."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _explanation(start: str) -> str:
-    try:
-        found = sorted(os.listdir(start))
-    except OSError as error:
-        return f"cannot be read: {error.strerror}. The registry's files often belong to root: try sudo"
+    found = sorted(os.listdir(start))
     if "oci-layout" in found:
         return "is an OCI image layout, not the storage of a registry"
     above = os.path.dirname(start)

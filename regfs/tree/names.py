@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
 from regfs.errors import DigestError, NoEntryError, StoreError
 from regfs.oci import Digest
@@ -13,6 +12,9 @@ from regfs.tree.image import RevisionDirectory
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
 from regfs.tree.scope import Scope
 from regfs.tree.tag import TagDirectory, tag_inode
+
+#: What regfs's own names begin with; no name of a repository or tag does.
+_RESERVED = ("@", ":")
 
 
 class NamesDirectory(Directory):
@@ -48,39 +50,44 @@ class NamesDirectory(Directory):
         """List the nested repositories and the tags."""
         listing = self._scope.graph.listing(self._scope.repository)
         for name in listing.nested:
-            yield Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name))
+            if not name.startswith(_RESERVED):
+                yield Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name))
         for tag in listing.tags:
-            shown = f":{tag}" if tag in listing.nested else tag
-            yield Child(shown, NodeType.DIRECTORY, tag_inode(self._inode, tag))
+            if not tag.startswith(_RESERVED):
+                shown = f":{tag}" if tag in listing.nested else tag
+                yield Child(shown, NodeType.DIRECTORY, tag_inode(self._inode, tag))
 
     def lookup(self, name: str) -> Node:
         """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""
+        if name.startswith(_RESERVED):
+            return self._reserved(name)
         graph, repository, platform = self._scope
         found = graph.find(repository, name)
         if found.nested is None:
-            return self._tag(name, found.tag) if found.tag is not None else self._unshown(name)
+            return self._tag(name, found.tag)
         below = f"{repository}/{name}" if repository else name
         if not found.nested:
             return BrokenDirectory(self, name, StoreError(below, "no repository can have this name or form"))
         return NamesDirectory(Scope(graph, below, platform), inode.of_child(self._inode, name))
 
-    def _tag(self, tag: str, sound: bool) -> Node:
+    def _tag(self, tag: str, sound: bool | None) -> Node:
+        if sound is None:
+            raise NoEntryError(tag)
         if sound:
             return TagDirectory(self._scope, tag_inode(self._inode, tag), tag)
         path = f"{self._scope.repository}/{tag}"
         return BrokenDirectory(self, f":{tag}", StoreError(path, "no tag can have this name or form"))
 
-    def _unshown(self, name: str) -> Node:
-        """Find what resolves although the store has no such name. None of these can be a name there."""
+    def _reserved(self, name: str) -> Node:
+        """Find a tag or a revision by a name that says which it is."""
         graph, repository, _ = self._scope
         if name.startswith(":"):
             tag = name[1:]
-            sound = graph.find(repository, tag).tag
-            if sound is not None:
-                return self._tag(tag, sound)
-        if name.startswith("@") and repository:
-            with suppress(DigestError):
-                digest = Digest.parse(name[1:])
-                if graph.holds(repository, digest):
-                    return RevisionDirectory(self._scope, inode.of_child(self._inode, name), digest)
-        raise NoEntryError(name)
+            return self._tag(tag, graph.find(repository, tag).tag)
+        try:
+            digest = Digest.parse(name[1:])
+        except DigestError:
+            raise NoEntryError(name) from None
+        if not repository or not graph.holds(repository, digest):
+            raise NoEntryError(name)
+        return RevisionDirectory(self._scope, inode.of_child(self._inode, name), digest)
