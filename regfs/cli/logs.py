@@ -7,6 +7,8 @@ import logging.handlers
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 
 import cachetools
 
@@ -25,18 +27,21 @@ _MOST_REMEMBERED = 4096
 class OnceInAWhile(logging.Filter):
     """Drops what was logged in the last minute already."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._seen: cachetools.TTLCache[str, bool] = cachetools.TTLCache(_MOST_REMEMBERED, _REPEAT_AFTER)
+        self._seen: cachetools.TTLCache[str, bool] = cachetools.TTLCache(
+            _MOST_REMEMBERED, _REPEAT_AFTER, timer=clock
+        )
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is news."""
         message = record.getMessage()
         with self._lock:
-            seen = message in self._seen
+            if message in self._seen:
+                return False
             self._seen[message] = True
-        return not seen
+            return True
 
 
 def start_log(*, log_file: str | None, foreground: bool, debug: bool) -> None:

@@ -149,9 +149,7 @@ class Graph:
         for _ in range(_RETRIES):
             try:
                 return self._contents.tag(name, tag)
-            except LinkError:
-                written = self._contents.tag_pushed(name, tag)
-            except MissingError:
+            except (LinkError, MissingError):
                 written = self._contents.tag_changed(name, tag)
             if abs(time.time() - written / 1e9) > _BEING_WRITTEN:
                 break
@@ -178,12 +176,18 @@ class Graph:
         return self._blobs.through((name, digest), lambda: self._find(name, digest))
 
     def _find(self, name: str, digest: Digest) -> Blob:
-        stored: Digest | None = digest
-        while stored is not None:
+        try:
+            return self._stored_as(digest)
+        except MissingError:
+            linked = self._linked(name, digest)
+        if linked is not None:
             with suppress(MissingError):
-                return _blob(stored, self._contents.blob(stored))
-            stored = self._linked(name, digest) if stored == digest else None
+                return self._stored_as(linked)
         raise BlobMissingError(str(digest))
+
+    def _stored_as(self, digest: Digest) -> Blob:
+        found = self._contents.blob(digest)
+        return Blob(digest, found.size, found.blocks, found.mtime_ns)
 
     def _linked(self, name: str, digest: Digest) -> Digest | None:
         """Read under which digest of another algorithm a blob is stored, if under any."""
@@ -225,9 +229,7 @@ class Graph:
         return self._manifests.through(digest, lambda: self._read_manifest(name, digest))
 
     def _read_manifest(self, name: str, digest: Digest) -> Manifest:
-        raw = self._read_blob(name, digest, MANIFEST_LIMIT)
-        if digest.computable and (found := Digest.of(raw, digest.algorithm)) != digest:
-            raise MismatchError(str(digest), str(found))
+        raw = self._read_checked(name, digest, MANIFEST_LIMIT)
         try:
             return parse_manifest(raw)
         except ManifestError as error:
@@ -244,7 +246,7 @@ class Graph:
             return None
         digest = image.config.digest
         return self._configs.through(
-            digest, lambda: ImageConfig.parse(self._read_blob(name, digest, CONFIG_LIMIT))
+            digest, lambda: ImageConfig.parse(self._read_checked(name, digest, CONFIG_LIMIT))
         )
 
     def media_type(self, name: str, descriptor: Descriptor) -> str:
@@ -258,6 +260,13 @@ class Graph:
             or ""
         )
 
+    def _read_checked(self, name: str, digest: Digest, limit: int) -> bytes:
+        """Read a whole blob whose content must have its digest. Raises MismatchError besides."""
+        raw = self._read_blob(name, digest, limit)
+        if digest.computable and (found := Digest.of(raw, digest.algorithm)) != digest:
+            raise MismatchError(str(digest), str(found))
+        return raw
+
     def _read_blob(self, name: str, digest: Digest, limit: int) -> bytes:
         stored = self.blob(name, digest).digest
         try:
@@ -268,10 +277,6 @@ class Graph:
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
         return self._contents.space()
-
-
-def _blob(digest: Digest, found: FileStat) -> Blob:
-    return Blob(digest, found.size, found.blocks, found.mtime_ns)
 
 
 def _size_of_listing(listing: Listing) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 import fuse
 
-from regfs.errors import RegfsError
+from regfs.errors import RegfsError, printable
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Operations
 from regfs.mount.stat_struct import SIZE, Owner, StatPacker
@@ -187,4 +187,4 @@ def _copy(content: bytes, buffer: Any, size: int) -> int:
 def _place(arguments: tuple[Any, ...]) -> str:
     """Name what a call was about, for the log."""
     path = arguments[0] if arguments else None
-    return path.decode("utf-8", "backslashreplace") if isinstance(path, bytes) else "open file"
+    return printable(path.decode("utf-8", "backslashreplace")) if isinstance(path, bytes) else "open file"

@@ -20,7 +20,7 @@ from regfs.store.protocol import Content, Space
 from regfs.tree import Attributes, Child, Directory, File, Node, Symlink, Tree
 
 #: Directories whose nodes are kept by path.
-_MOST_DIRECTORIES = 8192
+_MOST_DIRECTORIES = 1024
 
 _ENCODING = sys.getfilesystemencoding()
 
@@ -58,7 +58,7 @@ class Operations:
     def __init__(self, tree: Tree, paths_ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._tree = tree
         self._directories: Cache[bytes, Directory] = for_a_while(paths_ttl, _MOST_DIRECTORIES, clock)
-        self._page_cache = PageCache()
+        self._page_cache = PageCache(clock)
         self._handles: dict[int, Handle] = {}
         self._numbers = itertools.count(1)
 

@@ -55,7 +55,7 @@ _DROPPED = frozenset(
         "loud",
     }
 )
-_DROPPED_PREFIXES = ("x-", "X-", "comment=")
+_DROPPED_PREFIXES = ("x-", "X-", "comment=", "user=")
 
 _PASSED_FLAGS = frozenset(
     {

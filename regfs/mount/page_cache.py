@@ -1,12 +1,13 @@
 """What the kernel's page cache holds for each path, and so which open file may use it.
 
 The kernel keeps one size and one set of pages for a path, whatever lies under it. A tag that moves changes
-both. So for each path this module remembers which content the kernel was last told the attributes of, and
-which its pages are from:
+both, and the kernel learns of it reply by reply, in an order that libfuse's threads do not promise. So:
 
-- a file whose content is the one told of reads through the page cache, and keeps the pages of an earlier
-  reader if they are of that content;
-- any other reads around it (direct I/O), so it sees its own bytes at its own size;
+- a file reads through the page cache only if the kernel was told of its content, and of no other under this
+  path in the last moments, so that no reply about another can still be on its way;
+- it keeps the pages that are there only if an earlier file of the same content has had them cleared, and
+  some moments ago;
+- any other file reads around the page cache (direct I/O), and sees its own bytes at its own size;
 - as long as a file is open through the page cache, the path's attributes stay those of that file: else the
   kernel would cut its pages to the new size.
 
@@ -16,6 +17,8 @@ Safe for many threads.
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cachetools
@@ -25,6 +28,10 @@ from regfs.tree import Attributes
 #: Paths remembered. One that is forgotten is read around the page cache, which is slower and right.
 _MOST_PATHS = 65536
 
+#: Seconds after which a reply has surely reached the kernel: it is written by the thread that made it,
+#: right away.
+_SETTLED = 1.0
+
 
 class Use(NamedTuple):
     """How one open file is to be read: libfuse's `keep_cache` and `direct_io`."""
@@ -33,17 +40,40 @@ class Use(NamedTuple):
     direct: bool
 
 
-class _Open(NamedTuple):
+class _Told(NamedTuple):
+    """What the kernel was last told of a path.
+
+    `changed` is when it was something else; `settled`, whether the kernel has surely taken it since: it drops
+    an answer if a later question was answered before, so it counts only once told again after a while.
+    """
+
+    identity: str
     attributes: Attributes
-    users: int
+    changed: float
+    settled: bool
+
+
+class _Pages(NamedTuple):
+    """Of which content a path's pages are, and when a file of it was opened that cleared the others."""
+
+    identity: str
+    cleared: float
+
+
+class _Open(NamedTuple):
+    """Files that are open through the page cache, and the attributes that their path keeps."""
+
+    attributes: Attributes
+    readers: int
 
 
 class PageCache:
-    """The state of the kernel's page cache, path by path."""
+    """The state of the kernel's page cache, path by path. `clock` is in seconds and never goes backwards."""
 
-    def __init__(self, most_paths: int = _MOST_PATHS) -> None:
-        self._told: cachetools.LRUCache[bytes, tuple[str, Attributes]] = cachetools.LRUCache(most_paths)
-        self._pages: cachetools.LRUCache[bytes, str] = cachetools.LRUCache(most_paths)
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most_paths: int = _MOST_PATHS) -> None:
+        self._clock = clock
+        self._told: cachetools.LRUCache[bytes, _Told] = cachetools.LRUCache(most_paths)
+        self._pages: cachetools.LRUCache[bytes, _Pages] = cachetools.LRUCache(most_paths)
         self._open: dict[bytes, _Open] = {}
         self._lock = threading.Lock()
 
@@ -53,20 +83,29 @@ class PageCache:
             held = self._open.get(path)
             if held is not None:
                 return held.attributes
-            self._told[path] = (identity, attributes)
+            told, now = self._told.get(path), self._clock()
+            if told is None:  # so no other answer is on its way
+                self._told[path] = _Told(identity, attributes, now, settled=True)
+            elif told.identity == identity:
+                settled = told.settled or now - told.changed >= _SETTLED
+                self._told[path] = _Told(identity, attributes, told.changed, settled)
+            else:
+                self._told[path] = _Told(identity, attributes, now, settled=False)
             return attributes
 
     def opened(self, path: bytes, identity: str) -> Use:
         """Note that a file was opened, and say how it is to be read."""
         with self._lock:
-            told, attributes = self._told.get(path, ("", None))
-            if attributes is None or told != identity:
+            told, now = self._told.get(path), self._clock()
+            if told is None or told.identity != identity or not told.settled:
                 return Use(keep=False, direct=True)
-            keep = self._pages.get(path) == identity
-            self._pages[path] = identity
-            held = self._open.get(path)
-            self._open[path] = _Open(attributes, 1 + (held.users if held else 0))
-            return Use(keep=keep, direct=False)
+            pages = self._pages.get(path)
+            if pages is None or pages.identity != identity:
+                pages = _Pages(identity, now)
+            self._pages[path] = pages
+            held = self._open.get(path, _Open(told.attributes, 0))
+            self._open[path] = held._replace(readers=held.readers + 1)
+            return Use(keep=now - pages.cleared >= _SETTLED, direct=False)
 
     def closed(self, path: bytes, use: Use) -> None:
         """Note that a file that `opened` was asked for is closed."""
@@ -74,5 +113,5 @@ class PageCache:
             return
         with self._lock:
             held = self._open.pop(path)
-            if held.users > 1:
-                self._open[path] = held._replace(users=held.users - 1)
+            if held.readers > 1:
+                self._open[path] = held._replace(readers=held.readers - 1)

@@ -46,6 +46,9 @@ def serve(
     libfuse: dict[str, str | bool] = {
         "attr_timeout": timeout,
         "entry_timeout": timeout,
+        # The kernel lets 12 read-aheads wait at once; that many hanging on one slow disk would stop all.
+        "max_background": "200",
+        "congestion_threshold": "150",
         **options.libfuse,
         "ro": True,
         "nosuid": True,

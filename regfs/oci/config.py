@@ -10,6 +10,9 @@ from regfs.errors import ConfigError
 from regfs.oci.document import decode
 from regfs.oci.platform import Platform
 
+#: RFC 3339 with nanoseconds has 35 characters; what is longer is no date.
+_LONGEST_DATE = 64
+
 
 class ConfigJSON(msgspec.Struct):
     """The keys of an image config that regfs reads, as JSON has them."""
@@ -33,7 +36,7 @@ class ImageConfig:
         """Parse an image config. Raises ConfigError, and nothing else, for any bytes."""
         value = decode(raw, ConfigJSON, ConfigError)
         return cls(
-            created=value.created or "",
+            created=(value.created or "")[:_LONGEST_DATE],
             platform=Platform(
                 value.os or "", value.architecture or "", value.variant or "", value.os_version or ""
             ),

@@ -63,9 +63,7 @@ class Contents:
             for entry in sorted(entries)
             if (sound := _nested(name, entry.name, entry.type)) is not None
         }
-        marks = layout.REPOSITORY_MARKS & {
-            entry.name for entry in entries if entry.type is FileType.DIRECTORY
-        }
+        marks = layout.REPOSITORY_MARKS & {entry.name for entry in entries}
         return Listing(bool(marks), nested, self._tags(name) if layout.MANIFESTS in marks else {})
 
     def _tags(self, name: str) -> dict[str, bool]:
@@ -116,16 +114,17 @@ class Contents:
         return found.mtime_ns
 
     def tag_changed(self, name: str, tag: str) -> int:
-        """Tell when a tag's link was last made or taken away, in nanoseconds.
+        """Tell when a tag's link was last written, or if there is none, made or taken away; in nanoseconds.
 
         Raises MissingError if there is no such tag.
         """
-        changed = self.tag_directory(name, tag).mtime_ns
+        directory = self.tag_directory(name, tag).mtime_ns
         with suppress(StoreError):
-            changed = max(
-                changed, self._store.stat(layout.tag_current(name, tag), layout.tag(name, tag)).mtime_ns
-            )
-        return changed
+            return self.tag_pushed(name, tag)
+        with suppress(StoreError):
+            above = self._store.stat(layout.tag_current(name, tag), layout.tag(name, tag))
+            return max(directory, above.mtime_ns)
+        return directory
 
     def tag(self, name: str, tag: str) -> Digest:
         """Read what a tag names now. Raises LinkError for a link that holds no digest."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Callable
 
 from regfs.errors import StoreNotFoundError
 from regfs.store import layout
@@ -16,15 +18,15 @@ def locate(path: str) -> str:
     """
     start = os.path.realpath(path)
     try:
-        if not _exists(start):
-            raise StoreNotFoundError(path, "there is no such directory")
-        if not os.path.isdir(start):
+        if not stat.S_ISDIR(os.stat(start).st_mode):
             raise StoreNotFoundError(path, "is not a directory")
         for first in range(len(layout.BELOW_ROOT), -1, -1):
             candidate = os.path.join(start, *layout.BELOW_ROOT[first:])
             if _is_store(candidate):
                 return candidate
         raise StoreNotFoundError(path, _explanation(start))
+    except FileNotFoundError as error:
+        raise StoreNotFoundError(path, "there is no such directory") from error
     except OSError as error:
         place = error.filename or start
         reason = f"cannot look into {place}: {error.strerror}"
@@ -34,19 +36,18 @@ def locate(path: str) -> str:
 
 
 def _is_store(candidate: str) -> bool:
-    if _exists(os.path.join(candidate, layout.REPOSITORIES)):
+    if _is(os.path.join(candidate, layout.REPOSITORIES), stat.S_ISDIR):
         return True
-    blobs = _exists(os.path.join(candidate, layout.BLOBS))
-    return blobs and not _exists(os.path.join(candidate, "oci-layout"))
+    blobs = _is(os.path.join(candidate, layout.BLOBS), stat.S_ISDIR)
+    return blobs and not _is(os.path.join(candidate, "oci-layout"), stat.S_ISREG)
 
 
-def _exists(path: str) -> bool:
-    """As os.path.exists, which says no as well where it may not look. Raises OSError for that."""
+def _is(path: str, wanted: Callable[[int], bool]) -> bool:
+    """As os.path.isdir, which says no as well where it may not look; this raises OSError for that."""
     try:
-        os.stat(path)
+        return wanted(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return True
 
 
 def _explanation(start: str) -> str:

@@ -49,15 +49,14 @@ class ManifestDirectory(Directory):
     def digest(self) -> Digest:
         """Tell which manifest this is now. Raises what is wrong with the link that names it."""
 
-    def _read(self) -> tuple[Digest, Manifest]:
-        """Read the manifest, once for each question: the tag may move before the next.
+    def _manifest(self, digest: Digest) -> Manifest:
+        """Read the manifest. Each question reads the digest once: the tag may move before the next.
 
         Raises DamageError, ManifestError, StoreError.
         """
-        digest = self.digest()
         if self._depth > DEEPEST_INDEX:
             raise NestingError(str(digest), DEEPEST_INDEX)
-        return digest, self._scope.graph.manifest(self._scope.repository, digest)
+        return self._scope.graph.manifest(self._scope.repository, digest)
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells: the time is the manifest's, when it was stored."""
@@ -69,7 +68,8 @@ class ManifestDirectory(Directory):
 
     def children(self) -> Iterable[Child]:
         """List the manifest, the config and the layers; or an index's platforms."""
-        digest, manifest = self._read()
+        digest = self.digest()
+        manifest = self._manifest(digest)
         names = ["manifest.json"]
         if isinstance(manifest, Index):
             names.append("platforms")
@@ -85,7 +85,8 @@ class ManifestDirectory(Directory):
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""
-        return self._child(*self._read(), name)
+        digest = self.digest()
+        return self._child(digest, self._manifest(digest), name)
 
     def _child(self, digest: Digest, manifest: Manifest, name: str) -> Node:
         if name == "manifest.json":
@@ -122,8 +123,9 @@ class ManifestDirectory(Directory):
         """Tell digest, media type, kind and when it was built, as far as the store tells."""
         facts: dict[str, str] = {}
         try:
-            facts["digest"] = str(self.digest())
-            _, manifest = self._read()
+            digest = self.digest()
+            facts["digest"] = str(digest)
+            manifest = self._manifest(digest)
             facts["media_type"] = manifest.media_type
             facts["kind"] = manifest.kind
             facts["created"] = self._created(manifest)
