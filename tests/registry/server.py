@@ -1,0 +1,84 @@
+"""A real registry: Debian's docker-registry with the filesystem driver, on a free port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from tests.conftest import need
+from tests.registry.api import Api
+
+
+class Registry:
+    """One running registry. `root` is its rootdirectory, `directory` holds its config and log."""
+
+    def __init__(self, root: Path, directory: Path) -> None:
+        self.root = root
+        self.port = _free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.api = Api(self.address)
+        self.config = write_config(directory / "config.yml", root, self.address)
+        self._log = directory / "registry.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [need("docker-registry"), "serve", str(self.config)], stdout=log, stderr=log
+            )
+        try:
+            self._await_answer()
+        except BaseException:
+            self.end()
+            raise
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError):
+                if self.api.ask("GET", "/v2/").status == 200:
+                    return
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def reference(self, repository: str, tag: str) -> str:
+        """Name a tag as skopeo wants it."""
+        return f"docker://{self.address}/{repository}:{tag}"
+
+    def end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def write_config(path: Path, root: Path, address: str) -> Path:
+    """Write a registry's configuration: JSON is YAML as well."""
+    config = {
+        "version": 0.1,
+        "log": {"level": "info", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(root)},
+            "delete": {"enabled": True},
+            "maintenance": {"uploadpurging": {"enabled": False}},
+        },
+        "http": {"addr": address},
+        "compatibility": {"schema1": {"enabled": True}},
+        # Without this a registry takes no manifest with a foreign layer.
+        "validation": {"manifests": {"urls": {"allow": ["^https://"]}}},
+    }
+    path.write_text(json.dumps(config))
+    return path
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

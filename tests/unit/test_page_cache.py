@@ -1,0 +1,139 @@
+"""What the kernel may keep: no reader ever sees the pages or the size of another content."""
+
+from __future__ import annotations
+
+from regfs.mount.page_cache import PageCache, Use
+from regfs.tree import Attributes, NodeType
+from tests.unit.fakes import FakeClock
+
+#: Longer than any reply is on its way to the kernel.
+A_WHILE = 2.0
+
+PATH, OTHER = b"/app/1.0/config.json", b"/app/2.0/config.json"
+OLD = Attributes(NodeType.FILE, 10, 2, 100, 8, 0)
+NEW = Attributes(NodeType.FILE, 20, 2, 50, 8, 1)
+
+CACHED_FRESH = Use(keep=False, direct=False)
+CACHED_KEPT = Use(keep=True, direct=False)
+AROUND = Use(keep=False, direct=True)
+
+
+def told(cache: PageCache, identity: str, attributes: Attributes, path: bytes = PATH) -> PageCache:
+    assert cache.tell(path, identity, attributes) == attributes
+    return cache
+
+
+def test_the_first_reader_fills_the_page_cache_anew() -> None:
+    assert told(PageCache(), "old", OLD).opened(PATH, "old") == CACHED_FRESH
+
+
+def test_a_later_reader_of_the_same_content_keeps_the_pages() -> None:
+    clock = FakeClock()
+    cache = told(PageCache(clock), "old", OLD)
+    cache.closed(PATH, cache.opened(PATH, "old"))
+    clock.now += A_WHILE
+    assert cache.opened(PATH, "old") == CACHED_KEPT
+
+
+def test_a_reader_at_the_same_time_clears_the_pages_as_well_for_the_first_may_not_have_yet() -> None:
+    cache = told(PageCache(FakeClock()), "old", OLD)
+    assert [cache.opened(PATH, "old"), cache.opened(PATH, "old")] == [CACHED_FRESH] * 2
+
+
+def test_after_the_tag_moved_a_reader_goes_around_pages_and_size_of_the_old() -> None:
+    cache = told(PageCache(), "old", OLD)
+    cache.closed(PATH, cache.opened(PATH, "old"))
+    assert cache.opened(PATH, "new") == AROUND
+
+
+def test_just_after_a_move_the_new_content_is_read_around_for_a_reply_may_be_on_its_way() -> None:
+    clock = FakeClock()
+    cache = told(PageCache(clock), "old", OLD)
+    clock.now += A_WHILE
+    told(cache, "new", NEW)
+    assert cache.opened(PATH, "new") == AROUND
+    clock.now += A_WHILE
+    assert cache.opened(PATH, "new") == AROUND, "the kernel may have dropped what it was told"
+    told(cache, "new", NEW)
+    assert cache.opened(PATH, "new") == CACHED_FRESH
+
+
+def test_a_while_after_a_move_the_pages_start_anew_and_are_then_kept() -> None:
+    clock = FakeClock()
+    cache = told(PageCache(clock), "old", OLD)
+    cache.closed(PATH, cache.opened(PATH, "old"))
+    told(cache, "new", NEW)
+    clock.now += A_WHILE
+    told(cache, "new", NEW)
+    first = cache.opened(PATH, "new")
+    assert first == CACHED_FRESH
+    cache.closed(PATH, first)
+    clock.now += A_WHILE
+    assert cache.opened(PATH, "new") == CACHED_KEPT
+
+
+def test_a_tag_that_moved_there_and_back_does_not_bring_the_other_pages_back() -> None:
+    clock = FakeClock()
+    cache = PageCache(clock)
+    for identity, attributes in (("old", OLD), ("new", NEW), ("old", OLD)):
+        told(cache, identity, attributes)
+        clock.now += A_WHILE
+        told(cache, identity, attributes)
+        use = cache.opened(PATH, identity)
+        assert use == CACHED_FRESH
+        cache.closed(PATH, use)
+
+
+def test_while_a_file_is_open_its_attributes_stay() -> None:
+    cache = told(PageCache(), "old", OLD)
+    use = cache.opened(PATH, "old")
+    assert cache.tell(PATH, "new", NEW) == OLD
+    assert cache.opened(PATH, "new") == AROUND
+    cache.closed(PATH, use)
+    assert cache.tell(PATH, "new", NEW) == NEW
+
+
+def test_they_stay_until_the_last_of_several_readers_is_done() -> None:
+    cache = told(PageCache(), "old", OLD)
+    first, second = cache.opened(PATH, "old"), cache.opened(PATH, "old")
+    cache.closed(PATH, first)
+    assert cache.tell(PATH, "new", NEW) == OLD
+    cache.closed(PATH, second)
+    assert cache.tell(PATH, "new", NEW) == NEW
+
+
+def test_one_that_reads_around_the_cache_pins_nothing() -> None:
+    cache = told(PageCache(), "old", OLD)
+    around = cache.opened(PATH, "new")
+    assert cache.tell(PATH, "new", NEW) == NEW
+    cache.closed(PATH, around)
+
+
+def test_a_file_that_the_kernel_was_told_nothing_of_is_read_around() -> None:
+    assert PageCache().opened(PATH, "old") == AROUND
+
+
+def test_paths_have_nothing_to_do_with_each_other() -> None:
+    clock = FakeClock()
+    cache = told(told(PageCache(clock), "old", OLD), "new", NEW, OTHER)
+    cache.opened(PATH, "old")
+    assert cache.tell(OTHER, "old", OLD) == OLD
+    clock.now += A_WHILE
+    assert cache.tell(OTHER, "old", OLD) == OLD
+    assert cache.opened(OTHER, "old") == CACHED_FRESH
+
+
+def test_a_path_that_was_forgotten_is_read_around() -> None:
+    cache = told(told(PageCache(most_paths=1), "old", OLD), "new", NEW, OTHER)
+    assert cache.opened(PATH, "old") == AROUND
+    assert cache.opened(OTHER, "new") == CACHED_FRESH
+
+
+def test_an_open_file_stays_pinned_when_its_path_was_forgotten() -> None:
+    cache = told(PageCache(most_paths=1), "old", OLD)
+    use = cache.opened(PATH, "old")
+    told(cache, "new", NEW, OTHER)
+    assert cache.tell(PATH, "new", NEW) == OLD
+    assert cache.opened(PATH, "new") == AROUND
+    cache.closed(PATH, use)
+    assert cache.tell(PATH, "new", NEW) == NEW

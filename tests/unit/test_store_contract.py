@@ -1,0 +1,312 @@
+"""What every Store must do, run against each of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from regfs.errors import MissingError, StoreError, TooLargeError, UnreadableError, UnsafeError
+from regfs.store import Entry, FileType, LocalStore, Store
+from tests.unit.memory_store import MemoryStore, Stored
+from tests.unit.trees import content_bytes
+
+CONTENT = bytes(range(256)) * 40
+
+
+class Ground(Protocol):
+    """A store to read, and ways to put things in it."""
+
+    store: Store
+
+    def write(self, path: str, content: bytes, mtime_ns: int = 0) -> None: ...
+    def mkdir(self, path: str) -> None: ...
+    def symlink(self, path: str, target: str) -> None: ...
+    def fifo(self, path: str) -> None: ...
+    def remove(self, path: str) -> None: ...
+
+
+class OnDisk:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir()
+        self.store = LocalStore(str(root))
+
+    def write(self, path: str, content: bytes, mtime_ns: int = 0) -> None:
+        self.mkdir(path.rpartition("/")[0])
+        (self.root / path).write_bytes(content)
+        os.utime(self.root / path, ns=(0, mtime_ns))
+
+    def mkdir(self, path: str) -> None:
+        (self.root / path).mkdir(parents=True, exist_ok=True)
+
+    def symlink(self, path: str, target: str) -> None:
+        self.mkdir(path.rpartition("/")[0])
+        (self.root / path).symlink_to(self.root / target)
+
+    def fifo(self, path: str) -> None:
+        os.mkfifo(self.root / path)
+
+    def remove(self, path: str) -> None:
+        (self.root / path).unlink()
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.write = self.store.write
+        self.mkdir = self.store.mkdir
+        self.remove = self.store.remove
+
+    def symlink(self, path: str, target: str) -> None:
+        self.store.put(path, Stored(FileType.SYMLINK))
+
+    def fifo(self, path: str) -> None:
+        self.store.put(path, Stored(FileType.OTHER))
+
+
+@pytest.fixture(params=["local", "memory"])
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    if request.param == "memory":
+        yield InMemory()
+    else:
+        on_disk = OnDisk(tmp_path / "store")
+        yield on_disk
+        on_disk.store.close()
+
+
+def test_a_listing_tells_names_and_types_and_follows_no_symlink(ground: Ground) -> None:
+    ground.mkdir("d/sub/below")
+    ground.write("d/file", b"x")
+    ground.symlink("d/link", "d/sub")
+    ground.fifo("d/fifo")
+    assert sorted(ground.store.list("d")) == [
+        Entry("fifo", FileType.OTHER),
+        Entry("file", FileType.FILE),
+        Entry("link", FileType.SYMLINK),
+        Entry("sub", FileType.DIRECTORY),
+    ]
+
+
+def test_the_store_itself_and_an_empty_directory_can_be_listed(ground: Ground) -> None:
+    assert ground.store.list("") == []
+    ground.mkdir("d")
+    assert ground.store.list("") == [Entry("d", FileType.DIRECTORY)]
+    assert ground.store.list("d") == []
+
+
+@pytest.mark.parametrize("name", ["ü", "a\nb", "a\x1b[31m", "a\udcffb", "with space", "x" * 255])
+def test_any_name_is_told_and_found_again(ground: Ground, name: str) -> None:
+    ground.write(f"d/{name}", b"x")
+    assert ground.store.list("d") == [Entry(name, FileType.FILE)]
+    assert ground.store.stat(f"d/{name}").size == 1
+    assert ground.store.read(f"d/{name}", 1) == b"x"
+
+
+def test_stat_tells_size_and_time_to_the_nanosecond(ground: Ground) -> None:
+    ground.write("d/f", CONTENT, mtime_ns=1_700_000_000_123_456_789)
+    found = ground.store.stat("d/f")
+    assert (found.type, found.size, found.mtime_ns) == (
+        FileType.FILE,
+        len(CONTENT),
+        1_700_000_000_123_456_789,
+    )
+    assert found.blocks * 512 >= found.size
+
+
+def test_stat_tells_what_each_thing_is(ground: Ground) -> None:
+    ground.mkdir("d")
+    ground.symlink("d/link", "d")
+    ground.fifo("d/fifo")
+    found = {name: ground.store.stat(name).type for name in ("", "d", "d/link", "d/fifo")}
+    assert found == {
+        "": FileType.DIRECTORY,
+        "d": FileType.DIRECTORY,
+        "d/link": FileType.SYMLINK,
+        "d/fifo": FileType.OTHER,
+    }
+
+
+def test_stat_below_a_known_directory_tells_the_same(ground: Ground) -> None:
+    ground.write("a/b/c/f", b"x")
+    for below in ("", "a", "a/b", "a/b/c"):
+        assert ground.store.stat("a/b/c/f", below) == ground.store.stat("a/b/c/f")
+
+
+def test_a_file_is_read_up_to_the_limit_and_not_beyond(ground: Ground) -> None:
+    ground.write("d/f", b"12345")
+    assert ground.store.read("d/f", 5) == b"12345"
+    assert ground.store.read("d/f", 1 << 40) == b"12345"
+    with pytest.raises(TooLargeError) as caught:
+        ground.store.read("d/f", 4)
+    assert (caught.value.path, caught.value.got, caught.value.limit) == ("d/f", 5, 4)
+
+
+def test_an_empty_file_is_read_with_any_limit(ground: Ground) -> None:
+    ground.write("d/f", b"")
+    assert ground.store.read("d/f", 0) == b""
+    assert content_bytes(ground.store.open("d/f")) == b""
+
+
+def test_an_open_file_is_read_at_any_offset(ground: Ground) -> None:
+    ground.write("d/f", CONTENT)
+    content = ground.store.open("d/f")
+    for offset in (0, 1, 255, 4095, 4096, len(CONTENT) - 1, len(CONTENT), len(CONTENT) + 1, 1 << 40):
+        for size in (0, 1, 511, 4096, len(CONTENT) + 5):
+            buffer = bytearray(b"\xaa" * size)
+            got = content.read_into(memoryview(buffer), offset)
+            want = CONTENT[offset : offset + size]
+            assert (got, bytes(buffer)) == (len(want), want + b"\xaa" * (size - len(want)))
+    content.close()
+
+
+def test_an_open_file_stays_readable_when_it_is_deleted(ground: Ground) -> None:
+    ground.write("d/f", CONTENT)
+    content = ground.store.open("d/f")
+    ground.remove("d/f")
+    with pytest.raises(MissingError):
+        ground.store.stat("d/f")
+    assert content_bytes(content) == CONTENT
+
+
+@pytest.mark.parametrize("path", ["nothing", "d/nothing", "nothing/at/all"])
+def test_what_is_not_there_is_missing(ground: Ground, path: str) -> None:
+    ground.mkdir("d")
+    for ask in (ground.store.list, ground.store.stat, ground.store.open, lambda p: ground.store.read(p, 9)):
+        with pytest.raises(MissingError) as caught:
+            ask(path)
+        assert caught.value.path == path
+
+
+@pytest.mark.parametrize("link", ["a", "a/b", "a/b/c"])
+def test_a_symlink_is_followed_at_no_part_of_a_path(ground: Ground, link: str) -> None:
+    ground.write(f"real{'/a/b/c'[len(link) + 1 :]}/f", b"secret")
+    ground.symlink(link, "real")
+    for ask in (ground.store.stat, ground.store.open, lambda p: ground.store.read(p, 9)):
+        with pytest.raises(UnsafeError):
+            ask("a/b/c/f")
+    with pytest.raises(UnsafeError):
+        ground.store.list("a/b/c")
+
+
+def test_a_symlink_to_a_file_is_not_followed(ground: Ground) -> None:
+    ground.write("d/f", b"secret")
+    ground.symlink("d/link", "d/f")
+    for ask in (ground.store.list, ground.store.open, lambda p: ground.store.read(p, 9)):
+        with pytest.raises(UnsafeError):
+            ask("d/link")
+
+
+@pytest.mark.parametrize("what", ["fifo", "directory"])
+@pytest.mark.timeout(10)  # to open a FIFO for reading waits for a writer
+def test_what_is_no_plain_file_is_not_opened(ground: Ground, what: str) -> None:
+    ground.mkdir("d/directory")
+    ground.fifo("d/fifo")
+    with pytest.raises(UnsafeError, match="not a file"):
+        ground.store.open(f"d/{what}")
+    with pytest.raises(UnsafeError, match="not a file"):
+        ground.store.read(f"d/{what}", 9)
+
+
+@pytest.mark.parametrize("what", ["fifo", "file"])
+def test_what_is_no_directory_is_neither_listed_nor_passed_through(ground: Ground, what: str) -> None:
+    ground.write("d/file", b"x")
+    ground.fifo("d/fifo")
+    with pytest.raises(UnsafeError):
+        ground.store.list(f"d/{what}")
+    for ask in (ground.store.list, ground.store.stat, ground.store.open, lambda p: ground.store.read(p, 9)):
+        with pytest.raises(UnsafeError):
+            ask(f"d/{what}/below")
+
+
+def test_a_name_with_a_nul_byte_is_missing(ground: Ground) -> None:
+    ground.mkdir("d")
+    for ask in (ground.store.list, ground.store.stat, ground.store.open, lambda p: ground.store.read(p, 9)):
+        with pytest.raises(MissingError):
+            ask("d/a\0b")
+
+
+def test_space_tells_of_a_file_system(ground: Ground) -> None:
+    space = ground.store.space()
+    assert space.fragment_size > 0
+    assert space.blocks >= space.blocks_free >= space.blocks_available
+    assert space.longest_name > 0
+
+
+# --- what only a real directory can meet ------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[OnDisk]:
+    on_disk = OnDisk(tmp_path / "store")
+    yield on_disk
+    on_disk.store.close()
+
+
+def test_a_device_and_a_socket_are_not_opened(disk: OnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(disk.root)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket")
+        with pytest.raises(UnsafeError):
+            disk.store.open("socket")
+    if os.geteuid() == 0:
+        os.mknod("null", 0o20666, os.makedev(1, 3))
+        with pytest.raises(UnsafeError):
+            disk.store.open("null")
+
+
+def test_the_file_named_tells_how_much_it_holds_even_if_it_is_sparse_and_huge(disk: OnDisk) -> None:
+    disk.write("f", b"")
+    os.truncate(disk.root / "f", 1 << 40)
+    with pytest.raises(TooLargeError):
+        disk.store.read("f", 1 << 20)
+
+
+def test_a_name_too_long_for_the_file_system_is_not_in_the_store(disk: OnDisk) -> None:
+    with pytest.raises(MissingError):
+        disk.store.stat("x" * 300)
+
+
+def test_a_refusal_tells_that_permission_lacks(disk: OnDisk) -> None:
+    disk.write("d/f", b"x")
+    (disk.root / "d/f").chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may read everything
+    try:
+        with pytest.raises(UnreadableError, match="d/f: Permission denied") as caught:
+            disk.store.read("d/f", 9)
+    finally:
+        os.seteuid(user)
+    assert (caught.value.denied, caught.value.errno) == (True, errno.EACCES)
+
+
+def test_a_root_that_is_missing_or_no_directory_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for name in ("nothing", "file"):
+        with pytest.raises(StoreError):
+            LocalStore(str(tmp_path / name))
+
+
+def test_no_descriptor_is_left_open_by_any_call(disk: OnDisk) -> None:
+    disk.write("a/b/f", b"x")
+    disk.symlink("a/link", "a/b")
+    before = len(os.listdir("/proc/self/fd"))
+    for path in ("a/b/f", "a/b", "a/link", "a/link/f", "a/b/f/x", "no/such"):
+        for ask in (
+            disk.store.list,
+            disk.store.stat,
+            lambda p: disk.store.read(p, 9),
+            lambda p: disk.store.read(p, 0),
+        ):
+            with suppress(StoreError):
+                ask(path)
+        with suppress(StoreError):
+            disk.store.open(path).close()
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,50 @@
+"""The tree over a built store, and reading from it as a test wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from regfs.graph import Graph
+from regfs.oci import Platform
+from regfs.store import Content, Contents, LocalStore, Store
+from regfs.tree import Directory, File, Tree
+from tests.builder import StoreBuilder
+
+
+def tree_over(store: Store, *, platform: str = "linux/amd64", **graph: object) -> Tree:
+    return Tree(Graph(Contents(store), **graph), Platform.parse(platform))  # type: ignore[arg-type]
+
+
+@contextmanager
+def opened_tree(built: StoreBuilder, *, platform: str = "linux/amd64", ttl: float = 0.0) -> Iterator[Tree]:
+    """Open the tree of a built store; with no `ttl` given, every change shows at once."""
+    local = LocalStore(str(built.v2))
+    try:
+        yield tree_over(local, platform=platform, ttl=ttl)
+    finally:
+        local.close()
+
+
+def content_bytes(content: Content, piece: int = 1 << 16) -> bytes:
+    """Read content to its end, and close it."""
+    found = bytearray()
+    buffer = memoryview(bytearray(piece))
+    try:
+        while got := content.read_into(buffer, len(found)):
+            found += buffer[:got]
+    finally:
+        content.close()
+    return bytes(found)
+
+
+def read(tree: Tree, path: str) -> bytes:
+    node = tree.walk(path)
+    assert isinstance(node, File), f"{path} is no file"
+    return content_bytes(node.open())
+
+
+def names(tree: Tree, path: str = "/") -> list[str]:
+    node = tree.walk(path)
+    assert isinstance(node, Directory), f"{path} is no directory"
+    return [child.name for child in node.children()]
