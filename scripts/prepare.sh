@@ -5,14 +5,14 @@
 packages_for() {
   case "$1:$2" in
     demo:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr" ;;
-    demo:dnf) echo "fuse-libs fuse python3 attr" ;;
+    demo:dnf) echo "fuse-libs fuse python3 python3.11 attr" ;;
     demo:apk) echo "fuse python3 attr" ;;
-    test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo umoci strace rsync curl" ;;
-    test:dnf) echo "fuse-libs fuse python3 attr skopeo umoci strace rsync curl" ;;
-    test:apk) echo "fuse python3 attr skopeo umoci strace rsync curl coreutils findutils tar" ;;
-    bench:apt-get) echo "libfuse2 fuse3 python3 python3-venv bindfs" ;;
-    bench:dnf) echo "fuse-libs fuse python3 bindfs" ;;
-    bench:apk) echo "fuse python3 bindfs" ;;
+    test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo strace rsync bindfs" ;;
+    test:dnf) echo "fuse-libs fuse python3 python3.11 attr skopeo strace rsync bindfs" ;;
+    test:apk) echo "fuse python3 attr skopeo strace rsync bindfs util-linux coreutils findutils tar" ;;
+    bench:apt-get) echo "libfuse2 fuse3 python3 python3-venv bindfs strace" ;;
+    bench:dnf) echo "fuse-libs fuse python3 python3.11 bindfs strace" ;;
+    bench:apk) echo "fuse python3 bindfs strace" ;;
   esac
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from regfs.errors import DamageError, StoreError
 from regfs.oci import Descriptor, Digest
@@ -35,19 +36,15 @@ class BlobFile(File):
         self._descriptor = descriptor
         self._kind = kind
         self._fallback = fallback
+        super().__init__(inode.of_blob(self._stored_as()))
 
-    @property
-    def inode(self) -> int:
-        """The first 64 bits of the digest that the blob is stored under."""
-        return inode.of_blob(self._stored())
-
-    def _stored(self) -> Digest:
-        if self._descriptor.digest.algorithm == "sha256":  # what registries store under
-            return self._descriptor.digest
-        try:
-            return self._graph.blob(self._repository, self._descriptor.digest).digest
-        except (DamageError, StoreError):
-            return self._descriptor.digest
+    def _stored_as(self) -> Digest:
+        """Tell under which digest the blob lies; looks only for one that no registry stores blobs under."""
+        digest = self._descriptor.digest
+        if digest.algorithm != "sha256":
+            with suppress(DamageError, StoreError):
+                return self._graph.blob(self._repository, digest).digest
+        return digest
 
     @property
     def identity(self) -> str:
@@ -61,9 +58,9 @@ class BlobFile(File):
             blob = self._graph.blob(self._repository, want.digest)
         except (DamageError, StoreError):
             mtime_ns = self._fallback.attributes().mtime_ns
-            return Attributes(NodeType.FILE, inode.of_blob(want.digest), 2, want.size or 0, 0, mtime_ns)
+            return Attributes(NodeType.FILE, self.inode, 2, want.size or 0, 0, mtime_ns)
         size = blob.size if want.size is None else want.size
-        return Attributes(NodeType.FILE, inode.of_blob(blob.digest), 2, size, blob.blocks, blob.mtime_ns)
+        return Attributes(NodeType.FILE, self.inode, 2, size, blob.blocks, blob.mtime_ns)
 
     def facts(self) -> Mapping[str, str]:
         """Tell digest, media type, kind and the time of storing."""
@@ -101,19 +98,14 @@ class BytesContent:
 class MadeConfig(File):
     """The config of a schema 1 image: made from its manifest, and stored nowhere."""
 
-    __slots__ = ("_config", "_image", "_inode")
+    __slots__ = ("_config", "_image")
 
     XATTRS = ("media_type", "kind")
 
     def __init__(self, image: Directory, config: bytes) -> None:
+        super().__init__(inode.of_child(image.inode, "config.json"))
         self._image = image
-        self._inode = inode.of_child(image.inode, "config.json")
         self._config = config
-
-    @property
-    def inode(self) -> int:
-        """The node's identity."""
-        return self._inode
 
     @property
     def identity(self) -> str:
@@ -127,7 +119,7 @@ class MadeConfig(File):
         """
         size = len(self._config)
         blocks = -(-size // BLOCK)
-        return Attributes(NodeType.FILE, self._inode, 1, size, blocks, self._image.attributes().mtime_ns)
+        return Attributes(NodeType.FILE, self.inode, 1, size, blocks, self._image.attributes().mtime_ns)
 
     def facts(self) -> Mapping[str, str]:
         """Tell what it is."""

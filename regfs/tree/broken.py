@@ -12,20 +12,15 @@ from regfs.tree.node import Attributes, Child, Directory, Node
 class BrokenDirectory(Directory):
     """Its attributes are plain; every other question raises `error`."""
 
-    __slots__ = ("_error", "_inode")
+    __slots__ = "_error"
 
     def __init__(self, parent: Directory, name: str, error: RegfsError) -> None:
-        self._inode = inode.of_child(parent.inode, name)
+        super().__init__(inode.of_child(parent.inode, name))
         self._error = error
-
-    @property
-    def inode(self) -> int:
-        """The node's identity."""
-        return self._inode
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
-        return Attributes.of_directory(self._inode, 0)
+        return Attributes.of_directory(self.inode, 0)
 
     def children(self) -> Iterable[Child]:
         """Raise the error."""

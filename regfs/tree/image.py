@@ -19,7 +19,7 @@ from regfs.tree import inode
 from regfs.tree.blob import BlobFile, MadeConfig
 from regfs.tree.layers import LayersDirectory
 from regfs.tree.link import FixedLink
-from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
+from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
 from regfs.tree.scope import Scope
 
 #: Docker builds indexes of images, OCI allows indexes of indexes; two deep is the most ever seen.
@@ -31,19 +31,14 @@ _INHERITED = ("config.json", "layers")
 class ManifestDirectory(Directory):
     """The directory of one manifest. `depth` counts the indexes that lead to it."""
 
-    __slots__ = ("_depth", "_inode", "_scope")
+    __slots__ = ("_depth", "_scope")
 
     XATTRS: ClassVar[tuple[str, ...]] = ("digest", "media_type", "kind", "created")
 
     def __init__(self, scope: Scope, number: int, depth: int = 0) -> None:
+        super().__init__(number)
         self._scope = scope
-        self._inode = number
         self._depth = depth
-
-    @property
-    def inode(self) -> int:
-        """The node's identity."""
-        return self._inode
 
     @abc.abstractmethod
     def digest(self) -> Digest:
@@ -64,7 +59,7 @@ class ManifestDirectory(Directory):
             mtime_ns = self._scope.graph.blob(self._scope.repository, self.digest()).mtime_ns
         except (DamageError, StoreError):
             mtime_ns = 0
-        return Attributes.of_directory(self._inode, mtime_ns)
+        return Attributes.of_directory(self.inode, mtime_ns)
 
     def children(self) -> Iterable[Child]:
         """List the manifest, the config and the layers; or an index's platforms."""
@@ -193,37 +188,25 @@ class ChildDirectory(RevisionDirectory):
         return facts
 
 
-class PlatformsDirectory(Directory):
+class PlatformsDirectory(Part):
     """`platforms/`: a directory for each child of an index, in its order."""
 
-    __slots__ = ("_depth", "_inode", "_manifests", "_parent", "_scope")
+    __slots__ = ("_depth", "_manifests", "_scope")
 
     def __init__(self, scope: Scope, parent: Directory, index: Index, depth: int) -> None:
+        super().__init__(parent, "platforms")
         self._scope = scope
-        self._parent = parent
         self._depth = depth
         names = directory_names([child.platform for child in index.manifests])
         self._manifests = dict(zip(names, index.manifests, strict=True))
-        self._inode = inode.of_child(parent.inode, "platforms")
-
-    @property
-    def inode(self) -> int:
-        """The node's identity."""
-        return self._inode
-
-    def attributes(self) -> Attributes:
-        """Tell what stat(2) tells: the index's own time."""
-        return Attributes.of_directory(self._inode, self._parent.attributes().mtime_ns)
 
     def children(self) -> Iterable[Child]:
         """List the children by their platforms."""
-        return [
-            Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name)) for name in self._manifests
-        ]
+        return [Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name)) for name in self._manifests]
 
     def lookup(self, name: str) -> Node:
         """Find the child of that platform."""
         descriptor = self._manifests.get(name)
         if descriptor is None:
             raise NoEntryError(name)
-        return ChildDirectory(self._scope, inode.of_child(self._inode, name), descriptor, self._depth + 1)
+        return ChildDirectory(self._scope, inode.of_child(self.inode, name), descriptor, self._depth + 1)

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from regfs.errors import NoEntryError
 from regfs.oci import Descriptor
 from regfs.oci.media_types import suffix
-from regfs.tree import inode
 from regfs.tree.blob import BlobFile
 from regfs.tree.link import FixedLink
-from regfs.tree.node import Attributes, Child, Directory, Node
+from regfs.tree.node import Child, Directory, Node, Part
 from regfs.tree.scope import Scope
 
 #: What a foreign layer's symlink may point to (image-spec, descriptor.md, "urls"). Anything else, the kernel
@@ -19,29 +18,19 @@ from regfs.tree.scope import Scope
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\0]+\Z")
 
 
-class LayersDirectory(Directory):
+class LayersDirectory(Part):
     """The layers of one manifest. A name is the position, then a suffix by the media type: 00.tar.gz.
 
     All positions have the same number of digits, at least two, so that names sort as layers do.
     """
 
-    __slots__ = ("_inode", "_layers", "_parent", "_scope", "_width")
+    __slots__ = ("_layers", "_scope", "_width")
 
     def __init__(self, scope: Scope, parent: Directory, layers: tuple[Descriptor, ...]) -> None:
+        super().__init__(parent, "layers")
         self._scope = scope
-        self._parent = parent
         self._layers = layers
         self._width = max(2, len(str(len(layers) - 1)))
-        self._inode = inode.of_child(parent.inode, "layers")
-
-    @property
-    def inode(self) -> int:
-        """The node's identity."""
-        return self._inode
-
-    def attributes(self) -> Attributes:
-        """Tell what stat(2) tells: the image's own time."""
-        return Attributes.of_directory(self._inode, self._parent.attributes().mtime_ns)
 
     def children(self) -> Iterable[Child]:
         """List the layers. Only for a layer that may be foreign does this look whether it is stored."""

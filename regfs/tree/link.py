@@ -9,22 +9,17 @@ from regfs.tree.node import Attributes, Directory, NodeType, Symlink
 class FixedLink(Symlink):
     """A link whose target is known; it has the time of the directory that holds it."""
 
-    __slots__ = ("_inode", "_parent", "_target")
+    __slots__ = ("_parent", "_target")
 
     def __init__(self, parent: Directory, name: str, target: str) -> None:
+        super().__init__(inode.of_child(parent.inode, name))
         self._parent = parent
-        self._inode = inode.of_child(parent.inode, name)
         self._target = target
-
-    @property
-    def inode(self) -> int:
-        """The node's identity."""
-        return self._inode
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
         size = len(self._target.encode("utf-8", "surrogateescape"))
-        return Attributes(NodeType.SYMLINK, self._inode, 1, size, 0, self._parent.attributes().mtime_ns)
+        return Attributes(NodeType.SYMLINK, self.inode, 1, size, 0, self._parent.attributes().mtime_ns)
 
     def target(self) -> str:
         """Give what the link points to."""

@@ -23,23 +23,18 @@ class NamesDirectory(Directory):
     A tag with the name of a nested repository shows as `:tag`; `:tag` and `@digest` always resolve.
     """
 
-    __slots__ = ("_inode", "_scope")
+    __slots__ = "_scope"
 
     XATTRS = ("kind",)
 
     def __init__(self, scope: Scope, number: int) -> None:
+        super().__init__(number)
         self._scope = scope
-        self._inode = number
-
-    @property
-    def inode(self) -> int:
-        """The node's identity."""
-        return self._inode
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells: the time is that of the newest tag name."""
         found = self._scope.graph.directory(self._scope.repository)
-        return Attributes.of_directory(self._inode, found.mtime_ns)
+        return Attributes.of_directory(self.inode, found.mtime_ns)
 
     def facts(self) -> Mapping[str, str]:
         """Tell whether this is a repository."""
@@ -51,11 +46,11 @@ class NamesDirectory(Directory):
         listing = self._scope.graph.listing(self._scope.repository)
         for name in listing.nested:
             if not name.startswith(_RESERVED):
-                yield Child(name, NodeType.DIRECTORY, inode.of_child(self._inode, name))
+                yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
         for tag in listing.tags:
             if not tag.startswith(_RESERVED):
                 shown = f":{tag}" if tag in listing.nested else tag
-                yield Child(shown, NodeType.DIRECTORY, tag_inode(self._inode, tag))
+                yield Child(shown, NodeType.DIRECTORY, tag_inode(self.inode, tag))
 
     def lookup(self, name: str) -> Node:
         """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""
@@ -68,13 +63,13 @@ class NamesDirectory(Directory):
         below = f"{repository}/{name}" if repository else name
         if not found.nested:
             return BrokenDirectory(self, name, StoreError(below, "no repository can have this name or form"))
-        return NamesDirectory(Scope(graph, below, platform), inode.of_child(self._inode, name))
+        return NamesDirectory(Scope(graph, below, platform), inode.of_child(self.inode, name))
 
     def _tag(self, tag: str, sound: bool | None) -> Node:
         if sound is None:
             raise NoEntryError(tag)
         if sound:
-            return TagDirectory(self._scope, tag_inode(self._inode, tag), tag)
+            return TagDirectory(self._scope, tag_inode(self.inode, tag), tag)
         path = f"{self._scope.repository}/{tag}"
         return BrokenDirectory(self, f":{tag}", StoreError(path, "no tag can have this name or form"))
 
@@ -90,4 +85,4 @@ class NamesDirectory(Directory):
             raise NoEntryError(name) from None
         if not repository or not graph.holds(repository, digest):
             raise NoEntryError(name)
-        return RevisionDirectory(self._scope, inode.of_child(self._inode, name), digest)
+        return RevisionDirectory(self._scope, inode.of_child(self.inode, name), digest)

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 
 from regfs.errors import NoAttributeError
 from regfs.store import Content
+from regfs.tree.inode import of_child
 
 #: Extended attributes of regfs are all in this namespace (xattr(7), "Extended user attributes").
 XATTR_PREFIX = "user.regfs."
@@ -55,9 +56,9 @@ class Child(NamedTuple):
 
 
 class Node(abc.ABC):
-    """One file, directory or symlink of the tree."""
+    """One file, directory or symlink of the tree. `inode` is its identity, from 2 up (1 for the root)."""
 
-    __slots__ = ()
+    __slots__ = ("inode",)
 
     #: What the node is to the kernel.
     type: ClassVar[NodeType]
@@ -66,10 +67,8 @@ class Node(abc.ABC):
     #: newer coreutils asks for the list of every file.
     XATTRS: ClassVar[tuple[str, ...]] = ()
 
-    @property
-    @abc.abstractmethod
-    def inode(self) -> int:
-        """The node's identity, from 2 up (1 for the root)."""
+    def __init__(self, inode: int) -> None:
+        self.inode = inode
 
     @abc.abstractmethod
     def attributes(self) -> Attributes:
@@ -107,6 +106,20 @@ class Directory(Node):
     @abc.abstractmethod
     def lookup(self, name: str) -> Node:
         """Find a child, shown or not. Raises NoEntryError."""
+
+
+class Part(Directory):
+    """A directory that a manifest's own has under a fixed name, with the time of that one."""
+
+    __slots__ = ("_parent",)
+
+    def __init__(self, parent: Directory, name: str) -> None:
+        super().__init__(of_child(parent.inode, name))
+        self._parent = parent
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        return Attributes.of_directory(self.inode, self._parent.attributes().mtime_ns)
 
 
 class File(Node):

@@ -36,7 +36,7 @@ class TagDirectory(ManifestDirectory):
             pushed = graph.tag_pushed(repository, self._tag)
         except StoreError:
             pushed = graph.tag_directory(repository, self._tag).mtime_ns
-        return Attributes.of_directory(self._inode, pushed)
+        return Attributes.of_directory(self.inode, pushed)
 
     def facts(self) -> Mapping[str, str]:
         """Tell when it was pushed besides."""

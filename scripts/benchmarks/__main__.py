@@ -140,10 +140,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all, if none is named")
     parser.add_argument("--rounds", type=int, default=7, help="runs of each contestant (7)")
     arguments = parser.parse_args()
-    cores, load = os.cpu_count(), os.getloadavg()[0]
-    print(
-        f"{cores} cores, load {load:.1f}, Python {sys.version.split()[0]}, medians of {arguments.rounds} rounds"
-    )
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}"
+    print(f"{machine}, medians of {arguments.rounds} rounds")
     if not drop_caches():
         print("not root: the kernel's caches stay, so that cold is only regfs's own")
     for name in arguments.parts or PARTS:

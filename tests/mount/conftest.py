@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builder import StoreBuilder
 from tests.conftest import REGFS, Mount, cannot_run, need, output, run
 
 #: The user whom nothing belongs to.
@@ -128,3 +129,11 @@ def mount_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     yield make
     for made in mounts:
         made.end()
+
+
+@pytest.fixture
+def library(public: Path) -> StoreBuilder:
+    """A store that every user can read."""
+    store = StoreBuilder(public / "registry")
+    store.image("team/app", "1.0")
+    return store

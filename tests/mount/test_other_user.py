@@ -25,14 +25,6 @@ FILE = "team/app/1.0/manifest.json"
 
 
 @pytest.fixture
-def library(public: Path) -> StoreBuilder:
-    """A store that every user can read."""
-    store = StoreBuilder(public / "registry")
-    store.image("team/app", "1.0")
-    return store
-
-
-@pytest.fixture
 def place(public: Path) -> Path:
     """A mountpoint that belongs to the other user."""
     path = public / "mnt"

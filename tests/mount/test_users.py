@@ -19,14 +19,6 @@ FILE = "team/app/1.0/manifest.json"
 
 
 @pytest.fixture
-def library(public: Path) -> StoreBuilder:
-    """A store that every user can read."""
-    store = StoreBuilder(public / "registry")
-    store.image("team/app", "1.0")
-    return store
-
-
-@pytest.fixture
 def mounted(public: Path, library: StoreBuilder) -> Iterator[Callable[[str], Path]]:
     """Mount where other users can reach it."""
     mounts: list[Mount] = []
