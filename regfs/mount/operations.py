@@ -49,6 +49,7 @@ class Handle(NamedTuple):
 
     content: Content
     path: bytes
+    identity: str
     use: Use
 
 
@@ -89,7 +90,7 @@ class Operations:
         content = node.open()
         use = self._page_cache.opened(path, node.identity)
         handle = next(self._numbers)
-        self._handles[handle] = Handle(content, path, use)
+        self._handles[handle] = Handle(content, path, node.identity, use)
         return handle, use
 
     def read(self, handle: int, buffer: memoryview, offset: int) -> int:
@@ -98,8 +99,8 @@ class Operations:
 
     def release(self, handle: int) -> None:
         """Answer release."""
-        content, path, use = self._handles.pop(handle)
-        self._page_cache.closed(path, use)
+        content, path, identity, use = self._handles.pop(handle)
+        self._page_cache.closed(path, identity, use)
         content.close()
 
     def xattr(self, path: bytes, name: bytes) -> bytes:

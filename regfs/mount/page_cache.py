@@ -5,8 +5,8 @@ both, and the kernel learns of it reply by reply, in an order that libfuse's thr
 
 - a file reads through the page cache only if the kernel was told of its content, and of no other under this
   path in the last moments, so that no reply about another can still be on its way;
-- it keeps the pages that are there only if an earlier file of the same content has had them cleared, and
-  some moments ago;
+- it keeps the pages that are there only if an earlier file of the same content has surely had the others
+  cleared: it is closed by now, or was opened some moments ago;
 - any other file reads around the page cache (direct I/O), and sees its own bytes at its own size;
 - as long as a file is open through the page cache, the path's attributes stay those of that file: else the
   kernel would cut its pages to the new size.
@@ -107,11 +107,14 @@ class PageCache:
             self._open[path] = held._replace(readers=held.readers + 1)
             return Use(keep=now - pages.cleared >= _SETTLED, direct=False)
 
-    def closed(self, path: bytes, use: Use) -> None:
+    def closed(self, path: bytes, identity: str, use: Use) -> None:
         """Note that a file that `opened` was asked for is closed."""
         if use.direct:
             return
         with self._lock:
+            pages = self._pages.get(path)
+            if pages is not None and pages.identity == identity:
+                self._pages[path] = pages._replace(cleared=float("-inf"))
             held = self._open.pop(path)
             if held.readers > 1:
                 self._open[path] = held._replace(readers=held.readers - 1)

@@ -27,10 +27,16 @@ def test_the_first_reader_fills_the_page_cache_anew() -> None:
     assert told(PageCache(), "old", OLD).opened(PATH, "old") == CACHED_FRESH
 
 
-def test_a_later_reader_of_the_same_content_keeps_the_pages() -> None:
+def test_a_reader_after_one_of_the_same_content_keeps_its_pages() -> None:
+    cache = told(PageCache(FakeClock()), "old", OLD)
+    cache.closed(PATH, "old", cache.opened(PATH, "old"))
+    assert cache.opened(PATH, "old") == CACHED_KEPT
+
+
+def test_so_does_one_that_comes_a_while_after_another_that_is_still_open() -> None:
     clock = FakeClock()
     cache = told(PageCache(clock), "old", OLD)
-    cache.closed(PATH, cache.opened(PATH, "old"))
+    cache.opened(PATH, "old")
     clock.now += A_WHILE
     assert cache.opened(PATH, "old") == CACHED_KEPT
 
@@ -42,7 +48,7 @@ def test_a_reader_at_the_same_time_clears_the_pages_as_well_for_the_first_may_no
 
 def test_after_the_tag_moved_a_reader_goes_around_pages_and_size_of_the_old() -> None:
     cache = told(PageCache(), "old", OLD)
-    cache.closed(PATH, cache.opened(PATH, "old"))
+    cache.closed(PATH, "old", cache.opened(PATH, "old"))
     assert cache.opened(PATH, "new") == AROUND
 
 
@@ -61,13 +67,13 @@ def test_just_after_a_move_the_new_content_is_read_around_for_a_reply_may_be_on_
 def test_a_while_after_a_move_the_pages_start_anew_and_are_then_kept() -> None:
     clock = FakeClock()
     cache = told(PageCache(clock), "old", OLD)
-    cache.closed(PATH, cache.opened(PATH, "old"))
+    cache.closed(PATH, "old", cache.opened(PATH, "old"))
     told(cache, "new", NEW)
     clock.now += A_WHILE
     told(cache, "new", NEW)
     first = cache.opened(PATH, "new")
     assert first == CACHED_FRESH
-    cache.closed(PATH, first)
+    cache.closed(PATH, "new", first)
     clock.now += A_WHILE
     assert cache.opened(PATH, "new") == CACHED_KEPT
 
@@ -81,7 +87,7 @@ def test_a_tag_that_moved_there_and_back_does_not_bring_the_other_pages_back() -
         told(cache, identity, attributes)
         use = cache.opened(PATH, identity)
         assert use == CACHED_FRESH
-        cache.closed(PATH, use)
+        cache.closed(PATH, identity, use)
 
 
 def test_while_a_file_is_open_its_attributes_stay() -> None:
@@ -89,16 +95,16 @@ def test_while_a_file_is_open_its_attributes_stay() -> None:
     use = cache.opened(PATH, "old")
     assert cache.tell(PATH, "new", NEW) == OLD
     assert cache.opened(PATH, "new") == AROUND
-    cache.closed(PATH, use)
+    cache.closed(PATH, "old", use)
     assert cache.tell(PATH, "new", NEW) == NEW
 
 
 def test_they_stay_until_the_last_of_several_readers_is_done() -> None:
     cache = told(PageCache(), "old", OLD)
     first, second = cache.opened(PATH, "old"), cache.opened(PATH, "old")
-    cache.closed(PATH, first)
+    cache.closed(PATH, "old", first)
     assert cache.tell(PATH, "new", NEW) == OLD
-    cache.closed(PATH, second)
+    cache.closed(PATH, "old", second)
     assert cache.tell(PATH, "new", NEW) == NEW
 
 
@@ -106,7 +112,7 @@ def test_one_that_reads_around_the_cache_pins_nothing() -> None:
     cache = told(PageCache(), "old", OLD)
     around = cache.opened(PATH, "new")
     assert cache.tell(PATH, "new", NEW) == NEW
-    cache.closed(PATH, around)
+    cache.closed(PATH, "new", around)
 
 
 def test_a_file_that_the_kernel_was_told_nothing_of_is_read_around() -> None:
@@ -135,5 +141,5 @@ def test_an_open_file_stays_pinned_when_its_path_was_forgotten() -> None:
     told(cache, "new", NEW, OTHER)
     assert cache.tell(PATH, "new", NEW) == OLD
     assert cache.opened(PATH, "new") == AROUND
-    cache.closed(PATH, use)
+    cache.closed(PATH, "old", use)
     assert cache.tell(PATH, "new", NEW) == NEW
