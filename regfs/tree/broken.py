@@ -12,7 +12,7 @@ from regfs.tree.node import Attributes, Child, Directory, Node
 class BrokenDirectory(Directory):
     """Its attributes are plain; every other question raises `error`."""
 
-    __slots__ = "_error"
+    __slots__ = ("_error",)
 
     def __init__(self, parent: Directory, name: str, error: RegfsError) -> None:
         super().__init__(inode.of_child(parent.inode, name))

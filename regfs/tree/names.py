@@ -23,7 +23,7 @@ class NamesDirectory(Directory):
     A tag with the name of a nested repository shows as `:tag`; `:tag` and `@digest` always resolve.
     """
 
-    __slots__ = "_scope"
+    __slots__ = ("_scope",)
 
     XATTRS = ("kind",)
 
