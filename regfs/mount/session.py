@@ -5,7 +5,6 @@ SIGTERM, SIGINT and SIGHUP are libfuse's: they end the loop, unmount, and `serve
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Callable
@@ -16,10 +15,6 @@ from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.options import MountOptions
 from regfs.store import Contents, LocalStore
 from regfs.tree import Tree
-
-#: mallopt(3)
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_THRESHOLD = -3
 
 #: Longer than any mount lives, where libfuse wants a number of seconds for "never".
 _NEVER = 1e9
@@ -44,7 +39,6 @@ def serve(
     from regfs.mount.dispatch import Dispatch
     from regfs.mount.stat_struct import Owner
 
-    _keep_memory()
     lifetimes = Lifetimes.of(options.ttl)
     graph = Graph(Contents(LocalStore(store)), ttl=lifetimes.graph)
     operations = Operations(Tree(graph, options.platform), lifetimes.paths)
@@ -77,17 +71,6 @@ def serve(
         ) from error
     except RuntimeError as error:
         raise MountpointError(mountpoint, f"libfuse could not mount (status {error})") from error
-
-
-def _keep_memory() -> None:
-    """Let glibc keep the buffers that libfuse allocates and frees for every read.
-
-    They are just as large as what glibc maps anew and unmaps each time: a quarter of what reading costs.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # not in musl
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 8 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
 
 
 def _escape(text: str) -> str:
