@@ -2,8 +2,8 @@
 
 libfuse calls from threads that it makes itself. For such a thread, ctypes has CPython make a thread state
 at the start of every call and take it down at the end, which maps and unmaps memory each time: a fifth
-of what `ls -l` costs for each entry. Here the first call of a thread takes one more reference (PyGILState_Ensure), so its
-state stays.
+of what `ls -l` costs for each entry. Here the first call of a thread takes one more reference
+(PyGILState_Ensure), so its state stays.
 
 When libfuse ends a thread, its state is lost, some 16 KB: no function of CPython's API frees the state of
 another thread in every version. So there is a bound; beyond it calls cost what they did before.
