@@ -48,7 +48,7 @@ def open_tree(store: str, platform: Platform) -> Tree:
     return Tree(Graph(Contents(LocalStore(locate(store))), ttl=float("inf")), platform)
 
 
-@click.command()
+@click.command(short_help="List a path of the tree, without a mount.")
 @click.argument("store")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-l", "--long", is_flag=True, help="Show mode, links, size in bytes, date and target as well.")
@@ -85,7 +85,7 @@ def _line(name: str, node: Node) -> str:
     return f"{mode} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"
 
 
-@click.command()
+@click.command(short_help="Write a file of the tree to standard output, without a mount.")
 @click.argument("store")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_platform

@@ -28,26 +28,33 @@ class Commands(click.Group):
         return super().parse_args(ctx, args)
 
 
+_HELP = """Show the storage of a Docker/OCI registry as files: repo/tag/manifest.json, config.json, layers/.
+
+STORE is the registry's root directory (often /var/lib/registry), or any directory from there down to
+docker/registry/v2. Nothing is ever written to it, and no registry needs to run.
+
+\b
+  regfs mount /var/lib/registry /mnt/reg       mount it
+  ls -lt /mnt/reg/team/app                     tags, the last pushed first
+  du -sh /mnt/reg/*                            sizes; a shared layer counts once
+  grep -l log4j /mnt/reg/*/*/config.json       what the images' configs say
+  regfs umount /mnt/reg
+"""
+
+_EPILOG = """`regfs STORE MOUNTPOINT [-o OPTIONS]` is short for `regfs mount`, and what mount(8) calls for
+the type fuse.regfs. `regfs COMMAND --help` tells more of each.
+"""
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="`regfs STORE MOUNTPOINT [-o OPTIONS]` is short for `regfs mount`, and what mount(8) calls "
-    "for the type fuse.regfs. `regfs COMMAND --help` tells more of each.",
+    help=_HELP,
+    epilog=_EPILOG,
 )
 @click.version_option(__version__, prog_name="regfs")
 def regfs() -> None:
-    r"""Show the storage of a Docker/OCI registry as files: repo/tag/manifest.json, config.json, layers/.
-
-    STORE is the registry's root directory (often /var/lib/registry), or any directory from there down to
-    docker/registry/v2. Nothing is ever written to it, and no registry needs to run.
-
-    \b
-      regfs mount /var/lib/registry /mnt/reg       mount it
-      ls -lt /mnt/reg/team/app                     tags, the last pushed first
-      du -sh /mnt/reg/*                            sizes; a shared layer counts once
-      grep -l log4j /mnt/reg/*/*/config.json       what the images' configs say
-      regfs umount /mnt/reg
-    """
+    """Run one of the subcommands."""
 
 
 for command in (mount, umount, ls, cat):

@@ -39,6 +39,12 @@ def test_every_command_has_help(command: list[str], option: str) -> None:
     assert "Usage: regfs" in output(*REGFS, *command, option)
 
 
+def test_the_help_teaches_by_examples_each_on_a_line_of_its_own() -> None:
+    lines = [line.split("  ")[0] for line in map(str.strip, output(*REGFS, "--help").splitlines())]
+    assert "regfs mount /var/lib/registry /mnt/reg" in lines
+    assert "du -sh /mnt/reg/*" in lines
+
+
 def test_the_help_of_mount_names_every_option_of_its_own() -> None:
     text = output(*REGFS, "mount", "--help")
     for option in ("ttl=", "platform=", "uid=", "gid=", "umask=", "allow_other", "nonempty"):
