@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builder import Blob, StoreBuilder
-from tests.builder.store import OCI_INDEX
+from tests.builder.media_types import OCI_INDEX
 
 if TYPE_CHECKING:
     from tests.adapter.calls import Calls

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.builder import Blob, StoreBuilder
-from tests.builder.store import OCI_INDEX, OCI_LAYER, OCI_MANIFEST
+from tests.builder.media_types import OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 
 SECRET = b"the secret that no reader of the mount may see\n"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder import StoreBuilder
-from tests.builder.store import OCI_LAYER
+from tests.builder.media_types import OCI_LAYER
 from tests.conftest import Mount, run
 
 pytestmark = pytest.mark.fuse

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.builder import Blob, StoreBuilder
-from tests.builder.store import OCI_MANIFEST
+from tests.builder.media_types import OCI_MANIFEST
 from tests.conftest import Mount, need, output, run
 from tests.mount.conftest import lines
 

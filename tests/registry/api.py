@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+from tests.builder import Blob
+
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
@@ -35,17 +37,6 @@ class Manifest(NamedTuple):
     @property
     def document(self) -> dict[str, Any]:
         return json.loads(self.body)
-
-
-class Blob(NamedTuple):
-    """A pushed blob or manifest, as a descriptor would name it."""
-
-    digest: str
-    size: int
-    media_type: str
-
-    def descriptor(self, **more: object) -> dict[str, Any]:
-        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size, **more}
 
 
 class Api:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.builder.media_types import (
+    OCI_CONFIG,
+    OCI_MANIFEST,
+)
+from tests.builder.media_types import OCI_LAYER as OCI_TAR
+
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
-OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
+OCI_LAYER = f"{OCI_TAR}+gzip"
 
 
 def packed(**document: Any) -> bytes:

@@ -3,15 +3,15 @@
 import pytest
 
 from regfs.oci.kinds import media_type_of
-from tests.unit.documents import (
+from tests.builder.media_types import (
     DOCKER_CONFIG,
     DOCKER_LIST,
     DOCKER_MANIFEST,
     OCI_CONFIG,
     OCI_INDEX,
     OCI_MANIFEST,
-    packed,
 )
+from tests.unit.documents import packed
 
 CONFIG_KEYS = [
     "architecture",

@@ -2,7 +2,7 @@ import pytest
 
 from regfs.errors import ManifestError
 from regfs.oci import ImageManifest, Index, Manifest, Platform, parse_manifest
-from tests.unit.documents import (
+from tests.builder.media_types import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_LIST,
@@ -10,15 +10,9 @@ from tests.unit.documents import (
     OCI_ARTIFACT,
     OCI_CONFIG,
     OCI_INDEX,
-    OCI_LAYER,
     OCI_MANIFEST,
-    A,
-    B,
-    C,
-    descriptor,
-    image,
-    packed,
 )
+from tests.unit.documents import OCI_LAYER, A, B, C, descriptor, image, packed
 
 
 def parsed_image(raw: bytes) -> ImageManifest:

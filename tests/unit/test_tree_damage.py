@@ -23,7 +23,7 @@ from regfs.oci import Digest, Platform
 from regfs.store import Contents, LocalStore
 from regfs.tree import Directory, File, NodeType, Symlink, Tree
 from tests.builder import Blob, StoreBuilder
-from tests.unit.documents import DOCKER_LAYER, DOCKER_MANIFEST
+from tests.builder.media_types import DOCKER_LAYER, DOCKER_MANIFEST
 from tests.unit.fakes import CountingStore, FakeClock
 from tests.unit.trees import content_bytes, names, read
 

@@ -14,8 +14,7 @@ from regfs.oci import Digest
 from regfs.tree import Directory, Node, NodeType, Tree
 from regfs.tree.times import iso
 from tests.builder import StoreBuilder
-from tests.builder.store import OCI_LAYER, OCI_MANIFEST
-from tests.unit.documents import OCI_ARTIFACT
+from tests.builder.media_types import OCI_ARTIFACT, OCI_LAYER, OCI_MANIFEST
 from tests.unit.memory_store import MemoryStore
 from tests.unit.trees import names, read, tree_over
 
