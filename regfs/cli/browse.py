@@ -14,13 +14,8 @@ from regfs.graph import Graph
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
 from regfs.store import Contents, LocalStore, locate
-from regfs.tree import Attributes, Directory, File, Node, NodeType, Symlink, Tree
-
-_TYPES = {
-    NodeType.DIRECTORY: stat.S_IFDIR | 0o555,
-    NodeType.FILE: stat.S_IFREG | 0o444,
-    NodeType.SYMLINK: stat.S_IFLNK | 0o777,
-}
+from regfs.tree import Attributes, Directory, File, Node, Symlink, Tree
+from regfs.tree.node import MODES
 
 _STANDARD_OUTPUT = 1
 
@@ -81,7 +76,7 @@ def _line(name: str, node: Node) -> str:
     found: Attributes = node.attributes()
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime_ns // 1_000_000_000))
     arrow = f" -> {printable(node.target())}" if isinstance(node, Symlink) else ""
-    mode = stat.filemode(_TYPES[found.type])
+    mode = stat.filemode(MODES[found.type])
     return f"{mode} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"
 
 

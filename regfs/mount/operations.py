@@ -124,7 +124,7 @@ class Operations:
         if path == b"/":
             return self._tree.root
         parent, _, name = path.rpartition(b"/")
-        return self._directory(parent or b"/").lookup(name.decode(_ENCODING, "surrogateescape"))
+        return self._directory(parent or b"/").lookup(_text(name))
 
     def _directory(self, path: bytes) -> Directory:
         if path == b"/":

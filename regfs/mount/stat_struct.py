@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import stat
 import struct
 from operator import itemgetter
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import fuse
 
 from regfs.tree import Attributes, NodeType
+from regfs.tree.node import MODES
 
 SIZE: int = ctypes.sizeof(fuse.c_stat)
 
@@ -36,12 +36,6 @@ _FIELDS = (
     "st_ctimespec",
 )
 
-_MODES = {
-    NodeType.DIRECTORY: stat.S_IFDIR | 0o555,
-    NodeType.FILE: stat.S_IFREG | 0o444,
-    NodeType.SYMLINK: stat.S_IFLNK | 0o777,
-}
-
 
 class Owner(NamedTuple):
     """Whose the files are, and which permission bits they lack."""
@@ -57,7 +51,7 @@ class StatPacker:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._modes = {
-            kind: mode if kind is NodeType.SYMLINK else mode & ~owner.umask for kind, mode in _MODES.items()
+            kind: mode if kind is NodeType.SYMLINK else mode & ~owner.umask for kind, mode in MODES.items()
         }
         self._in_order, self._struct = _form()
 

@@ -107,11 +107,7 @@ class Contents:
 
     def tag_pushed(self, name: str, tag: str) -> int:
         """Tell when a tag was last pushed: its link's time, in nanoseconds, without opening it."""
-        path = layout.tag_link(name, tag)
-        found = self._store.stat(path, layout.tag(name, tag))
-        if found.type is not FileType.FILE:
-            raise UnsafeError(path, found.type.value, FileType.FILE.value)
-        return found.mtime_ns
+        return self._file(layout.tag_link(name, tag), layout.tag(name, tag)).mtime_ns
 
     def tag_changed(self, name: str, tag: str) -> int:
         """Tell when a tag's link was last written, or if there is none, made or taken away; in nanoseconds.
@@ -152,11 +148,7 @@ class Contents:
 
     def uploads(self, name: str) -> list[str]:
         """List the ids of a repository's unfinished pushes."""
-        try:
-            entries = self._store.list(layout.uploads(name))
-        except MissingError:
-            return []
-        return sorted(entry.name for entry in entries if entry.type is FileType.DIRECTORY)
+        return self._directories(layout.uploads(name))
 
     def blobs(self) -> Iterator[Digest]:
         """Find every blob that has a directory, in the order of the shards."""
@@ -170,10 +162,7 @@ class Contents:
 
     def blob(self, digest: Digest) -> FileStat:
         """Tell about a blob's stored file. Raises MissingError, UnsafeError."""
-        found = self._store.stat(layout.blob_data(digest))
-        if found.type is not FileType.FILE:
-            raise UnsafeError(layout.blob_data(digest), found.type.value, FileType.FILE.value)
-        return found
+        return self._file(layout.blob_data(digest))
 
     def read_blob(self, digest: Digest, limit: int) -> bytes:
         """Read a whole blob of at most `limit` bytes."""
@@ -186,6 +175,13 @@ class Contents:
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
         return self._store.space()
+
+    def _file(self, path: str, below: str = "") -> FileStat:
+        """Tell about what must be a plain file."""
+        found = self._store.stat(path, below)
+        if found.type is not FileType.FILE:
+            raise UnsafeError(path, found.type.value, FileType.FILE.value)
+        return found
 
     def _link(self, path: str) -> Digest:
         try:

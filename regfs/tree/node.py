@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import enum
+import stat
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
@@ -25,6 +26,14 @@ class NodeType(enum.Enum):
     DIRECTORY = "directory"
     FILE = "file"
     SYMLINK = "symlink"
+
+
+#: What stat(2) tells as mode: everything is read-only.
+MODES = {
+    NodeType.DIRECTORY: stat.S_IFDIR | 0o555,
+    NodeType.FILE: stat.S_IFREG | 0o444,
+    NodeType.SYMLINK: stat.S_IFLNK | 0o777,
+}
 
 
 class Attributes(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from typing import Any
 
@@ -15,13 +14,8 @@ from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Lifetimes
 from regfs.mount.options import this_machine
 from regfs.store import Contents, LocalStore, locate
-from regfs.tree import Directory, File, Node, NodeType, Tree
-
-_MODES = {
-    NodeType.DIRECTORY: stat.S_IFDIR | 0o555,
-    NodeType.FILE: stat.S_IFREG | 0o444,
-    NodeType.SYMLINK: stat.S_IFLNK | 0o777,
-}
+from regfs.tree import Directory, File, Node, Tree
+from regfs.tree.node import MODES
 
 
 class StockOperations(fuse.Operations):
@@ -43,7 +37,7 @@ class StockOperations(fuse.Operations):
         found = self._node(path).attributes()
         return {
             "st_ino": found.inode,
-            "st_mode": _MODES[found.type],
+            "st_mode": MODES[found.type],
             "st_nlink": found.links,
             "st_uid": os.getuid(),
             "st_gid": os.getgid(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from regfs.errors import (
 from regfs.oci import Digest, ImageManifest
 from tests.builder import StoreBuilder
 from tests.unit.ground import TTL, Ground
-
-
-@pytest.fixture
-def ground(store: StoreBuilder) -> Iterator[Ground]:
-    ground = Ground(store)
-    yield ground
-    ground.local.close()
 
 
 def age(path: Path, seconds: float) -> None:

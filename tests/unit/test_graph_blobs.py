@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from regfs.errors import (
@@ -15,16 +13,8 @@ from regfs.errors import (
     TooLargeError,
 )
 from regfs.oci import Descriptor, Digest, ImageManifest, Index
-from tests.builder import StoreBuilder
 from tests.unit.ground import TTL, Ground
 from tests.unit.trees import content_bytes
-
-
-@pytest.fixture
-def ground(store: StoreBuilder) -> Iterator[Ground]:
-    ground = Ground(store)
-    yield ground
-    ground.local.close()
 
 
 def test_a_sha512_blob_is_found_through_its_link(ground: Ground) -> None:
