@@ -63,7 +63,7 @@ class Descriptor:
 
 def read_annotations(value: Mapping[str, str | None] | None) -> Mapping[str, str]:
     """Give annotations as Go's decoder reads them: a null is an empty string."""
-    return {key: text or "" for key, text in (value or {}).items()}
+    return {key: text or "" for key, text in value.items()} if value else {}
 
 
 def read_descriptor(value: DescriptorJSON, place: str) -> Descriptor:
@@ -81,7 +81,7 @@ def read_descriptor(value: DescriptorJSON, place: str) -> Descriptor:
         media_type=value.media_type or "",
         digest=digest,
         size=value.size,
-        urls=tuple(url or "" for url in value.urls or ()),
+        urls=tuple(url or "" for url in value.urls) if value.urls else (),
         platform=None
         if platform is None
         else Platform(

@@ -23,6 +23,9 @@ _DOMAIN = rf"{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*(?::[0-9]+)?"
 # reference: tag := /[\w][\w.-]{0,127}/
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
+# distribution makes UUIDs, v4 and later v7; other registries with this layout make ids of their own.
+_UPLOAD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
+
 _LATER = re.compile(rf"(?:{_PATH_COMPONENT})\Z")
 _FIRST = re.compile(rf"(?:{_PATH_COMPONENT}|{_DOMAIN})\Z")
 _TAG_NAME = re.compile(rf"(?:{_TAG})\Z")
@@ -39,3 +42,8 @@ def is_repository(name: str) -> bool:
         return False
     first, *later = name.split("/")
     return _FIRST.match(first) is not None and all(_LATER.match(part) for part in later)
+
+
+def is_upload(name: str) -> bool:
+    """Tell whether `name` can be the id of an upload."""
+    return _UPLOAD.match(name) is not None

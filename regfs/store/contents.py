@@ -61,7 +61,7 @@ class Contents:
         nested = {
             entry.name: sound
             for entry in sorted(entries)
-            if (sound := _nested(name, entry.name, entry.type)) is not None
+            if (sound := nested_sound(name, entry.name, entry.type)) is not None
         }
         marks = layout.REPOSITORY_MARKS & {entry.name for entry in entries}
         return Listing(bool(marks), nested, self._tags(name) if layout.MANIFESTS in marks else {})
@@ -74,18 +74,18 @@ class Contents:
         return {
             entry.name: sound
             for entry in sorted(entries)
-            if (sound := _tagged(entry.name, entry.type)) is not None
+            if (sound := tag_sound(entry.name, entry.type)) is not None
         }
 
     def nested(self, name: str, part: str) -> bool | None:
         """Tell of one name what `listing(name).nested` would: sound, unsound, or None if not there."""
-        found = self._type(layout.repository(_below(name, part)), layout.repository(name))
-        return _nested(name, part, found) if found else None
+        found = self._type(layout.repository(join(name, part)), layout.repository(name))
+        return nested_sound(name, part, found) if found else None
 
     def tagged(self, name: str, tag: str) -> bool | None:
         """Tell of one tag what `listing(name).tags` would: sound, unsound, or None if not there."""
         found = self._type(layout.tag(name, tag), layout.repository(name)) if name else None
-        return _tagged(tag, found) if found else None
+        return tag_sound(tag, found) if found else None
 
     def _type(self, path: str, below: str) -> FileType | None:
         try:
@@ -211,17 +211,20 @@ class Contents:
         return sorted(entry.name for entry in entries if entry.type is FileType.DIRECTORY)
 
 
-def _below(name: str, part: str) -> str:
+def join(name: str, part: str) -> str:
+    """Give the name of what is nested below a repository's name ("" is the top)."""
     return f"{name}/{part}" if name else part
 
 
-def _nested(name: str, part: str, kind: FileType) -> bool | None:
+def nested_sound(name: str, part: str, kind: FileType) -> bool | None:
+    """Tell whether an entry among repositories can be one, or lead to one; None if it is none of theirs."""
     if not part or layout.ignored(part) or kind not in _LISTED:
         return None
-    return kind is FileType.DIRECTORY and is_repository(_below(name, part))
+    return kind is FileType.DIRECTORY and is_repository(join(name, part))
 
 
-def _tagged(tag: str, kind: FileType) -> bool | None:
+def tag_sound(tag: str, kind: FileType) -> bool | None:
+    """Tell whether an entry among tags can be one; None if it is a leftover of something else."""
     if not tag or tag.startswith(".") or kind not in _LISTED:
         return None
     return kind is FileType.DIRECTORY and is_tag(tag)

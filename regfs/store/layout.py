@@ -30,6 +30,17 @@ LAYERS = "_layers"
 MANIFESTS = "_manifests"
 UPLOADS = "_uploads"
 
+#: A link's name, whatever directory says what it is for.
+LINK = "link"
+
+#: A blob's or an upload's bytes; when an upload began.
+DATA = "data"
+STARTED = "startedat"
+
+#: Below a tag's directory: the link to what it names now, and the links to all that it has named.
+CURRENT = f"current/{LINK}"
+HISTORY = "index"
+
 #: What a repository has in every version: 2.x makes `_layers` first, 3.x tells one by `_manifests`.
 REPOSITORY_MARKS = frozenset({LAYERS, MANIFESTS})
 
@@ -44,7 +55,7 @@ def blob_directory(digest: Digest) -> str:
 
 def blob_data(digest: Digest) -> str:
     """Give the file that holds one blob's bytes."""
-    return f"{blob_directory(digest)}/data"
+    return f"{blob_directory(digest)}/{DATA}"
 
 
 def repository(name: str) -> str:
@@ -69,12 +80,12 @@ def tag_current(name: str, tag_name: str) -> str:
 
 def tag_link(name: str, tag_name: str) -> str:
     """Give the link that says what a tag names now."""
-    return f"{tags(name)}/{tag_name}/current/link"
+    return f"{tag(name, tag_name)}/{CURRENT}"
 
 
 def tag_history(name: str, tag_name: str) -> str:
     """Give the directory of all digests that a tag has named."""
-    return f"{tags(name)}/{tag_name}/index"
+    return f"{tag(name, tag_name)}/{HISTORY}"
 
 
 def revisions(name: str) -> str:
@@ -92,9 +103,19 @@ def uploads(name: str) -> str:
     return f"{REPOSITORIES}/{name}/{UPLOADS}"
 
 
+def shard(algorithm: str, prefix: str) -> str:
+    """Give the directory of the blobs whose hex digits begin with `prefix`, two of them."""
+    return f"{BLOBS}/{algorithm}/{prefix}"
+
+
+def upload(name: str, identifier: str) -> str:
+    """Give the directory of one unfinished push."""
+    return f"{uploads(name)}/{identifier}"
+
+
 def link_below(directory: str, digest: Digest) -> str:
     """Give the link for a digest below `revisions`, `layers` or `tag_history`."""
-    return f"{directory}/{digest.algorithm}/{digest.hex}/link"
+    return f"{directory}/{digest.algorithm}/{digest.hex}/{LINK}"
 
 
 def ignored(name: str) -> bool:

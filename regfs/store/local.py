@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from regfs.errors import MissingError, RegfsError, TooLargeError, UnreadableError, UnsafeError
@@ -20,6 +20,10 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: should a FIFO take the file's place between the look and the open, it cannot block.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+#: The bits of a mode that tell the type (inode(7), S_IFMT).
+_FORMAT = 0o170000
+_TYPES = {stat.S_IFDIR: FileType.DIRECTORY, stat.S_IFREG: FileType.FILE, stat.S_IFLNK: FileType.SYMLINK}
 
 
 class OpenFile:
@@ -50,12 +54,15 @@ class OpenFile:
 class LocalStore:
     """The store whose `v2` directory is `root`."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, descriptor: int | None = None) -> None:
+        """Open `root`; or take the descriptor under which it is open already, and close that in the end."""
         self.root = root
-        try:
-            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise _translate(root, error) from error
+        if descriptor is None:
+            try:
+                descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as error:
+                raise _translate(root, error) from error
+        self._root = descriptor
 
     def close(self) -> None:
         """Give up the root's descriptor."""
@@ -85,31 +92,33 @@ class LocalStore:
             found = os.stat(path or ".", dir_fd=root, follow_symlinks=False)
         except (OSError, ValueError) as error:
             raise _translate(path, error) from error
-        return FileStat(_type_of_mode(found.st_mode), found.st_size, found.st_blocks, found.st_mtime_ns)
+        return _file_stat(found)
 
     def read(self, path: str, limit: int) -> bytes:
         """Read a whole plain file of at most `limit` bytes."""
+        return self.examine(path, limit)[1]
+
+    def examine(self, path: str, limit: int, below: str = "") -> tuple[FileStat, bytes]:
+        """Tell about a plain file of at most `limit` bytes, and read it."""
         with _translated(path):
-            descriptor = self._open(path)
+            descriptor, found = self._open(path, below)
             try:
-                size = os.fstat(descriptor).st_size
+                size = found.st_size
                 if size > limit:
                     raise TooLargeError(path, size, limit)
-                pieces = []
-                room = limit + 1
-                while room > 0 and (piece := os.read(descriptor, min(room, 1 << 20))):
-                    pieces.append(piece)
-                    room -= len(piece)
+                content = os.read(descriptor, size + 1)
+                while size != len(content) <= limit and (piece := os.read(descriptor, limit + 1)):
+                    content += piece
             finally:
                 os.close(descriptor)
-        if room <= 0:
-            raise TooLargeError(path, limit + 1, limit)
-        return b"".join(pieces)
+        if len(content) > limit:
+            raise TooLargeError(path, len(content), limit)
+        return _file_stat(found), content
 
     def open(self, path: str) -> OpenFile:
         """Open a plain file."""
         with _translated(path):
-            return OpenFile(self._open(path), path)
+            return OpenFile(self._open(path)[0], path)
 
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
@@ -127,33 +136,110 @@ class LocalStore:
             found.f_namemax,
         )
 
-    def _open(self, path: str) -> int:
-        with self._parent(path) as (directory, name):
+    @contextmanager
+    def at(self, path: str) -> Iterator[LocalStore]:
+        """Open a directory, to read much below it by shorter paths."""
+        with _translated(path), self._parent(path) as (directory, name):
+            below = LocalStore(f"{self.root}/{path}", os.open(name, _LIST, dir_fd=directory))
+        try:
+            yield below
+        finally:
+            below.close()
+
+    def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
+        """Look for the name `leaf` in every directory that is `depth` levels below `path`."""
+        found: list[tuple[str, FileStat | None]] = []
+        self._find(self._root, path, "", depth, leaf, found)
+        return found
+
+    def _find(
+        self,
+        above: int,
+        name: str,
+        prefix: str,
+        depth: int,
+        leaf: str,
+        found: list[tuple[str, FileStat | None]],
+    ) -> None:
+        try:
+            descriptor = os.open(name or ".", _LIST, dir_fd=above)
+        except (OSError, ValueError):
+            return
+        try:
+            with os.scandir(descriptor) as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            leaf = "/" + leaf if depth == 1 else leaf
+            if depth > 1:
+                for name in names:
+                    self._find(descriptor, name, f"{prefix}{name}/", depth - 1, leaf, found)
+                return
+            for name in names:
+                try:
+                    there = os.stat(name + leaf, dir_fd=descriptor, follow_symlinks=False)
+                except OSError:
+                    found.append((prefix + name, None))
+                else:
+                    found.append((prefix + name, _file_stat(there)))
+        except OSError:
+            return
+        finally:
+            os.close(descriptor)
+
+    def stamps(self, paths: Iterable[str]) -> list[int]:
+        """Give when each path last changed."""
+        root, stat = self._root, os.stat
+        found = []
+        for path in paths:
+            try:
+                found.append(stat(path, dir_fd=root, follow_symlinks=False).st_ctime_ns)
+            except (OSError, ValueError):
+                found.append(0)
+        return found
+
+    def _open(self, path: str, below: str = "") -> tuple[int, os.stat_result]:
+        directory, name = self._enter(path, below)
+        try:
             # Looked at before it is opened: to open a device may already do something.
             _expect_file(path, os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
             descriptor = os.open(name, _READ, dir_fd=directory)
+        finally:
+            if directory != self._root:
+                os.close(directory)
         try:
-            _expect_file(path, os.fstat(descriptor).st_mode)
-        except RegfsError:
+            found = os.fstat(descriptor)
+            _expect_file(path, found.st_mode)
+        except (OSError, RegfsError):
             os.close(descriptor)
             raise
-        return descriptor
+        return descriptor, found
 
     @contextmanager
     def _parent(self, path: str) -> Iterator[tuple[int, str]]:
-        """Open the directory above a path's last name, one component at a time."""
-        *parents, name = path.split("/")
-        descriptor = self._root
+        """Open the directory above a path's last name; gives it and the name."""
+        descriptor, name = self._enter(path)
         try:
-            for part in parents:
-                below = os.open(part, _DIRECTORY, dir_fd=descriptor)
-                if descriptor != self._root:
-                    os.close(descriptor)
-                descriptor = below
             yield descriptor, name or "."
         finally:
             if descriptor != self._root:
                 os.close(descriptor)
+
+    def _enter(self, path: str, below: str = "") -> tuple[int, str]:
+        """Open the directories above a path's last name, one after the other from `below` on.
+
+        Gives the last, which the caller closes unless it is the root, and the name.
+        """
+        *parents, name = path[len(below) :].split("/")
+        if below:
+            parents[:2] = [below + "/" + parents[1] if len(parents) > 1 else below]
+        descriptor = self._root
+        for part in parents:
+            try:
+                inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
+            finally:
+                if descriptor != self._root:
+                    os.close(descriptor)
+            descriptor = inner
+        return descriptor, name
 
 
 @contextmanager
@@ -179,17 +265,18 @@ def _translate(path: str, error: OSError | ValueError) -> RegfsError:
             return UnreadableError(path, reason, error.errno or 0, denied=denied)
 
 
+def _file_stat(found: os.stat_result) -> FileStat:
+    kind = _TYPES.get(found.st_mode & _FORMAT, FileType.OTHER)
+    return FileStat(kind, found.st_size, found.st_blocks, found.st_mtime_ns, found.st_ctime_ns)
+
+
 def _expect_file(path: str, mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise UnsafeError(path, _type_of_mode(mode).value, FileType.FILE.value)
 
 
 def _type_of_mode(mode: int) -> FileType:
-    if stat.S_ISDIR(mode):
-        return FileType.DIRECTORY
-    if stat.S_ISREG(mode):
-        return FileType.FILE
-    return FileType.SYMLINK if stat.S_ISLNK(mode) else FileType.OTHER
+    return _TYPES.get(mode & _FORMAT, FileType.OTHER)
 
 
 def _type_of_entry(entry: os.DirEntry[str]) -> FileType:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 
@@ -23,12 +25,16 @@ class Entry(NamedTuple):
 
 
 class FileStat(NamedTuple):
-    """What the storage records about one name: size in bytes, blocks of 512 bytes, time in nanoseconds."""
+    """What the storage records about one name: size in bytes, blocks of 512 bytes, times in nanoseconds.
+
+    `changed_ns` changes with whatever happens to the file (ctime), `mtime_ns` can be set by anybody.
+    """
 
     type: FileType
     size: int
     blocks: int
     mtime_ns: int
+    changed_ns: int
 
 
 class Space(NamedTuple):
@@ -75,8 +81,27 @@ class Store(Protocol):
     def read(self, path: str, limit: int) -> bytes:
         """Read a whole plain file of at most `limit` bytes; TooLargeError if it has more."""
 
+    def examine(self, path: str, limit: int, below: str = "") -> tuple[FileStat, bytes]:
+        """Tell about a plain file, and read it as `read` does: both of one file, whatever is moved meanwhile."""
+
     def open(self, path: str) -> Content:
         """Open a plain file."""
 
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
+
+    def at(self, path: str) -> AbstractContextManager[Store]:
+        """Open a directory, to read much below it by shorter paths."""
+
+    def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
+        """Look for the name `leaf` in every directory that is `depth` levels below `path`, in no order.
+
+        Gives those directories, relative to `path`, and what stands under the name in each: None for nothing.
+        What cannot be looked into is left out. All but the last name of `path` was lately seen to be a directory.
+        """
+
+    def stamps(self, paths: Iterable[str]) -> list[int]:
+        """Give `changed_ns` of each path, 0 for what cannot be looked at: no more than to see what changed.
+
+        Only the last name of each path is looked at.
+        """

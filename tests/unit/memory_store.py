@@ -65,7 +65,8 @@ class MemoryStore:
 
     def stat(self, path: str, below: str = "") -> FileStat:
         node = self._find(path)
-        return FileStat(node.type, len(node.content), -(-len(node.content) // 512), node.mtime_ns)
+        size = len(node.content)
+        return FileStat(node.type, size, -(-size // 512), node.mtime_ns, node.mtime_ns)
 
     def read(self, path: str, limit: int) -> bytes:
         content = self._expect(path, FileType.FILE).content

@@ -1,0 +1,222 @@
+"""The file that the index is kept in: where it lies, who may write it, and what happens when it cannot be.
+
+    <cache directory>/graph/<key of the store>/
+        current           the name of the file in use
+        <random>.sqlite   it
+        lock              held while the index is brought up to date, by one process at a time
+
+A new index is built under a name of its own and published by renaming `current`: whoever has the old one
+open reads on in it. A damaged file, or one of another version, is thrown away. Where nothing can be kept (no
+room, no permission), the index is a temporary file of SQLite's, gone with the process.
+
+One connection, used by one thread at a time: the caller holds the lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from regfs.graph.index.schema import SCHEMA, VERSION
+
+_log = logging.getLogger(__name__)
+
+#: KiB of memory for SQLite's pages.
+_PAGES = 24 << 10
+
+#: Seconds to wait for another process's short lock.
+_PATIENCE = 60.0
+
+#: What makes the file itself unusable, as against a fault in asking it. SQLITE_FULL, _IOERR, _CANTOPEN,
+#: _READONLY: nothing can be kept there; _CORRUPT, _NOTADB: it is damaged. (sqlite.org/rescode.html)
+_NO_ROOM = frozenset({8, 10, 13, 14})
+_DAMAGED = frozenset({11, 26})
+
+
+class Database:
+    """The index file of one store, found or made below `cache`; None keeps nothing."""
+
+    def __init__(self, cache: Path | None, store: str) -> None:
+        self._directory = cache and cache / "graph" / _key(store)
+        self._store = store
+        self._connection: sqlite3.Connection | None = None
+        self._name = ""
+
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """Open the index in use, or an empty one, in a transaction: all that is written there counts, or nothing.
+
+        Waits for other processes that do the same. May raise sqlite3.DatabaseError; see `recover`.
+        """
+        with self._locked():
+            connection = self._open()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+                self._publish(connection)
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                if self._directory is not None and self._name != self._current():
+                    self.close()
+                raise
+
+    def recover(self, error: sqlite3.DatabaseError) -> bool:
+        """After an error in the file: throw it away, and tell whether to try again on an empty one."""
+        code = getattr(error, "sqlite_errorcode", None)
+        number = code & 0xFF if code is not None else _guess(error)
+        if number not in _NO_ROOM | _DAMAGED:
+            return False
+        self.close()
+        if number in _NO_ROOM:
+            if self._directory is None:
+                return False
+            self._give_up(str(error))
+        else:
+            _log.warning("the index %s is damaged (%s); it is built anew", self._directory, error)
+            self._forget()
+        return True
+
+    def close(self) -> None:
+        """Close the file. A file that was never published goes away."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._directory is not None and self._name and self._name != self._current():
+            self._remove(self._name)
+        self._name = ""
+
+    def _give_up(self, reason: str) -> None:
+        _log.warning("no index can be kept in %s: %s. It is made anew each time", self._directory, reason)
+        self._directory = None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        descriptor = -1
+        if self._directory is not None:
+            try:
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                self.close()
+                self._give_up(error.strerror or str(error))
+        try:
+            yield
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _open(self) -> sqlite3.Connection:
+        """See that the connection is to the index in use, or to an empty new one."""
+        current = self._current() if self._directory else ""
+        if self._connection is not None and self._name == current:
+            return self._connection
+        self.close()
+        if self._directory is None:
+            self._connection = _connect("")
+            self._connection.executescript(SCHEMA)
+        elif current and (found := self._open_current(self._directory / current)):
+            self._connection, self._name = found, current
+        else:
+            self._sweep()
+            self._name = f"{secrets.token_hex(8)}.sqlite"
+            self._connection = _connect(str(self._directory / self._name))
+            # Until it is published nobody reads it, and what a crash leaves is swept away.
+            self._connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
+        return self._connection
+
+    def _open_current(self, path: Path) -> sqlite3.Connection | None:
+        try:
+            size = path.stat().st_size
+            connection = _connect(str(path))
+        except (OSError, sqlite3.Error):
+            return None
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+            if version == VERSION and size >= pages * page - _in_log(path):
+                connection.execute("PRAGMA synchronous = NORMAL")
+                return connection
+            _log.info("the index %s is of another version or cut short; it is built anew", path)
+        except sqlite3.DatabaseError as error:
+            _log.warning("the index %s is damaged (%s); it is built anew", path, error)
+        connection.close()
+        return None
+
+    def _publish(self, connection: sqlite3.Connection) -> None:
+        if self._directory is None or self._name == self._current():
+            return
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        waiting = self._directory / f"{self._name}.current"
+        with waiting.open("w") as file:
+            file.write(self._name)
+            file.flush()
+            os.fsync(file.fileno())
+        waiting.replace(self._directory / "current")
+        self._sweep()
+
+    def _current(self) -> str:
+        assert self._directory is not None
+        try:
+            name = (self._directory / "current").read_text()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return name if name.endswith(".sqlite") and "/" not in name else ""
+
+    def _forget(self) -> None:
+        if self._directory is not None:
+            (self._directory / "current").unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove what earlier indexes and crashes left; called under the lock."""
+        assert self._directory is not None
+        keep = self._current()
+        for path in self._directory.iterdir():
+            if ".sqlite" in path.name and not (keep and path.name.startswith(keep)):
+                path.unlink(missing_ok=True)
+
+    def _remove(self, name: str) -> None:
+        assert self._directory is not None
+        with suppress(OSError):
+            for path in self._directory.glob(f"{name}*"):
+                path.unlink(missing_ok=True)
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # isolation_level None: transactions begin and end where they are written, not where Python guesses.
+    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA cache_size = -{_PAGES}")
+    return connection
+
+
+def _in_log(path: Path) -> int:
+    """Tell how many bytes of an index may still be in its write-ahead log alone."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except OSError:
+        return 0
+
+
+def _guess(error: sqlite3.DatabaseError) -> int:
+    """Tell the kind of an error before Python 3.11, which gives no number."""
+    text = str(error)
+    if "full" in text:
+        return 13
+    if "disk I/O" in text or "unable to open" in text or "readonly" in text:
+        return 10
+    return 11 if "malformed" in text or "not a database" in text or "corrupt" in text else 0
+
+
+def _key(store: str) -> str:
+    return hashlib.blake2b(os.fsencode(store), digest_size=12).hexdigest()

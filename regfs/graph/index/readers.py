@@ -1,0 +1,50 @@
+"""Doing many small readings of the store: one after the other, or side by side where the store is slow.
+
+A task reads in whatever thread or process, and applies its result in the thread that runs them all, which may
+give more tasks. So only one thread touches the index, and no more results wait than `WINDOW`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from regfs.store.survey import Survey
+
+#: Results that may wait at once. A task's result is bounded by what it was given: some hundred names.
+WINDOW = 64
+
+Read = Callable[..., Any]
+
+#: Has something read elsewhere: `submit(read, arguments)` is for `read(survey, *arguments)`.
+Submit = Callable[[Read, tuple[object, ...]], "Future[Any]"]
+
+
+class Task(NamedTuple):
+    """`read(survey, *arguments)` may run anywhere; `apply` gets what it gave, and may give more tasks."""
+
+    read: Read
+    arguments: tuple[object, ...]
+    apply: Callable[[Any], "Iterable[Task] | None"]
+
+
+def run(survey: Survey, tasks: Iterable[Task], submit: Submit | None = None) -> None:
+    """Run tasks and all that come of them, in no order. What a task raises ends the run."""
+    waiting: Iterator[Task] = iter(tasks)
+    more: deque[Task] = deque()
+    flying: deque[tuple[Task, Future[Any]]] = deque()
+    while True:
+        task = more.popleft() if more else next(waiting, None)
+        if task is None and not flying:
+            return
+        if submit is None:
+            assert task is not None
+            more.extend(task.apply(task.read(survey, *task.arguments)) or ())
+            continue
+        if task is not None:
+            flying.append((task, submit(task.read, task.arguments)))
+        if task is None or len(flying) >= WINDOW:
+            done, future = flying.popleft()
+            more.extend(done.apply(future.result()) or ())

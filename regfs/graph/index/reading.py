@@ -1,0 +1,164 @@
+"""What one task reads, as the rows that the index keeps.
+
+Each function may run in another thread or process: it takes the survey and plain values, gives plain values,
+and keeps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from regfs.errors import ManifestError, MissingError, RegfsError
+from regfs.graph.forward import MANIFEST_LIMIT
+from regfs.graph.index.findings import Finding, Kind
+from regfs.graph.index.schema import Role
+from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, parse_manifest
+from regfs.store import layout
+from regfs.store.survey import LinkSeen, Survey
+
+
+class BlobRow(NamedTuple):
+    """A stored blob."""
+
+    digest: str
+    size: int
+    blocks: int
+    stored: int
+
+
+class ShardRead(NamedTuple):
+    """The blobs of a shard, its stamp from before they were read, and what is odd there."""
+
+    stamp: int
+    blobs: list[BlobRow]
+    odd: list[Finding]
+
+
+class LinksRead(NamedTuple):
+    """The links of one algorithm below `_layers`: the digests in binary, sorted, one after the other.
+
+    `aliases` are those that hold another digest: the one in the path, and the one in the link.
+    """
+
+    stamp: int
+    digests: bytes
+    aliases: list[tuple[str, str]]
+    odd: list[Finding]
+
+
+class EdgeRead(NamedTuple):
+    """What a manifest says of one blob, in its words."""
+
+    role: Role
+    position: int
+    digest: str
+    size: int | None
+    media_type: str
+    platform: str
+    elsewhere: bool
+
+
+class ManifestRead(NamedTuple):
+    """A manifest as the index keeps it; no `kind` where `error` tells why it cannot be read.
+
+    `missing`: it is not stored (any more), which is no fault of its content.
+    """
+
+    digest: str
+    kind: str | None
+    media_type: str
+    artifact_type: str
+    edges: list[EdgeRead]
+    subject: EdgeRead | None
+    error: RegfsError | None = None
+    missing: bool = False
+
+
+def read_shard(survey: Survey, algorithm: str, prefix: str) -> ShardRead:
+    """Look at every blob of a shard."""
+    stamp, seen, odd = survey.shard(algorithm, prefix)
+    path = layout.shard(algorithm, prefix)
+    findings = [Finding(Kind.STRAY, found=str(error), path=path) for error in odd]
+    findings += [
+        Finding(Kind.BLOB, digest=blob.digest, found=str(blob.error), path=path) for blob in seen if blob.error
+    ]
+    rows = [BlobRow(blob.digest, *blob.stat[1:4]) for blob in seen if blob.stat]
+    return ShardRead(stamp, rows, findings)
+
+
+def read_layer_links(survey: Survey, repository: str, algorithm: str) -> LinksRead:
+    """Look at all links of one algorithm below `_layers`."""
+    stamp, links = survey.links(f"{layout.layers(repository)}/{algorithm}")
+    skip = len(algorithm) + 1
+    digests = b"".join(sorted(bytes.fromhex(link.name[skip:]) for link in links))
+    aliases = [(link.name, link.digest) for link in links if link.digest and link.digest != link.name]
+    return LinksRead(stamp, digests, aliases, list(_odd_links(repository, links)))
+
+
+def read_revisions(survey: Survey, repository: str, algorithm: str) -> tuple[int, list[LinkSeen], list[Finding]]:
+    """Look at all links of one algorithm below `revisions`: their stamp, the links, and what is odd there."""
+    stamp, links = survey.links(f"{layout.revisions(repository)}/{algorithm}")
+    return stamp, links, list(_odd_links(repository, links))
+
+
+def _odd_links(repository: str, links: list[LinkSeen]) -> Iterator[Finding]:
+    for link in links:
+        if link.error:
+            path = getattr(link.error, "path", "")
+            yield Finding(Kind.LINK, repository, "", link.name, "a digest", reason(link.error), path)
+
+
+def reason(error: RegfsError) -> str:
+    """Give what is wrong, without the place, which is told beside it."""
+    return getattr(error, "reason", "") or str(error)
+
+
+def read_manifests(survey: Survey, digests: Iterable[str]) -> list[ManifestRead]:
+    """Read manifests, each checked against its digest."""
+    return [_read(survey, digest) for digest in digests]
+
+
+def _read(survey: Survey, text: str) -> ManifestRead:
+    digest = Digest.parse(text)
+    try:
+        raw = survey.read_blob(digest, MANIFEST_LIMIT)
+        if digest.computable and (found := Digest.of(raw, digest.algorithm)) != digest:
+            raise ManifestError(f"its content is {found}")
+        manifest = parse_manifest(raw)
+    except RegfsError as error:
+        missing = isinstance(error, MissingError)
+        return ManifestRead(text, None, "", "", [], None, error, missing)
+    subject = None if isinstance(manifest, Schema1Manifest) else manifest.subject
+    return ManifestRead(
+        text,
+        manifest.kind,
+        manifest.media_type,
+        "" if isinstance(manifest, Schema1Manifest) else manifest.artifact_type,
+        list(_edges(manifest)),
+        _edge(Role.REFERRER, 0, subject) if subject else None,
+    )
+
+
+def _edges(manifest: Manifest) -> Iterator[EdgeRead]:
+    if isinstance(manifest, Index):
+        for position, child in enumerate(manifest.manifests):
+            yield _edge(Role.CHILD, position, child)
+        return
+    if isinstance(manifest, ImageManifest) and manifest.config is not None:
+        yield _edge(Role.CONFIG, 0, manifest.config)
+    for position, layer in enumerate(manifest.layers):
+        yield _edge(Role.LAYER, position, layer)
+
+
+def _edge(role: Role, position: int, descriptor: Descriptor) -> EdgeRead:
+    platform = str(descriptor.platform) if descriptor.platform else ""
+    return EdgeRead(
+        role,
+        position,
+        str(descriptor.digest),
+        descriptor.size,
+        descriptor.media_type,
+        platform,
+        bool(descriptor.urls),
+    )

@@ -1,0 +1,171 @@
+"""The tables of the index: what stands in one store, and what follows from that.
+
+Everything above `held` is read from the store; `held` and the findings without an owner follow from the rest
+and are made anew when it has changed (states.py). Digests are text, `sha256:…`, so that a person can ask the
+file with sqlite3(1) as well. Sizes in bytes, blocks of 512 bytes, times and stamps in nanoseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import enum
+
+#: Another number throws every older index away: it costs a pass over the store, and no migration.
+VERSION = 1
+
+
+class Role(enum.IntEnum):
+    """What one blob is to another that holds it. The values stand in the index."""
+
+    CONFIG = 1
+    LAYER = 2
+    #: A manifest in an index.
+    CHILD = 3
+    #: A manifest whose `subject` is the holder: it lives and goes with it.
+    REFERRER = 4
+    #: The stored blob behind a name of another algorithm: pushed as sha512, stored as sha256. A link below
+    #: `_layers` says so; its repository's number is the edge's position.
+    ALIAS = 5
+
+
+class State(enum.IntEnum):
+    """Who needs a blob. The values stand in the index; what is in neither state is orphaned."""
+
+    TAGGED = 1
+    UNTAGGED = 2
+    ORPHANED = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Mark(enum.IntFlag):
+    """What a directory among the repositories has below it, by which registries tell a repository."""
+
+    NOTHING = 0
+    LAYERS = 1
+    MANIFESTS = 2
+    UPLOADS = 4
+
+    @property
+    def repository(self) -> bool:
+        """Whether that makes a repository."""
+        return bool(self & (Mark.LAYERS | Mark.MANIFESTS))
+
+
+SCHEMA = f"""
+PRAGMA user_version = {VERSION};
+
+-- The store's path, and when it was last looked at.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+-- Each directory that was listed, and its stamp then. 0: so new that more may have come within one tick.
+CREATE TABLE place (path TEXT PRIMARY KEY, stamp INTEGER NOT NULL) WITHOUT ROWID;
+
+-- Each digest that is stored or named. One that is only named has no size.
+CREATE TABLE blob (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    size INTEGER,
+    blocks INTEGER,
+    stored INTEGER
+);
+
+-- Each manifest that was read; one that could not be has no kind, and the reason.
+CREATE TABLE manifest (
+    blob INTEGER PRIMARY KEY,
+    kind TEXT,
+    media_type TEXT NOT NULL,
+    artifact_type TEXT NOT NULL,
+    error TEXT NOT NULL
+);
+
+-- What manifests, and links to aliases, say: `source` holds `target`. Size is what the manifest tells. `elsewhere`: a foreign layer.
+CREATE TABLE edge (
+    source INTEGER NOT NULL,
+    role INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    target INTEGER NOT NULL,
+    size INTEGER,
+    media_type TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    elsewhere INTEGER NOT NULL,
+    PRIMARY KEY (source, role, position)
+) WITHOUT ROWID;
+
+-- Each directory among the repositories; `marks` tells whether it is one.
+CREATE TABLE repository (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, marks INTEGER NOT NULL);
+
+CREATE TABLE tag (
+    repository INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    blob INTEGER,
+    pushed INTEGER NOT NULL,
+    stamp INTEGER NOT NULL,
+    PRIMARY KEY (repository, name)
+) WITHOUT ROWID;
+
+CREATE TABLE history (
+    repository INTEGER NOT NULL,
+    tag TEXT NOT NULL,
+    blob INTEGER NOT NULL,
+    pushed INTEGER NOT NULL,
+    PRIMARY KEY (repository, tag, blob)
+) WITHOUT ROWID;
+
+-- `name` is the digest in the link's path, `blob` the one in the link.
+CREATE TABLE revision (
+    repository INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    blob INTEGER,
+    pushed INTEGER NOT NULL,
+    stamp INTEGER NOT NULL,
+    PRIMARY KEY (repository, name)
+) WITHOUT ROWID;
+
+-- The digests below a repository's `_layers`: in binary, sorted, one after the other. They are asked for as a
+-- whole, and there are more of them than of anything else.
+CREATE TABLE layer_links (
+    repository INTEGER NOT NULL,
+    algorithm TEXT NOT NULL,
+    digests BLOB NOT NULL,
+    PRIMARY KEY (repository, algorithm)
+) WITHOUT ROWID;
+
+CREATE TABLE upload (
+    repository INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    blocks INTEGER NOT NULL,
+    files INTEGER NOT NULL,
+    started TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    PRIMARY KEY (repository, name)
+) WITHOUT ROWID;
+
+-- What the first bytes of an orphan, and the configs of images, say: read when first asked for.
+CREATE TABLE content (blob INTEGER PRIMARY KEY, suffix TEXT NOT NULL, media_type TEXT NOT NULL);
+CREATE TABLE config (blob INTEGER PRIMARY KEY, created TEXT NOT NULL, platform TEXT NOT NULL);
+
+-- What is wrong. `owner` is what was read when it was found; without one, it follows from the rest.
+CREATE TABLE finding (
+    owner TEXT,
+    kind TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    wanted TEXT NOT NULL,
+    found TEXT NOT NULL,
+    path TEXT NOT NULL
+);
+CREATE INDEX finding_owner ON finding (owner);
+
+-- The blobs that some revision or tag leads to, and whether a tag does.
+CREATE TABLE held (blob INTEGER PRIMARY KEY, state INTEGER NOT NULL);
+"""
+
+#: Made when a first pass is over: to fill tables without them is faster.
+INDEXES = """
+CREATE INDEX IF NOT EXISTS edge_target ON edge (target, role);
+CREATE INDEX IF NOT EXISTS tag_blob ON tag (blob);
+CREATE INDEX IF NOT EXISTS revision_blob ON revision (blob);
+"""

@@ -1,0 +1,222 @@
+"""What follows from the tables: who needs each blob, and what is wrong with each image.
+
+The states are DESIGN's: tagged is what some tag leads to, and what refers to something tagged; untagged is what
+a revision leads to besides; the rest is orphaned.
+
+The registry's own collector goes another way, and regfs says where that loses data. It marks each revision
+and what that names, one step far, and deletes what is not marked. So it deletes what a tag needs where the
+tag's manifest is no revision, where a child of an index is none, where a layer was pushed by its sha512 (the
+name is marked, the blob has another), and, before 3.0, in a repository without `_layers`.
+(distribution, registry/storage/garbagecollect.go, and what 2.8.2 did to such stores.)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from regfs.graph.index.findings import Finding, Kind
+from regfs.graph.index.schema import Mark, Role, State
+
+#: The key in `meta` that says that what follows from the tables does not yet.
+CHANGED = "changed"
+
+#: Roles of what a manifest names; the others turn round what it says, or say it from outside.
+NAMED = f"({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})"
+
+#: The blobs that a garbage collection marks: `{revisions}` is a condition on the revisions that it starts from.
+MARKED = f"""
+    SELECT revision.blob AS blob FROM revision JOIN repository ON repository.id = revision.repository
+    WHERE marks & {Mark.LAYERS:d} AND {{revisions}}
+    UNION
+    SELECT edge.target FROM revision JOIN repository ON repository.id = revision.repository
+    JOIN blob AS manifest ON manifest.id = revision.blob AND manifest.size IS NOT NULL
+    JOIN edge ON edge.source = revision.blob AND edge.role IN {NAMED}
+    WHERE marks & {Mark.LAYERS:d} AND {{revisions}}
+"""
+
+#: All revisions, and with `--delete-untagged` those that a tag of their repository names.
+EVERY_REVISION = "TRUE"
+TAGGED_REVISION = "revision.blob IN (SELECT blob FROM tag WHERE repository = revision.repository)"
+
+#: The images that a blob below them is wrong for: each tag, and each revision that no tag of its repository names.
+_IMAGES = f"""
+    WITH RECURSIVE up (edge, blob) AS (
+        SELECT number, source FROM wrong
+        UNION
+        SELECT up.edge, edge.source FROM up JOIN edge ON edge.target = up.blob AND edge.role = {Role.CHILD:d}
+    )
+    SELECT up.edge, repository.name, tag.name, blob.digest FROM up JOIN tag ON tag.blob = up.blob
+    JOIN repository ON repository.id = tag.repository JOIN blob ON blob.id = up.blob
+    UNION ALL
+    SELECT up.edge, repository.name, '', blob.digest FROM up JOIN revision ON revision.blob = up.blob
+    JOIN repository ON repository.id = revision.repository JOIN blob ON blob.id = up.blob
+    WHERE NOT EXISTS (
+        SELECT 1 FROM tag WHERE tag.blob = up.blob AND tag.repository = revision.repository
+    ) AND NOT EXISTS (
+        SELECT 1 FROM edge JOIN up AS above ON above.blob = edge.source AND above.edge = up.edge
+        WHERE edge.target = up.blob AND edge.role = {Role.CHILD:d}
+    )
+"""
+
+
+def derive(connection: sqlite3.Connection) -> None:
+    """Compute `held` and the findings without an owner anew, if anything has changed since they were computed.
+
+    In the caller's transaction.
+    """
+    if not connection.execute("DELETE FROM meta WHERE key = ?", (CHANGED,)).rowcount:
+        return
+    _states(connection)
+    connection.execute("DELETE FROM finding WHERE owner IS NULL")
+    for findings in (_lost_manifests, _damaged_blobs, _collected):
+        connection.executemany(
+            "INSERT INTO finding VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
+            [(finding.kind.value, *finding[1:]) for finding in findings(connection)],
+        )
+
+
+def _states(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM held")
+    for state, table in ((State.TAGGED, "tag"), (State.UNTAGGED, "revision")):
+        connection.execute(
+            f"""
+            WITH RECURSIVE reached (blob) AS (
+                SELECT blob FROM {table} WHERE blob IS NOT NULL AND blob NOT IN (SELECT blob FROM held)
+                UNION
+                SELECT edge.target FROM reached JOIN edge ON edge.source = reached.blob
+                WHERE edge.target NOT IN (SELECT blob FROM held)
+            )
+            INSERT INTO held SELECT blob, ? FROM reached
+            """,  # noqa: S608: our own names
+            (state,),
+        )
+
+
+def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Find manifests that a tag or revision names and nobody can read; those of a tag's index, too."""
+    lost = f"""
+        SELECT blob.id, blob.digest, CASE WHEN blob.size IS NULL THEN 'not stored' ELSE manifest.error END
+        FROM blob LEFT JOIN manifest ON manifest.blob = blob.id
+        WHERE (blob.size IS NULL AND EXISTS (SELECT 1 FROM tag WHERE blob = blob.id))
+        OR (blob.size IS NULL AND EXISTS (SELECT 1 FROM revision WHERE blob = blob.id))
+        OR (manifest.blob IS NOT NULL AND manifest.kind IS NULL)
+    """
+    rows = connection.execute(lost.replace("WHERE blob = blob.id", "WHERE blob = id")).fetchall()
+    for number, digest, why in rows:
+        tags = connection.execute(
+            f"""
+            WITH RECURSIVE up (blob) AS (
+                VALUES (?) UNION
+                SELECT edge.source FROM up JOIN edge ON edge.target = up.blob AND edge.role = {Role.CHILD:d}
+            )
+            SELECT repository.name, tag.name FROM up JOIN tag ON tag.blob = up.blob
+            JOIN repository ON repository.id = tag.repository
+            """,
+            (number,),
+        ).fetchall()
+        for repository, tag in tags:
+            yield Finding(
+                Kind.MANIFEST_LOST,
+                repository,
+                tag,
+                digest,
+                "a manifest",
+                f"{why}. What only this image needs shows as orphaned: collect no garbage before it is restored",
+            )
+        held = connection.execute(
+            "SELECT repository.name FROM revision JOIN repository ON repository.id = revision.repository "
+            "WHERE revision.blob = ?",
+            (number,),
+        ).fetchall()
+        for (repository,) in held:
+            if repository not in {name for name, _ in tags}:
+                yield Finding(Kind.MANIFEST, repository, "", digest, "a manifest", why)
+
+
+def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Find configs, layers and children that are not stored, or not with the size that the manifest says."""
+    connection.execute("DROP TABLE IF EXISTS temp.wrong")
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE wrong AS
+        SELECT row_number() OVER () AS number, edge.source, edge.role, edge.position, blob.digest,
+               edge.size AS wanted, coalesce(blob.size, (
+                   SELECT stored.size FROM edge AS alias JOIN blob AS stored ON stored.id = alias.target
+                   WHERE alias.source = edge.target AND alias.role = {Role.ALIAS:d}
+               )) AS got
+        FROM edge JOIN blob ON blob.id = edge.target
+        WHERE edge.role IN {NAMED} AND blob.size IS NOT edge.size
+        """  # noqa: S608: our own numbers
+    )
+    # An index may be sparse, a foreign layer is kept elsewhere, and schema 1 tells no sizes.
+    connection.execute(
+        f"""
+        DELETE FROM wrong WHERE got IS wanted OR (got IS NULL AND role = {Role.CHILD:d})
+        OR (got IS NOT NULL AND wanted IS NULL) OR (got IS NULL AND (
+            SELECT elsewhere FROM edge
+            WHERE (edge.source, edge.role, edge.position) = (wrong.source, wrong.role, wrong.position)
+        ))
+        """  # noqa: S608: our own numbers
+    )
+    wrong = {
+        number: (Role(role), position, digest, wanted, got)
+        for number, _, role, position, digest, wanted, got in connection.execute("SELECT * FROM wrong")
+    }
+    for number, repository, tag, image in connection.execute(_IMAGES).fetchall() if wrong else ():
+        role, position, digest, wanted, got = wrong[number]
+        name = f"layer {position}" if role is Role.LAYER else role.name.lower()
+        bytes_wanted = "" if wanted is None else f", {wanted} bytes"
+        yield Finding(
+            Kind.MISSING if got is None else Kind.SIZE,
+            repository,
+            tag,
+            digest,
+            f"{name}{bytes_wanted}",
+            "not stored" if got is None else f"{got} bytes",
+            "" if tag else f"@{image}",
+        )
+    connection.execute("DROP TABLE temp.wrong")
+
+
+def _collected(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Find what the registry's collector would delete although a tag needs it; one finding for each tag."""
+    rows = connection.execute(
+        f"""
+        WITH marked AS ({MARKED.format(revisions=EVERY_REVISION)})
+        SELECT blob.id, blob.digest, blob.size FROM blob JOIN held ON held.blob = blob.id
+        WHERE held.state = {State.TAGGED:d} AND blob.size IS NOT NULL
+        AND blob.id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL)
+        """  # noqa: S608: our own numbers
+    ).fetchall()
+    lost: dict[tuple[str, str], list[tuple[str, int, bool]]] = {}
+    for number, digest, size in rows:
+        tags = connection.execute(
+            """
+            WITH RECURSIVE up (blob, alias) AS (
+                VALUES (?, FALSE) UNION
+                SELECT edge.source, alias OR edge.role = ? FROM up JOIN edge ON edge.target = up.blob
+            )
+            SELECT repository.name, tag.name, max(alias) FROM up JOIN tag ON tag.blob = up.blob
+            JOIN repository ON repository.id = tag.repository GROUP BY 1, 2
+            """,
+            (number, Role.ALIAS),
+        )
+        for repository, tag, alias in tags:
+            lost.setdefault((repository, tag), []).append((digest, size, bool(alias)))
+    for (repository, tag), blobs in lost.items():
+        alias = all(found for _, _, found in blobs)
+        why = (
+            "pushed by a digest of another algorithm"
+            if alias
+            else "the repository has no revision of a manifest that leads there"
+        )
+        total = sum(size for _, size, _ in blobs)
+        yield Finding(
+            Kind.COLLECTOR_DELETES,
+            repository,
+            tag,
+            blobs[0][0],
+            "kept, since the tag needs it",
+            f"garbage-collect would delete {len(blobs)} of its blobs, {total} bytes: {why}",
+        )

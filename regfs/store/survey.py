@@ -1,0 +1,255 @@
+"""Reading a store in bulk, for the index: directories full of tags, links and blobs at a time.
+
+`Contents` answers one question; this answers ten thousand of a kind, from one opened directory and by
+short paths. Digests are given as text here, checked for their form. What is wrong with one thing stands in
+its place as the error and is never raised, so one damaged file spoils nothing. Nothing is kept between
+calls: safe for many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from regfs.errors import DigestError, LinkError, MissingError, RegfsError, StoreError, UnsafeError
+from regfs.oci.digest import LONGEST, Digest, well_formed
+from regfs.oci.names import is_upload
+from regfs.store import layout
+from regfs.store.protocol import Entry, FileStat, FileType, Store
+
+#: Bytes of `startedat`, a date.
+_LONGEST_DATE = 128
+
+#: Where the files of an upload lie below its directory: data and startedat, hashstates/<alg>/<offset>.
+_DEEPEST_UPLOAD = 3
+
+
+class DirectorySeen(NamedTuple):
+    """A directory's names, and its `changed_ns` from before they were read (0: there is no directory)."""
+
+    stamp: int
+    entries: list[Entry]
+    error: RegfsError | None = None
+
+    def directories(self) -> list[str]:
+        """Give the names of the directories in it."""
+        return [entry.name for entry in self.entries if entry.type is FileType.DIRECTORY]
+
+
+class TagSeen(NamedTuple):
+    """A tag's link: when it changed and when it was pushed (ns), what it names, and all that it has named.
+
+    `digest` is None where `error` tells why. `stamp` is 0 where no link could be looked at.
+    """
+
+    name: str
+    stamp: int
+    pushed: int
+    digest: str | None
+    error: RegfsError | None
+    history: list[tuple[str, int]]
+
+
+class LinkSeen(NamedTuple):
+    """A link below `revisions` or `_layers`: the digest in its path, and the one that it holds."""
+
+    name: str
+    stamp: int
+    pushed: int
+    digest: str | None
+    error: RegfsError | None
+
+
+class BlobSeen(NamedTuple):
+    """A blob's directory, and its data; None where there is none, or no plain file."""
+
+    digest: str
+    stat: FileStat | None
+    error: RegfsError | None = None
+
+
+class UploadSeen(NamedTuple):
+    """An unfinished push: bytes and blocks of all its files, and their number; the text of `startedat`.
+
+    `changed` is the time of the newest of the files, in nanoseconds.
+    """
+
+    name: str
+    size: int
+    blocks: int
+    files: int
+    started: str
+    changed: int
+
+
+class Survey:
+    """Bulk reading of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def stamps(self, directory: str, paths: Sequence[str]) -> list[int]:
+        """Tell when each path below a directory last changed; 0 for one that is not there."""
+        try:
+            with self._store.at(directory) as below:
+                return below.stamps(paths)
+        except StoreError:
+            return [0] * len(paths)
+
+    def directory(self, path: str) -> DirectorySeen:
+        """List a directory; one that is not there, or cannot be read, is empty."""
+        try:
+            stamp = self._store.stat(path).changed_ns
+            return DirectorySeen(stamp, self._store.list(path))
+        except MissingError:
+            return DirectorySeen(0, [])
+        except StoreError as error:
+            return DirectorySeen(0, [], error)
+
+    def tags(self, repository: str, names: Iterable[str]) -> list[TagSeen]:
+        """Read tags with their histories. A tag that is gone meanwhile is left out."""
+        directory = layout.tags(repository)
+        try:
+            with self._store.at(directory) as below:
+                return [seen for name in names if (seen := _tag(below, directory, name))]
+        except StoreError:
+            return []
+
+    def links(self, directory: str) -> tuple[int, list[LinkSeen]]:
+        """Look at all links of one algorithm below `revisions` or `_layers`, but for deleted ones.
+
+        Gives the directory's stamp from before, and the links.
+
+        A link as long as its own name is believed to hold that: only others are read.
+        """
+        algorithm = directory.rpartition("/")[2]
+        found: list[LinkSeen] = []
+        stamp = 0
+        try:
+            stamp = self._store.stat(directory).changed_ns
+            with self._store.at(directory) as below:
+                for encoded, stat in below.find("", 1, layout.LINK):
+                    name = f"{algorithm}:{encoded}"
+                    if stat is None or not well_formed(name):
+                        continue
+                    if stat.type is FileType.FILE and stat.size == len(name):
+                        found.append(LinkSeen(name, stat.changed_ns, stat.mtime_ns, name, None))
+                    else:
+                        found.append(_odd_link(below, directory, name, stat))
+        except StoreError:
+            return stamp, []
+        return stamp, found
+
+    def shard(self, algorithm: str, prefix: str) -> tuple[int, list[BlobSeen], list[RegfsError]]:
+        """Look at every blob of a shard: its stamp from before, the blobs, and what has no place there."""
+        path = layout.shard(algorithm, prefix)
+        (stamp,) = self._store.stamps([path])
+        found, odd = [], list[RegfsError]()
+        for encoded, stat in self._store.find(path, 1, layout.DATA):
+            digest = f"{algorithm}:{encoded}"
+            if encoded.startswith(prefix) and well_formed(digest):
+                found.append(_blob_seen(path, digest, stat))
+            else:
+                odd.append(UnsafeError(f"{path}/{encoded}", "directory", "blob of this shard"))
+        return stamp, found, odd
+
+    def blob(self, digest: Digest) -> BlobSeen:
+        """Look at one blob."""
+        try:
+            stat = self._store.stat(layout.blob_data(digest))
+        except MissingError:
+            return BlobSeen(str(digest), None)
+        except StoreError as error:
+            return BlobSeen(str(digest), None, error)
+        return _blob_seen(layout.blob_directory(digest), str(digest), stat)
+
+    def read_blob(self, digest: Digest, limit: int) -> bytes:
+        """Read a whole blob of at most `limit` bytes. Raises StoreError."""
+        path = layout.blob_directory(digest)
+        return self._store.examine(f"{path}/{layout.DATA}", limit, path)[1]
+
+    def uploads(self, repository: str) -> tuple[int, list[UploadSeen]]:
+        """Look at every unfinished push of a repository; gives the stamp of their directory as well."""
+        path = layout.uploads(repository)
+        seen = self.directory(path)
+        names = sorted(filter(is_upload, seen.directories()))
+        try:
+            with self._store.at(path) as below:
+                return seen.stamp, [_upload(below, name) for name in names]
+        except StoreError:
+            return seen.stamp, []
+
+
+def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
+    path = f"{directory}/{name}/{layout.CURRENT}"
+    digest, error = None, None
+    stamp, pushed = 0, 0
+    try:
+        stat, content = below.examine(f"{name}/{layout.CURRENT}", LONGEST, name)
+        stamp, pushed = stat.changed_ns, stat.mtime_ns
+        digest = content.decode("ascii", "backslashreplace")
+        if not well_formed(digest):
+            digest = str(Digest.parse_link(content))
+    except DigestError as reason:
+        digest, error = None, LinkError(path, str(reason))
+    except MissingError:
+        try:
+            pushed = below.stat(name).mtime_ns
+        except StoreError:
+            return None
+        error = LinkError(path, "is missing")
+    except StoreError as reason:
+        error = LinkError(path, str(reason))
+    return TagSeen(name, stamp, pushed, digest, error, _history(below, name))
+
+
+def _history(below: Store, tag: str) -> list[tuple[str, int]]:
+    found = []
+    for directory, stat in below.find(f"{tag}/{layout.HISTORY}", 2, layout.LINK):
+        digest = directory.replace("/", ":")
+        if stat is not None and well_formed(digest):
+            found.append((digest, stat.mtime_ns))
+    return found
+
+
+def _odd_link(below: Store, directory: str, name: str, stat: FileStat) -> LinkSeen:
+    path = f"{name.partition(':')[2]}/{layout.LINK}"
+    try:
+        digest = str(Digest.parse_link(below.read(path, LONGEST)))
+    except (DigestError, StoreError) as reason:
+        return LinkSeen(
+            name, stat.changed_ns, stat.mtime_ns, None, LinkError(f"{directory}/{path}", str(reason))
+        )
+    return LinkSeen(name, stat.changed_ns, stat.mtime_ns, digest, None)
+
+
+def _blob_seen(directory: str, digest: str, stat: FileStat | None) -> BlobSeen:
+    if stat is None or stat.type is FileType.FILE:
+        return BlobSeen(digest, stat)
+    error = UnsafeError(f"{directory}/…/{layout.DATA}", stat.type.value, FileType.FILE.value)
+    return BlobSeen(digest, None, error)
+
+
+def _upload(below: Store, name: str) -> UploadSeen:
+    started = ""
+    with suppress(StoreError):
+        started = below.read(f"{name}/{layout.STARTED}", _LONGEST_DATE).decode("utf-8", "replace").strip()
+    stats = list(_files(below, name, _DEEPEST_UPLOAD))
+    return UploadSeen(
+        name,
+        sum(stat.size for stat in stats),
+        sum(stat.blocks for stat in stats),
+        len(stats),
+        started,
+        max((stat.mtime_ns for stat in stats), default=0),
+    )
+
+
+def _files(below: Store, path: str, depth: int) -> Iterator[FileStat]:
+    with suppress(StoreError):
+        for entry in below.list(path):
+            if entry.type is FileType.FILE:
+                yield below.stat(f"{path}/{entry.name}")
+            elif entry.type is FileType.DIRECTORY and depth > 1:
+                yield from _files(below, f"{path}/{entry.name}", depth - 1)
