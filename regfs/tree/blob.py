@@ -12,7 +12,7 @@ from regfs.store import Content
 from regfs.tree import inode
 from regfs.tree.node import Attributes, Directory, File, NodeType
 from regfs.tree.scope import Scope
-from regfs.tree.times import iso
+from regfs.graph.times import iso
 
 #: What a reader of the disk counts in; stat(2) reports blocks in it.
 BLOCK = 512

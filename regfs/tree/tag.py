@@ -11,7 +11,7 @@ from regfs.tree import inode
 from regfs.tree.image import ManifestDirectory
 from regfs.tree.node import Attributes
 from regfs.tree.scope import Scope
-from regfs.tree.times import iso
+from regfs.graph.times import iso
 
 
 class TagDirectory(ManifestDirectory):

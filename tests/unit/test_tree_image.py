@@ -12,7 +12,7 @@ import pytest
 from regfs.errors import NoEntryError
 from regfs.oci import Digest
 from regfs.tree import Directory, Node, NodeType, Tree
-from regfs.tree.times import iso
+from regfs.graph.times import iso
 from tests.builder import StoreBuilder
 from tests.builder.media_types import OCI_ARTIFACT, OCI_LAYER, OCI_MANIFEST
 from tests.unit.memory_store import MemoryStore

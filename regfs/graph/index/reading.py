@@ -14,6 +14,7 @@ from regfs.graph.forward import MANIFEST_LIMIT
 from regfs.graph.index.findings import Finding, Kind
 from regfs.graph.index.schema import Role
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, parse_manifest
+from regfs.oci.platform import directory_names
 from regfs.store import layout
 from regfs.store.survey import LinkSeen, Survey
 
@@ -48,7 +49,7 @@ class LinksRead(NamedTuple):
 
 
 class EdgeRead(NamedTuple):
-    """What a manifest says of one blob, in its words."""
+    """What a manifest says of one blob; `platform` is a child's directory name in the tree."""
 
     role: Role
     position: int
@@ -142,8 +143,9 @@ def _read(survey: Survey, text: str) -> ManifestRead:
 
 def _edges(manifest: Manifest) -> Iterator[EdgeRead]:
     if isinstance(manifest, Index):
+        names = directory_names([child.platform for child in manifest.manifests])
         for position, child in enumerate(manifest.manifests):
-            yield _edge(Role.CHILD, position, child)
+            yield _edge(Role.CHILD, position, child, names[position])
         return
     if isinstance(manifest, ImageManifest) and manifest.config is not None:
         yield _edge(Role.CONFIG, 0, manifest.config)
@@ -151,8 +153,7 @@ def _edges(manifest: Manifest) -> Iterator[EdgeRead]:
         yield _edge(Role.LAYER, position, layer)
 
 
-def _edge(role: Role, position: int, descriptor: Descriptor) -> EdgeRead:
-    platform = str(descriptor.platform) if descriptor.platform else ""
+def _edge(role: Role, position: int, descriptor: Descriptor, platform: str = "") -> EdgeRead:
     return EdgeRead(
         role,
         position,

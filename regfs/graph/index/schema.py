@@ -1,7 +1,7 @@
 """The tables of the index: what stands in one store, and what follows from that.
 
-Everything above `held` is read from the store; `held` and the findings without an owner follow from the rest
-and are made anew when it has changed (states.py). Digests are text, `sha256:…`, so that a person can ask the
+Everything above `untagged` is read from the store; that and what is below, and the findings without an owner,
+follow from it and are made anew when it has changed (states.py, weights.py). Digests are text, `sha256:…`, so that a person can ask the
 file with sqlite3(1) as well. Sizes in bytes, blocks of 512 bytes, times and stamps in nanoseconds since 1970.
 """
 
@@ -159,12 +159,27 @@ CREATE TABLE finding (
 );
 CREATE INDEX finding_owner ON finding (owner);
 
+-- The revisions that no tag of their repository leads to; `referrer`: but something that a tag leads to is the
+-- subject of.
+CREATE TABLE untagged (
+    repository INTEGER NOT NULL,
+    blob INTEGER NOT NULL,
+    referrer INTEGER NOT NULL,
+    PRIMARY KEY (repository, blob)
+) WITHOUT ROWID;
+
+-- What an image takes, all that it leads to counted once: bytes, and those that nothing else leads to. Computed
+-- when first asked for. `repository_weight` is the same for all images of a repository.
+CREATE TABLE weight (blob INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER NOT NULL);
+CREATE TABLE repository_weight (repository INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER NOT NULL);
+
 -- The blobs that some revision or tag leads to, and whether a tag does.
 CREATE TABLE held (blob INTEGER PRIMARY KEY, state INTEGER NOT NULL);
 """
 
 #: Made when a first pass is over: to fill tables without them is faster.
-INDEXES = """
+INDEXES = f"""
+CREATE INDEX IF NOT EXISTS edge_alias ON edge (position) WHERE role = {Role.ALIAS:d};
 CREATE INDEX IF NOT EXISTS edge_target ON edge (target, role);
 CREATE INDEX IF NOT EXISTS tag_blob ON tag (blob);
 CREATE INDEX IF NOT EXISTS revision_blob ON revision (blob);

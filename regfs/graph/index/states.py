@@ -68,6 +68,9 @@ def derive(connection: sqlite3.Connection) -> None:
     if not connection.execute("DELETE FROM meta WHERE key = ?", (CHANGED,)).rowcount:
         return
     _states(connection)
+    _untagged(connection)
+    for table in ("weight", "repository_weight"):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608: our own names
     connection.execute("DELETE FROM finding WHERE owner IS NULL")
     for findings in (_lost_manifests, _damaged_blobs, _collected):
         connection.executemany(
@@ -91,6 +94,26 @@ def _states(connection: sqlite3.Connection) -> None:
             """,  # noqa: S608: our own names
             (state,),
         )
+
+
+def _untagged(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM untagged")
+    reached = """
+        SELECT repository, blob FROM tag WHERE blob IS NOT NULL
+        UNION
+        SELECT {name}.repository, edge.target FROM {name} JOIN edge ON edge.source = {name}.blob
+        WHERE edge.role IN ({roles})
+    """
+    shown = reached.format(name="shown", roles=f"{Role.CHILD:d}")
+    needed = reached.format(name="needed", roles=f"{Role.CHILD:d}, {Role.REFERRER:d}")
+    connection.execute(
+        f"""
+        WITH RECURSIVE shown (repository, blob) AS ({shown}), needed (repository, blob) AS ({needed})
+        INSERT OR IGNORE INTO untagged
+        SELECT repository, blob, (repository, blob) IN (SELECT * FROM needed) FROM revision
+        WHERE blob IS NOT NULL AND (repository, blob) NOT IN (SELECT * FROM shown)
+        """  # noqa: S608: our own names
+    )
 
 
 def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:

@@ -94,14 +94,14 @@ class Update:
         self._fresh = False
         self._numbers: dict[str, int] = {}
         self._next = 1
+        #: Blobs that were found to be named as manifests.
+        self._named: set[int] = set()
 
     def run(self) -> bool:
         """Do the pass. Tells whether anything had changed."""
         before = self._db.total_changes
         self._places = dict(self._db.execute("SELECT path, stamp FROM place"))
         self._fresh = not self._places
-        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS named (blob INTEGER PRIMARY KEY)")
-        self._db.execute("DELETE FROM named")
         self._look_at_places()
         self._blobs()
         self._repositories()
@@ -221,7 +221,7 @@ class Update:
                 continue
             self._db.execute("UPDATE blob SET size = NULL, blocks = NULL, stored = NULL WHERE id = ?", (number,))
             self._forget_manifest(number)
-            self._name([number])
+            self._named.update([number])
         return list(now.values())
 
     def _forget_manifest(self, number: int) -> None:
@@ -392,7 +392,7 @@ class Update:
         number = repository.id
         named = [tag.digest for tag in seen if tag.digest]
         ids = self._ids([*named, *(digest for tag in seen for digest, _ in tag.history)])
-        self._name(ids[digest] for digest in named)
+        self._named.update(ids[digest] for digest in named)
         self._db.executemany(
             "REPLACE INTO tag VALUES (?, ?, ?, ?, ?)",
             [
@@ -495,29 +495,32 @@ class Update:
     def _apply_revisions(
         self, repository: Repository, algorithm: str, links: list[LinkSeen]
     ) -> Iterable[Task]:
-        rows = self._db.execute(
-            "SELECT name FROM revision WHERE repository = ? AND name >= ? AND name < ?",
-            (repository.id, f"{algorithm}:", f"{algorithm};"),
-        )
-        gone = {name for (name,) in rows} - {link.name for link in links}
+        known = {
+            row[0]: row
+            for row in self._db.execute(
+                "SELECT name, blob, pushed, stamp FROM revision WHERE repository = ? AND name >= ? AND name < ?",
+                (repository.id, f"{algorithm}:", f"{algorithm};"),
+            )
+        }
+        gone = known.keys() - {link.name for link in links}
         self._db.executemany(
             "DELETE FROM revision WHERE repository = ? AND name = ?", [(repository.id, name) for name in gone]
         )
         for chunk in _chunks(links):
             ids = self._ids(link.digest for link in chunk if link.digest)
-            self._name(ids.values())
+            self._named.update(ids.values())
+            rows = [
+                (
+                    link.name,
+                    ids[link.digest] if link.digest else None,
+                    link.pushed,
+                    link.stamp if link.stamp < self._settled else 0,
+                )
+                for link in chunk
+            ]
             self._db.executemany(
                 "REPLACE INTO revision VALUES (?, ?, ?, ?, ?)",
-                [
-                    (
-                        repository.id,
-                        link.name,
-                        ids[link.digest] if link.digest else None,
-                        link.pushed,
-                        link.stamp if link.stamp < self._settled else 0,
-                    )
-                    for link in chunk
-                ],
+                [(repository.id, *row) for row in rows if known.get(row[0]) != row],
             )
         # A collection takes the entry of a deleted revision out of each tag's history as well.
         return self._tags(repository, again=True) if gone else ()
@@ -530,6 +533,11 @@ class Update:
                 self._found(path, read.odd)
                 self._note_place(path, read.stamp)
                 key = (repository.id, algorithm)
+                known = self._db.execute(
+                    "SELECT digests FROM layer_links WHERE repository = ? AND algorithm = ?", key
+                ).fetchone()
+                if known == (read.digests,) and not read.aliases:
+                    return
                 self._db.execute("REPLACE INTO layer_links VALUES (?, ?, ?)", (*key, read.digests))
                 if not self._fresh:
                     self._forget_aliases(repository, algorithm)
@@ -546,9 +554,9 @@ class Update:
 
     def _forget_aliases(self, repository: Repository, algorithm: str) -> None:
         self._db.execute(
-            "DELETE FROM edge WHERE role = ? AND position = ? AND source IN "
-            "(SELECT id FROM blob WHERE digest >= ? AND digest < ?)",
-            (Role.ALIAS, repository.id, f"{algorithm}:", f"{algorithm};"),
+            f"DELETE FROM edge WHERE role = {Role.ALIAS:d} AND position = ? "  # noqa: S608: our own number
+            "AND (SELECT digest >= ? AND digest < ? FROM blob WHERE id = source)",
+            (repository.id, f"{algorithm}:", f"{algorithm};"),
         )
 
     # --- uploads -----------------------------------------------------------------------------------
@@ -592,24 +600,32 @@ class Update:
         while True:
             self._look_for_unknown(last)
             (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM blob").fetchone()
-            rows = self._db.execute(
-                "SELECT digest FROM blob JOIN named ON named.blob = id LEFT JOIN manifest ON manifest.blob = id "
-                "WHERE size IS NOT NULL AND manifest.blob IS NULL"
-            ).fetchall()
-            self._db.execute("DELETE FROM named")
-            if not rows:
+            digests = list(self._unread())
+            if not digests:
                 return
 
-            def look(chunk: Sequence[tuple[str]], before: int, total: int = len(rows)) -> Task:
+            def look(chunk: Sequence[str], before: int, total: int = done + len(digests)) -> Task:
                 def apply(manifests: list[ManifestRead]) -> None:
                     self._apply_manifests(manifests)
-                    self._progress("manifests", before + len(chunk), done + total)
+                    self._progress("manifests", before + len(chunk), total)
 
-                return Task(read_manifests, ([digest for (digest,) in chunk],), apply)
+                return Task(read_manifests, (chunk,), apply)
 
-            starts = range(done, done + len(rows), _MANIFESTS)
-            self._run(look(*pair) for pair in zip(_chunks(rows, _MANIFESTS), starts, strict=True))
-            done += len(rows)
+            starts = range(done, done + len(digests), _MANIFESTS)
+            self._run(look(*pair) for pair in zip(_chunks(digests, _MANIFESTS), starts, strict=True))
+            done += len(digests)
+
+    def _unread(self) -> Iterator[str]:
+        """Give the manifests that were named since this was last asked, are stored, and were not read yet."""
+        named, self._named = self._named, set()
+        for chunk in _chunks(sorted(named)):
+            marks = ",".join("?" * len(chunk))
+            for (digest,) in self._db.execute(
+                "SELECT digest FROM blob LEFT JOIN manifest ON manifest.blob = id "
+                f"WHERE id IN ({marks}) AND size IS NOT NULL AND manifest.blob IS NULL",  # noqa: S608
+                chunk,
+            ).fetchall():
+                yield digest
 
     def _forget_unnamed(self) -> None:
         """Forget what was read as a manifest and is none any more: no tag, revision or index names it."""
@@ -660,11 +676,8 @@ class Update:
                 subject, referrer = ids[read.subject.digest], ids[read.digest]
                 rows.append((subject, Role.REFERRER, referrer, referrer, None, read.media_type, "", False))
         self._db.executemany("REPLACE INTO edge VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        self._name(row[3] for row in rows if row[1] == Role.CHILD)
+        self._named.update(row[3] for row in rows if row[1] == Role.CHILD)
 
-    def _name(self, numbers: Iterable[int]) -> None:
-        """Note blobs that are named as manifests."""
-        self._db.executemany("INSERT OR IGNORE INTO named VALUES (?)", [(number,) for number in numbers])
 
 
 def _row(source: int, edge: EdgeRead, target: int) -> tuple[object, ...]:

@@ -1,0 +1,70 @@
+"""Every report by its name, and how to make it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from regfs.graph.index import ReferenceIndex
+from regfs.graph.reports import lists
+from regfs.graph.reports.contents import BlobContents
+from regfs.graph.reports.summary import summary
+from regfs.graph.reports.table import Table
+from regfs.store import Contents
+
+Make = Callable[[sqlite3.Connection], Table]
+Fill = Callable[[BlobContents, sqlite3.Connection], None]
+
+
+class Report(NamedTuple):
+    """How a report is made, what has to be read for it first, and what it tells, for `--help`."""
+
+    make: Make
+    fill: Fill
+    help: str
+    thorough: bool = False
+
+
+def _nothing(contents: BlobContents, connection: sqlite3.Connection) -> None:
+    pass
+
+
+REPORTS: Mapping[str, Report] = {
+    "summary": Report(
+        lambda connection: summary(connection, time.time()),
+        _nothing,
+        "what is in use, what could go, what is wrong",
+    ),
+    "repositories": Report(lists.repositories, _nothing, "tags, size and exclusive size of each"),
+    "tags": Report(
+        lists.tags, BlobContents.read_configs, "what each names, since when, its size and exclusive size"
+    ),
+    "blobs": Report(
+        lists.blobs, BlobContents.read_orphans, "what each is, its size and date, and who needs it"
+    ),
+    "untagged": Report(lists.untagged, _nothing, "images that no tag names"),
+    "orphans": Report(lists.orphans, BlobContents.read_orphans, "blobs that nothing leads to"),
+    "uploads": Report(lists.uploads, _nothing, "unfinished pushes"),
+    "broken": Report(lists.broken, _nothing, "what is wrong, the loudest first", thorough=True),
+}
+
+
+class Reports:
+    """Makes the reports of one store."""
+
+    def __init__(self, index: ReferenceIndex, contents: Contents) -> None:
+        self._index = index
+        self._contents = BlobContents(contents)
+
+    @contextmanager
+    def making(self, name: str) -> Iterator[Table]:
+        """Make the report of that name. Its rows are read within the `with` block."""
+        report = REPORTS[name]
+        if report.thorough:
+            self._index.refresh(thorough=True)
+        with self._index.reading() as connection:
+            report.fill(self._contents, connection)
+            yield report.make(connection)

@@ -1,0 +1,255 @@
+"""The reports that are lists: of repositories, tags, blobs, and of what could go.
+
+Each takes the index, and gives its rows as they are read. `configs.py` fills in what only configs tell.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from regfs.graph.index import Kind, Mark, Role, State
+from regfs.graph.reports.paths import Paths
+from regfs.graph.reports.table import Row, Table, Type, columns
+from regfs.graph.reports.weights import weigh
+
+_NUMBER, _SIZE, _TIME = Type.NUMBER, Type.SIZE, Type.TIME
+
+#: Rows that are read at once.
+_PAGE = 2000
+
+
+def repositories(connection: sqlite3.Connection) -> Table:
+    """List the repositories: how many tags and images, what they take, and what is theirs alone."""
+    weigh(connection)
+    rows = connection.execute(
+        f"""
+        SELECT name,
+            (SELECT count(*) FROM tag WHERE repository = id),
+            (SELECT count(*) FROM revision WHERE repository = id),
+            (SELECT count(*) FROM untagged WHERE repository = id),
+            coalesce(size, 0), coalesce(exclusive, 0),
+            coalesce((SELECT sum(size) FROM upload WHERE repository = id), 0),
+            (SELECT max(pushed) FROM tag WHERE repository = id)
+        FROM repository LEFT JOIN repository_weight ON repository = id
+        WHERE marks & {Mark.LAYERS | Mark.MANIFESTS:d} ORDER BY name
+        """  # noqa: S608: our own numbers
+    )
+    return Table(
+        columns(
+            "repository",
+            tags=_NUMBER,
+            manifests=_NUMBER,
+            untagged=_NUMBER,
+            size=_SIZE,
+            exclusive=_SIZE,
+            uploads=_SIZE,
+            pushed=_TIME,
+        ),
+        rows.fetchall(),
+    )
+
+
+def tags(connection: sqlite3.Connection) -> Table:
+    """List the tags: what they name, since when, what that takes, and what deleting it alone would free."""
+    weigh(connection)
+    rows = connection.execute(
+        f"""
+        SELECT repository.name, tag.name, digest, manifest.kind,
+            coalesce(
+                nullif((SELECT group_concat(platform, ' ') FROM (
+                    SELECT platform FROM edge WHERE source = tag.blob AND role = {Role.CHILD:d} ORDER BY position
+                )), ''),
+                (SELECT platform FROM config WHERE blob = {_CONFIG})
+            ),
+            (SELECT created FROM config WHERE blob = {_CONFIG}),
+            pushed,
+            (SELECT count(*) FROM history WHERE repository = tag.repository AND tag = tag.name),
+            weight.size, weight.exclusive, weight.size - weight.exclusive
+        FROM tag JOIN repository ON repository.id = tag.repository
+        LEFT JOIN blob ON blob.id = tag.blob
+        LEFT JOIN manifest ON manifest.blob = tag.blob
+        LEFT JOIN weight ON weight.blob = tag.blob
+        ORDER BY 1, 2
+        """  # noqa: S608: our own numbers
+    )
+    return Table(
+        columns(
+            "repository",
+            "tag",
+            "digest",
+            "kind",
+            "platforms",
+            "created",
+            pushed=_TIME,
+            pushes=_NUMBER,
+            size=_SIZE,
+            exclusive=_SIZE,
+            shared=_SIZE,
+        ),
+        _names_only(rows.fetchall()),
+    )
+
+
+#: The config that tells when a tag's image was built: its own, or that of the first child that has one; a
+#: manifest of schema 1 is its own config.
+_CONFIG = f"""(
+    SELECT config.blob FROM config WHERE config.blob IN (
+        SELECT tag.blob
+        UNION ALL SELECT target FROM edge WHERE source = tag.blob AND role = {Role.CONFIG:d}
+        UNION ALL SELECT below.target FROM edge AS child
+            JOIN edge AS below ON below.source = child.target AND below.role = {Role.CONFIG:d}
+            WHERE child.source = tag.blob AND child.role = {Role.CHILD:d}
+    ) LIMIT 1
+)"""
+
+
+def _names_only(rows: list[Row]) -> Iterator[Row]:
+    """Show a tag without a digest with what is known of it: its names and its time."""
+    for row in rows:
+        yield row if row[2] else (*row[:2], None, "broken", *row[4:])
+
+
+def blobs(connection: sqlite3.Connection) -> Table:
+    """List the stored blobs: what they are, who needs them, and one path at which each shows."""
+    return Table(
+        columns(
+            "digest",
+            "kind",
+            "media_type",
+            "state",
+            "repositories",
+            size=_SIZE,
+            blocks=_NUMBER,
+            stored=_TIME,
+            images=_NUMBER,
+            example=Type.TEXT,
+        ),
+        _blobs(connection),
+    )
+
+
+def _blobs(connection: sqlite3.Connection) -> Iterator[Row]:
+    """Give the rows page by page: there may be millions."""
+    connection.execute("DROP TABLE IF EXISTS temp.shown")
+    connection.execute(
+        f"""
+        CREATE TEMP TABLE shown AS
+        WITH RECURSIVE shown (manifest, repository) AS (
+            SELECT blob, repository FROM tag WHERE blob IS NOT NULL
+            UNION SELECT blob, repository FROM untagged
+            UNION
+            SELECT edge.target, repository FROM shown JOIN edge ON edge.source = manifest
+            WHERE edge.role = {Role.CHILD:d}
+        )
+        SELECT manifest, name FROM shown JOIN repository ON repository.id = repository
+        """  # noqa: S608: our own numbers
+    )
+    connection.execute("CREATE INDEX temp.shown_manifest ON shown (manifest)")
+    paths = Paths(connection)
+    last = 0
+    while page := connection.execute(_PAGE_OF_BLOBS, (last, _PAGE)).fetchall():
+        last = page[-1][0]
+        for number, digest, size, blocks, stored, state, kind, role, media_type, images, repositories in page:
+            yield (
+                digest,
+                kind or (Role(role).name.lower() if role else ""),
+                media_type or "",
+                str(State(state or State.ORPHANED)),
+                repositories,
+                size,
+                blocks,
+                stored,
+                images,
+                paths.example(number) if state else "",
+            )
+    connection.execute("DROP TABLE temp.shown")
+
+
+#: The edges by which a blob is named as config or layer, directly or by an alias.
+_NAMED_AS = f"""
+    FROM (
+        SELECT source, role, media_type FROM edge WHERE target = id AND role < {Role.CHILD:d}
+        UNION ALL
+        SELECT named.source, named.role, named.media_type FROM edge AS alias
+        JOIN edge AS named ON named.target = alias.source AND named.role < {Role.CHILD:d}
+        WHERE alias.target = id AND alias.role = {Role.ALIAS:d}
+    ) AS named
+"""
+
+_PAGE_OF_BLOBS = f"""
+    SELECT id, digest, size, blocks, stored, held.state, manifest.kind,
+        (SELECT role {_NAMED_AS} LIMIT 1),
+        coalesce(
+            nullif(manifest.media_type, ''), (SELECT media_type {_NAMED_AS} LIMIT 1), content.media_type
+        ),
+        (SELECT count(DISTINCT source) {_NAMED_AS}) + (manifest.kind IS NOT NULL AND held.state IS NOT NULL),
+        (SELECT group_concat(name, ' ') FROM (
+            SELECT DISTINCT name FROM shown WHERE manifest = id
+            OR manifest IN (SELECT source {_NAMED_AS}) ORDER BY name
+        ))
+    FROM blob LEFT JOIN manifest ON manifest.blob = id LEFT JOIN held ON held.blob = id
+    LEFT JOIN content ON content.blob = id
+    WHERE size IS NOT NULL AND id > ? ORDER BY id LIMIT ?
+"""
+
+
+def untagged(connection: sqlite3.Connection) -> Table:
+    """List the images that no tag names, and what deleting each alone would free."""
+    weigh(connection)
+    rows = connection.execute(
+        """
+        SELECT repository.name, digest, manifest.kind, untagged.referrer, revision.pushed, weight.size,
+            weight.exclusive
+        FROM untagged JOIN repository ON repository.id = untagged.repository
+        JOIN blob ON blob.id = untagged.blob
+        LEFT JOIN revision ON revision.repository = untagged.repository AND revision.blob = untagged.blob
+        LEFT JOIN manifest ON manifest.blob = untagged.blob
+        LEFT JOIN weight ON weight.blob = untagged.blob
+        ORDER BY 1, 2
+        """
+    )
+    return Table(
+        columns("repository", "digest", "kind", "needed_as", pushed=_TIME, size=_SIZE, exclusive=_SIZE),
+        [
+            (*row[:2], row[2] or "broken", "referrer of a tagged image" if row[3] else "", *row[4:])
+            for row in rows.fetchall()
+        ],
+    )
+
+
+def orphans(connection: sqlite3.Connection) -> Table:
+    """List the blobs that no revision leads to."""
+    rows = connection.execute(
+        """
+        SELECT digest, content.media_type, stored, size, blocks FROM blob
+        LEFT JOIN content ON content.blob = id
+        WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM held) ORDER BY digest
+        """
+    )
+    return Table(
+        columns("digest", "media_type", stored=_TIME, size=_SIZE, blocks=_NUMBER), rows.fetchall()
+    )
+
+
+def uploads(connection: sqlite3.Connection) -> Table:
+    """List the unfinished pushes."""
+    rows = connection.execute(
+        "SELECT repository.name, upload.name, started, changed, size, files FROM upload "
+        "JOIN repository ON repository.id = repository ORDER BY 1, 2"
+    )
+    return Table(
+        columns("repository", "upload", "started", changed=_TIME, size=_SIZE, files=_NUMBER), rows.fetchall()
+    )
+
+
+def broken(connection: sqlite3.Connection) -> Table:
+    """List what is wrong, the loudest first."""
+    rows = connection.execute(
+        "SELECT kind, repository, tag, digest, wanted, found, path FROM finding"
+    ).fetchall()
+    rows.sort(key=lambda row: (Kind(row[0]).rank, row[1:]))
+    return Table(
+        columns("severity", "kind", "repository", "tag", "digest", "wanted", "found", "path"),
+        [(Kind(row[0]).severity, *row) for row in rows],
+    )

@@ -1,0 +1,125 @@
+"""Tables, and the three forms in which a person or a program reads them.
+
+Sizes are bytes and times ISO 8601 in csv and json; in a table for people sizes are readable.
+"""
+
+from __future__ import annotations
+
+import csv
+import enum
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+from tabulate import tabulate
+
+from regfs.errors import printable
+from regfs.graph.times import iso
+
+
+class Format(enum.Enum):
+    """The forms. The values are what a person types."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class Type(enum.Enum):
+    """What stands in a column: text, a number, bytes, or nanoseconds since 1970."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    SIZE = "size"
+    TIME = "time"
+
+
+class Column(NamedTuple):
+    """A column's name, which csv and json use as it is, and what stands in it."""
+
+    name: str
+    type: Type = Type.TEXT
+
+
+Cell = str | int | None
+Row = Sequence[Cell]
+
+
+class Table(NamedTuple):
+    """Columns, and rows of as many cells."""
+
+    columns: tuple[Column, ...]
+    rows: Iterable[Row]
+
+
+def columns(*names: str, **types: Type) -> tuple[Column, ...]:
+    """Make columns: names of text, and others with their type, in the order in which they are given."""
+    return tuple(Column(name) for name in names) + tuple(Column(*pair) for pair in types.items())
+
+
+def render(table: Table, form: Format) -> Iterator[str]:
+    """Give a table's text, piece by piece."""
+    return {Format.TABLE: _table, Format.CSV: _csv, Format.JSON: _json}[form](table)
+
+
+def _table(table: Table) -> Iterator[str]:
+    cells = [
+        [_readable(cell, column.type) for cell, column in zip(row, table.columns, strict=True)]
+        for row in table.rows
+    ]
+    align = ["right" if column.type in (Type.NUMBER, Type.SIZE) else "left" for column in table.columns]
+    headers = [column.name for column in table.columns]
+    if not cells:
+        yield "  ".join(headers) + "\n"
+        return
+    text = tabulate(cells, headers, tablefmt="plain", disable_numparse=True, colalign=align)
+    yield "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def _csv(table: Table) -> Iterator[str]:
+    def line(cells: Iterable[Cell]) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(cells)
+        return text.getvalue()
+
+    yield line(column.name for column in table.columns)
+    for row in table.rows:
+        yield line(_exact(cell, column.type) for cell, column in zip(row, table.columns, strict=True))
+
+
+def _json(table: Table) -> Iterator[str]:
+    names = [column.name for column in table.columns]
+    yield "["
+    between = "\n"
+    for row in table.rows:
+        cells = [_exact(cell, column.type) for cell, column in zip(row, table.columns, strict=True)]
+        yield between + msgspec.json.encode(dict(zip(names, cells, strict=True))).decode()
+        between = ",\n"
+    yield "\n]\n"
+
+
+def _exact(cell: Cell, kind: Type) -> Cell:
+    return iso(cell) if kind is Type.TIME and isinstance(cell, int) else cell
+
+
+def _readable(cell: Cell, kind: Type) -> str:
+    if cell is None:
+        return ""
+    if kind is Type.SIZE and isinstance(cell, int):
+        return readable_size(cell)
+    return printable(str(_exact(cell, kind)))
+
+
+def readable_size(size: int) -> str:
+    """Give bytes as `du -h` does, but rounded to the nearest: 512, 4.0K, 17M, 1.2T."""
+    amount, units = float(size), iter("BKMGTPE")
+    unit = next(units)
+    while amount >= 1023.5:
+        amount /= 1024
+        unit = next(units)
+    if unit == "B":
+        return str(size)
+    return f"{amount:.1f}{unit}" if amount < 9.95 else f"{amount:.0f}{unit}"
+
+
