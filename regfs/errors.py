@@ -17,6 +17,7 @@
     │   ├── SizeError
     │   ├── MismatchError         content of another digest
     │   └── NestingError          indexes nested deeper than any tool builds them
+    ├── NotKnownError             what was asked about is not in the store (graph)
     ├── TreeError                 a path of the mounted tree that leads nowhere (tree)
     │   ├── NoEntryError
     │   ├── NotDirectoryError
@@ -165,6 +166,14 @@ class NestingError(DamageError):
         self.digest = digest
         self.limit = limit
         super().__init__(f"index {digest} is nested more than {limit} deep")
+
+
+class NotKnownError(RegfsError):
+    """The index knows nothing of what was asked about. `what` is the question's text."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: {reason}")
 
 
 class TreeError(RegfsError):

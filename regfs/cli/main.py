@@ -10,7 +10,9 @@ import click
 
 from regfs import __version__
 from regfs.cli.browse import cat, ls
+from regfs.cli.checking import check, diff
 from regfs.cli.mounting import mount, umount
+from regfs.cli.reporting import explain, index, reclaim, report
 from regfs.errors import RegfsError, UsageError
 
 #: Exit statuses; 2 is also click's for a wrong command line.
@@ -57,7 +59,7 @@ def regfs() -> None:
     """Run one of the subcommands."""
 
 
-for command in (mount, umount, ls, cat):
+for command in (mount, umount, ls, cat, index, report, explain, reclaim, check, diff):
     regfs.add_command(command)
 
 

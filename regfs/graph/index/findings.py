@@ -42,6 +42,11 @@ class Kind(enum.Enum):
         return "note" if self in (Kind.STRAY, Kind.UPLOAD) else "damage"
 
     @property
+    def stops_pull(self) -> bool:
+        """Whether an image cannot be pulled, or not as it was pushed."""
+        return self.severity != "note" and self is not Kind.COLLECTOR_DELETES
+
+    @property
     def rank(self) -> int:
         """The loudest first."""
         return list(Kind).index(self)

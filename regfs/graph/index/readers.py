@@ -6,9 +6,11 @@ give more tasks. So only one thread touches the index, and no more results wait 
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from regfs.store.survey import Survey
@@ -48,3 +50,43 @@ def run(survey: Survey, tasks: Iterable[Task], submit: Submit | None = None) -> 
         if task is None or len(flying) >= WINDOW:
             done, future = flying.popleft()
             more.extend(done.apply(future.result()) or ())
+
+
+class Readers(NamedTuple):
+    """How many threads, or else how many processes, read side by side; one of each: the caller alone."""
+
+    threads: int = 1
+    processes: int = 1
+
+
+@contextmanager
+def side_by_side(survey: Survey, readers: Readers) -> Iterator[Submit | None]:
+    """Start readers; give how to have something read by them, None for the caller alone."""
+    if readers.threads > 1:
+        with ThreadPoolExecutor(readers.threads, "regfs-index") as threads:
+            yield lambda read, arguments: threads.submit(read, survey, *arguments)
+    elif readers.processes > 1:
+        # Only now: it takes a while to import, and few need it.
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+
+        with ProcessPoolExecutor(
+            readers.processes, mp_context=get_context("fork"), initializer=_begin, initargs=(survey,)
+        ) as processes:
+            yield lambda read, arguments: processes.submit(_read, read, arguments)
+    else:
+        yield None
+
+
+def _begin(survey: Survey) -> None:
+    """Begin a process that reads: it inherits the open store. An interrupt is for the one that asks."""
+    global _survey  # noqa: PLW0603: a process has one
+    _survey = survey
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _read(read: Read, arguments: tuple[object, ...]) -> Any:
+    return read(_survey, *arguments)
+
+
+_survey: Survey

@@ -11,13 +11,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from regfs.graph.index.database import Database
-from regfs.graph.index.readers import Read, Submit
+from regfs.graph.index.readers import Readers, side_by_side
 from regfs.graph.index.states import CHANGED, derive
 from regfs.graph.index.update import Progress, Update
 from regfs.store import Store, layout
@@ -45,7 +44,8 @@ class Pass(NamedTuple):
 class ReferenceIndex:
     """The index of the store at `path`, kept below `cache` (None: nowhere).
 
-    `ttl` is in seconds, may be infinite.
+    `ttl` is in seconds, may be infinite. `processes` of more than one are forked for a pass that reads much, if
+    the store is fast: only for a program that has no threads yet.
     """
 
     def __init__(
@@ -55,12 +55,14 @@ class ReferenceIndex:
         cache: Path | None,
         *,
         ttl: float = 0.0,
+        processes: int = 1,
         clock: Callable[[], float] = time.monotonic,
         progress: Progress = lambda what, done, total: None,
     ) -> None:
         self._survey = Survey(store)
         self._database = Database(cache, path)
         self._ttl = ttl
+        self._processes = processes
         self._clock = clock
         self._progress = progress
         self._lock = threading.RLock()
@@ -84,33 +86,29 @@ class ReferenceIndex:
                 derive(connection)
                 yield connection
 
-    def refresh(self, *, thorough: bool = False, submit: Submit | None = None) -> Pass:
+    def refresh(self, *, thorough: bool = False) -> Pass:
         """Bring the index up to date. A first pass reads everything; a thorough one looks at every file.
 
-        `submit` has things read elsewhere; without it, a slow store is read by many threads. What follows from
-        the index is computed when it is next asked.
+        What follows from the index is computed when it is next asked.
         """
         with self._lock:
             began = self._clock()
             try:
-                first, changed = self._update(thorough, submit)
+                first, changed = self._update(thorough)
             except sqlite3.DatabaseError as error:
                 if not self._database.recover(error):
                     raise
-                first, changed = self._update(thorough, submit)
+                first, changed = self._update(thorough)
             seconds = self._clock() - began
             self._until = self._clock() + max(self._ttl, seconds * _SHARE)
             return Pass(first, changed, seconds)
 
-    def _update(self, thorough: bool, submit: Submit | None) -> tuple[bool, bool]:
+    def _update(self, thorough: bool) -> tuple[bool, bool]:
         with self._database.changing() as connection, ExitStack() as stack:
             first = connection.execute("SELECT 1 FROM place LIMIT 1").fetchone() is None
             if first:
                 _log.info("reading the whole store for the index")
-            if submit is None and self._slow():
-                pool = ThreadPoolExecutor(_SLOW_READERS, "regfs-index")
-                stack.callback(pool.shutdown, cancel_futures=True)
-                submit = self._to(pool)
+            submit = stack.enter_context(side_by_side(self._survey, self._readers(much=first or thorough)))
             update = Update(
                 connection,
                 self._survey,
@@ -124,16 +122,12 @@ class ReferenceIndex:
                 connection.execute("REPLACE INTO meta VALUES (?, TRUE)", (CHANGED,))
             return first, changed
 
-    def _slow(self) -> bool:
-        """Tell whether the store answers slowly, by asking of the blobs' shards."""
+    def _readers(self, *, much: bool) -> Readers:
+        """Choose who reads, by how long the store takes to tell of the blobs' shards."""
         algorithms = self._survey.directory(layout.BLOBS).directories()[:4]
         paths = [layout.shard(algorithm, f"{number:02x}") for algorithm in algorithms for number in range(16)]
         began = time.perf_counter()
         self._survey.stamps("", paths)
-        return time.perf_counter() - began > _SLOW * max(len(paths), 1)
-
-    def _to(self, pool: ThreadPoolExecutor) -> Submit:
-        def submit(read: Read, arguments: tuple[object, ...]) -> Future[Any]:
-            return pool.submit(read, self._survey, *arguments)
-
-        return submit
+        if time.perf_counter() - began > _SLOW * max(len(paths), 1):
+            return Readers(threads=_SLOW_READERS)
+        return Readers(processes=self._processes if much else 1)

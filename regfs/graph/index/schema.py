@@ -1,6 +1,6 @@
 """The tables of the index: what stands in one store, and what follows from that.
 
-Everything above `untagged` is read from the store; that and what is below, and the findings without an owner,
+Everything above `untagged` is read from the store; that and what is below, and the findings whose owner is no path,
 follow from it and are made anew when it has changed (states.py, weights.py). Digests are text, `sha256:…`, so that a person can ask the
 file with sqlite3(1) as well. Sizes in bytes, blocks of 512 bytes, times and stamps in nanoseconds since 1970.
 """
@@ -146,9 +146,13 @@ CREATE TABLE upload (
 CREATE TABLE content (blob INTEGER PRIMARY KEY, suffix TEXT NOT NULL, media_type TEXT NOT NULL);
 CREATE TABLE config (blob INTEGER PRIMARY KEY, created TEXT NOT NULL, platform TEXT NOT NULL);
 
--- What is wrong. `owner` is what was read when it was found; without one, it follows from the rest.
+-- Each blob whose content was hashed since the last check began: its size and time then, and the digest found.
+CREATE TABLE hashed (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, stored INTEGER NOT NULL, found TEXT NOT NULL)
+    WITHOUT ROWID;
+
+-- What is wrong. `owner` is what was read when it was found, or the name of what was computed from the rest.
 CREATE TABLE finding (
-    owner TEXT,
+    owner TEXT NOT NULL,
     kind TEXT NOT NULL,
     repository TEXT NOT NULL,
     tag TEXT NOT NULL,

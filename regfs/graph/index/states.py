@@ -13,13 +13,16 @@ name is marked, the blob has another), and, before 3.0, in a repository without 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from regfs.graph.index.findings import Finding, Kind
 from regfs.graph.index.schema import Mark, Role, State
 
 #: The key in `meta` that says that what follows from the tables does not yet.
 CHANGED = "changed"
+
+#: The owners of findings that follow from the index; no path is like one of them.
+MANIFESTS, BLOBS, COLLECTOR = "manifests", "named blobs", "collector"
 
 #: Roles of what a manifest names; the others turn round what it says, or say it from outside.
 NAMED = f"({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})"
@@ -71,12 +74,27 @@ def derive(connection: sqlite3.Connection) -> None:
     _untagged(connection)
     for table in ("weight", "repository_weight"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608: our own names
-    connection.execute("DELETE FROM finding WHERE owner IS NULL")
-    for findings in (_lost_manifests, _damaged_blobs, _collected):
-        connection.executemany(
-            "INSERT INTO finding VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-            [(finding.kind.value, *finding[1:]) for finding in findings(connection)],
-        )
+    connection.execute("DELETE FROM meta WHERE key LIKE 'findings %'")
+    for owner, find in ((MANIFESTS, _lost_manifests), (BLOBS, _damaged_blobs), (COLLECTOR, _collected)):
+        keep_findings(connection, owner, find)
+
+
+def keep_findings(
+    connection: sqlite3.Connection, owner: str, find: Callable[[sqlite3.Connection], Iterable[Finding]]
+) -> None:
+    """Find what follows from the index, and keep it as findings; or keep those that were found before.
+
+    They are found anew after a change of the index.
+    """
+    key = f"findings {owner}"
+    if connection.execute("SELECT 1 FROM meta WHERE key = ?", (key,)).fetchone():
+        return
+    connection.execute("DELETE FROM finding WHERE owner = ?", (owner,))
+    connection.executemany(
+        "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [(owner, finding.kind.value, *finding[1:]) for finding in find(connection)],
+    )
+    connection.execute("INSERT INTO meta VALUES (?, TRUE)", (key,))
 
 
 def _states(connection: sqlite3.Connection) -> None:

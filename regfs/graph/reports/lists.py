@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Iterator
 
 from regfs.graph.index import Kind, Mark, Role, State
+from regfs.graph.reports.check import look_at_contents
+from regfs.graph.reports.links import look_at_links
 from regfs.graph.reports.paths import Paths
 from regfs.graph.reports.table import Row, Table, Type, columns
 from regfs.graph.reports.weights import weigh
@@ -245,6 +247,8 @@ def uploads(connection: sqlite3.Connection) -> Table:
 
 def broken(connection: sqlite3.Connection) -> Table:
     """List what is wrong, the loudest first."""
+    look_at_links(connection)
+    look_at_contents(connection)
     rows = connection.execute(
         "SELECT kind, repository, tag, digest, wanted, found, path FROM finding"
     ).fetchall()

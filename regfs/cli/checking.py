@@ -1,0 +1,135 @@
+"""`regfs check` and `regfs diff`: for the fail-over host."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from tqdm import tqdm
+
+from regfs.cli.opening import Opened, opened
+from regfs.cli.reporting import format_option, print_table
+from regfs.errors import RegfsError, UsageError
+from regfs.graph.reports import check as checking
+from regfs.graph.reports import difference
+from regfs.graph.reports.lists import broken
+from regfs.graph.reports.table import Format, readable_size
+
+#: As diff(1) and fsck(8): 0 for no difference or damage, 1 for some, 2 for trouble.
+_FOUND_SOME = 1
+
+_RATE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?(?:/s)?\Z", re.IGNORECASE)
+
+
+def _read_rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    match = _RATE.match(value)
+    rate = float(match[1]) * 1024 ** "_KMGT".index(match[2].upper() or "_") if match else 0.0
+    if not rate:
+        raise click.BadParameter(f"{value!r} is no number of bytes per second such as 50M")
+    return rate
+
+
+@contextmanager
+def _trouble() -> Iterator[None]:
+    """Turn what stops a check into exit status 2: 1 says that it found damage."""
+    try:
+        yield
+    except RegfsError as error:
+        raise UsageError(str(error)) from error
+
+
+@click.command(short_help="Tell whether each image can be pulled.")
+@click.argument("store")
+@click.option("--digests", is_flag=True, help="Hash the content of every blob as well.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Blobs hashed at once.")
+@click.option("--bandwidth", callback=_read_rate, metavar="RATE", help="Read at most so much a second: 50M.")
+@click.option("--all", "everything", is_flag=True, help="List the tags that can be pulled, too.")
+@format_option
+def check(
+    store: str, digests: bool, jobs: int, bandwidth: float | None, everything: bool, form: Format
+) -> None:
+    """Tell of each tag in STORE whether it can be pulled: all that it leads to is there, with the right sizes.
+
+    --digests reads everything; stopped, it goes on where it was. Exit status: 0 all is well, 1 something is damaged,
+    2 the check could not be done.
+    """
+    with _trouble(), opened(store) as it:
+        it.index.refresh(thorough=True)
+        if digests:
+            _hash(it, bandwidth, jobs)
+        with it.index.reading() as connection:
+            all_findings = list(broken(connection).rows)
+            found = checking.verdict(connection)
+            print_table(checking.by_tag(connection, sound=everything), form)
+    without_tag = [row for row in all_findings if not row[3] and row[0] == "damage"]
+    alarms = [row for row in all_findings if row[0] == "alarm"]
+    print(f"regfs: {found.sound} of {found.tags} tags can be pulled", file=sys.stderr)
+    for rows, what in (
+        (without_tag, "findings of damage that no tag suffers from"),
+        (alarms, "alarms: a garbage collection would lose data"),
+    ):
+        if rows:
+            print(f"regfs: {len(rows)} {what}; see regfs report broken", file=sys.stderr)
+    if found.damage:
+        sys.exit(_FOUND_SOME)
+
+
+def _hash(it: Opened, bandwidth: float | None, jobs: int) -> None:
+    work = checking.DigestCheck(it.index, it.contents, checking.Throttle(bandwidth), jobs)
+    if work.done:
+        print(f"regfs: goes on after {readable_size(work.done)} hashed before", file=sys.stderr)
+    bar = tqdm(
+        total=work.total,
+        initial=work.done,
+        desc="regfs: hashing",
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        disable=None,
+        leave=False,
+    )
+    with bar:
+        work.run(lambda size: bar.update(size) and None)
+
+
+@click.command(short_help="Tell how two stores differ.")
+@click.argument("first", metavar="STORE_A")
+@click.argument("second", metavar="STORE_B")
+@click.option(
+    "--show",
+    type=click.Choice(["tags", "blobs"]),
+    default="tags",
+    show_default=True,
+    help="Tags added, removed and moved; or the blobs that tags of A need and B lacks.",
+)
+@format_option
+def diff(first: str, second: str, show: str, form: Format) -> None:
+    """Tell which tags STORE_B has and STORE_A has not (added), lacks (removed) or names otherwise (moved), and what B
+    lacks of that which A's tags need.
+
+    Exit status: 0 they are equal in that, 1 they differ, 2 they could not be compared.
+    """  # noqa: D205: click shows the paragraph as it is
+    with _trouble(), opened(first) as one, opened(second) as other:
+        if one.path == other.path:
+            raise UsageError(f"{first} and {second} are the same store: {one.path}")
+        for it in (one, other):
+            it.index.refresh(thorough=True)
+        with one.index.reading() as a, other.index.reading() as b:
+            tags, blobs = difference.tags(a, b), difference.blobs(a, b)
+    changes, missing = list(tags.rows), list(blobs.rows)
+    print_table((tags if show == "tags" else blobs)._replace(rows=changes if show == "tags" else missing), form)
+    if form is Format.TABLE:
+        counts = {name: sum(row[0] == name for row in changes) for name in ("added", "removed", "moved")}
+        words = ", ".join(f"{count} {name}" for name, count in counts.items())
+        size = sum(int(row[1] or 0) for row in missing)
+        print(
+            f"regfs: tags: {words}; {second} lacks {len(missing)} blobs, {readable_size(size)} ({size} bytes)",
+            file=sys.stderr,
+        )
+    if changes or missing:
+        sys.exit(_FOUND_SOME)

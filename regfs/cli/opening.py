@@ -1,0 +1,91 @@
+"""Opening what the commands ask: the store, its index in the cache directory, with progress in a terminal."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from regfs.graph.index import ReferenceIndex
+from regfs.graph.reports.catalogue import Reports
+from regfs.store import Contents, LocalStore, locate
+
+#: Processes that read a store side by side in a first pass; more only wait for the one that writes.
+_MOST_PROCESSES = 4
+
+
+class Opened(NamedTuple):
+    """A store, and what can be asked of it."""
+
+    path: str
+    contents: Contents
+    index: ReferenceIndex
+    reports: Reports
+
+
+@contextmanager
+def opened(store: str) -> Iterator[Opened]:
+    """Open a store with its index. For one short command: what was read once is believed to its end.
+
+    Raises StoreError.
+    """
+    path = locate(store)
+    local = LocalStore(path)
+    contents = Contents(local)
+    with Progress() as progress:
+        index = ReferenceIndex(
+            local,
+            path,
+            cache_directory(),
+            ttl=float("inf"),
+            processes=min(_MOST_PROCESSES, (os.cpu_count() or 1) + 1),
+            progress=progress,
+        )
+        try:
+            yield Opened(path, contents, index, Reports(index, contents))
+        finally:
+            index.close()
+            local.close()
+
+
+def cache_directory() -> Path:
+    """Tell where regfs keeps what it computed (XDG Base Directory Specification, XDG_CACHE_HOME)."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    if named.startswith("/"):  # the specification: a relative path is to be ignored
+        return Path(named) / "regfs"
+    home = os.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    return Path(home) / ".cache" / "regfs"
+
+
+class Progress:
+    """Bars in a terminal, one for each kind of thing that is read; nothing where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._bar: tqdm[None] | None = None
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show how many of a kind are done, and of how many (0: unknown)."""
+        if what != self._what or self._bar is None:
+            self._end()
+            self._what = what
+            # None: shown in a terminal alone.
+            self._bar = tqdm(total=total or None, desc=f"regfs: {what}", disable=None, leave=False)
+        self._bar.total = total or None
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,209 @@
+"""`regfs index`, `report`, `explain` and `reclaim`: what the store holds and who needs it, without a mount."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+import click
+
+from regfs.cli.browse import open_tree
+from regfs.cli.opening import Opened, opened
+from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError
+from regfs.graph.reports import explain as explaining
+from regfs.graph.reports.catalogue import REPORTS
+from regfs.graph.reports.reclaim import Rules
+from regfs.graph.reports.reclaim import reclaim as compute
+from regfs.graph.reports.table import Format, Table, readable_size, render
+from regfs.mount.options import this_machine
+from regfs.oci.digest import LENGTHS
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice([form.value for form in Format]),
+    default=Format.TABLE.value,
+    show_default=True,
+    callback=lambda _ctx, _param, value: Format(value),
+    help="For people, or with sizes in bytes for programs.",
+)
+
+
+def print_table(table: Table, form: Format) -> None:
+    """Print a table, piece by piece."""
+    for piece in render(table, form):
+        sys.stdout.write(piece)
+
+
+@click.command(short_help="Read the store once, and keep who holds what.")
+@click.argument("store")
+@click.option("--thorough", is_flag=True, help="Look at every file again, not only at what a registry changed.")
+def index(store: str, thorough: bool) -> None:
+    """Read STORE once and keep which tag and repository holds which blob, for the reports and the @ views.
+
+    Those do it by themselves when they are first asked; this does it ahead, say from cron. Later it reads what has
+    changed since, which takes a fraction of the time. The index lies below $XDG_CACHE_HOME/regfs (~/.cache/regfs).
+    """
+    with opened(store) as it:
+        done = it.index.refresh(thorough=thorough)
+        kind = "read" if done.first else "brought up to date" if done.changed else "looked through; nothing changed"
+        with it.index.reading() as connection:
+            count, size = connection.execute(
+                "SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL"
+            ).fetchone()
+            (tags,) = connection.execute("SELECT count(*) FROM tag").fetchone()
+    print(f"{it.path}: {kind} in {done.seconds:.2f} s: {tags} tags, {count} blobs, {readable_size(size)}")
+
+
+_REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of a mount.
+
+\b
+""" + "\n".join(f"  {name:<13} {report.help}" for name, report in REPORTS.items())
+
+
+@click.command(short_help="Print a report: summary, tags, blobs, …", help=_REPORT_HELP)
+@click.argument("name", type=click.Choice(list(REPORTS)), metavar="NAME")
+@click.argument("store")
+@format_option
+def report(name: str, store: str, form: Format) -> None:
+    """Print one report."""
+    with opened(store) as it, it.reports.making(name) as table:
+        print_table(table, form)
+
+
+@click.command(short_help="Say what a blob is, who holds it, what keeps it.")
+@click.argument("store")
+@click.argument("things", nargs=-1, required=True, metavar="DIGEST|PREFIX|PATH...")
+def explain(store: str, things: tuple[str, ...]) -> None:
+    """Say of each thing what it is, how large and how old, every image that holds it, and what would have to go for
+    it to go.
+
+    A thing is a digest or the first digits of one; a path of the tree such as team/app/1.0/layers/00.tar.gz, below a
+    mountpoint or not; an image such as team/app:1.0; or a path below the store's blobs.
+    """  # noqa: D205: click shows the paragraph as it is
+    failed = False
+    with opened(store) as it, it.index.reading() as connection:
+        for number, thing in enumerate(things):
+            try:
+                digest = explaining.find(connection, _digest_of(it, thing) or thing)
+                lines = list(explaining.explain(connection, digest))
+            except RegfsError as error:
+                print(f"regfs: {error}", file=sys.stderr)
+                failed = True
+                continue
+            print(("\n" if number else "") + "\n".join(lines))
+    if failed:
+        sys.exit(1)
+
+
+#: A path of the store's blobs; the shard stands between algorithm and digits.
+_BLOB_PATH = re.compile(rf"(?:^|/)blobs/({'|'.join(LENGTHS)})/[0-9a-f]{{2}}/([0-9a-f]{{64,128}})(?:/|\Z)")
+_REFERENCE = re.compile(r"(?P<repository>[^:@]+)(?P<name>[:@].+)\Z")
+
+
+def _digest_of(it: Opened, thing: str) -> str | None:
+    """Find the digest of what a path leads to; None if it is no path."""
+    if blob := _BLOB_PATH.search(thing):
+        return f"{blob[1]}:{blob[2]}"
+    try:
+        return os.getxattr(thing, "user.regfs.digest").decode()
+    except OSError:
+        pass
+    reference = _REFERENCE.match(thing)
+    if "/" not in thing and (not reference or reference["repository"] in LENGTHS):
+        return None
+    path = f"{reference['repository']}/{reference['name']}" if reference and "/@" not in thing else thing
+    for candidate in (thing, path):
+        try:
+            found = open_tree(it.path, this_machine()).walk(candidate).facts().get("digest")
+        except (TreeError, StoreError):
+            continue
+        if found:
+            return found
+        raise NotKnownError(thing, "is no blob and no image; see regfs report repositories")
+    raise NotKnownError(thing, "no such path in the tree")
+
+
+_AGE = re.compile(r"(\d+)\s*([hdwmy]?)\Z")
+_SECONDS = {"h": 3600, "d": 86_400, "": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
+
+
+def _read_age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Read an age, as the time before which a tag must have been pushed, in nanoseconds."""
+    if value is None:
+        return None
+    match = _AGE.match(value)
+    if not match:
+        raise click.BadParameter(f"{value!r} is no age such as 90d, 12h, 6w, 6m or 1y")
+    return int((time.time() - int(match[1]) * _SECONDS[match[2]]) * 1e9)
+
+
+@click.command(short_help="Tell what deleting certain tags would free. Deletes nothing.")
+@click.argument("store")
+@click.option("--match", multiple=True, metavar="REPO:TAG", help="Only tags like this; may be repeated.")
+@click.option("--keep", multiple=True, metavar="REPO:TAG", help="Never tags like this; may be repeated.")
+@click.option("--keep-last", type=click.IntRange(0), default=0, metavar="N", help="Not the N pushed last.")
+@click.option("--older-than", "before", callback=_read_age, metavar="AGE", help="Pushed longer ago: 90d, 12h.")
+@click.option("--untagged", is_flag=True, help="The images that no tag leads to as well.")
+@click.option(
+    "--show",
+    type=click.Choice(["repositories", "tags", "digests"]),
+    default="repositories",
+    show_default=True,
+    help="The bytes by repository; the selected tags; or repository@digest to hand to what deletes.",
+)
+@format_option
+def reclaim(
+    store: str,
+    match: tuple[str, ...],
+    keep: tuple[str, ...],
+    keep_last: int,
+    before: int | None,
+    untagged: bool,
+    show: str,
+    form: Format,
+) -> None:
+    """Tell which tags the rules select in STORE, and the exact bytes that deleting them and collecting garbage would
+    free: layers that something else needs are not counted. Deletes nothing.
+
+    A tag is selected if all rules that are given select it. In REPO:TAG, * and ? stand for anything, also for slashes.
+
+    \b
+      regfs reclaim /var/lib/registry --keep-last 10 --older-than 90d --keep '*:release-*'
+      regfs reclaim /var/lib/registry --match 'team/*:pr-*' --show digests
+    """  # noqa: D205: click shows the paragraph as it is
+    rules = Rules(match, keep, before, keep_last, untagged)
+    if not (rules.tags or untagged):
+        raise click.UsageError("give a rule: --match, --keep-last, --older-than or --untagged")
+    for option, patterns in (("--match", match), ("--keep", keep)):
+        for pattern in patterns:
+            if ":" not in pattern:
+                raise click.BadParameter(f"{pattern!r} is not REPO:TAG; '{pattern}:*' means all its tags", param_hint=option)
+    with opened(store) as it, it.index.reading() as connection:
+        found = compute(connection, rules)
+    if show == "digests":
+        _print_digests(found.digests, form)
+    else:
+        print_table(found.by_tag() if show == "tags" else found.by_repository(), form)
+    if form is Format.TABLE:
+        orphaned = readable_size(found.orphaned[1])
+        print(
+            f"regfs: {len(found.tags)} tags, {len(found.digests)} manifests; with a garbage collection "
+            f"{readable_size(found.size)} ({found.size} bytes) go, of which {orphaned} without any deletion",
+            file=sys.stderr,
+        )
+
+
+def _print_digests(digests: Iterable[str], form: Format) -> None:
+    if form is Format.TABLE:
+        for digest in digests:
+            print(digest)
+        return
+    from regfs.graph.reports.table import columns
+
+    print_table(Table(columns("repository", "digest"), [digest.split("@") for digest in digests]), form)
+
+

@@ -1,0 +1,78 @@
+"""Blobs that are stored, and that a repository needs and has no link to: its API answers 404 for them.
+
+regfs shows such an image whole, since all its bytes are there. Found when first asked for, since it means to look
+at each layer of each image, and kept as findings until the index changes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from regfs.graph.index import Finding, Kind, Role
+from regfs.graph.index.states import keep_findings
+from regfs.oci.digest import LENGTHS
+
+#: The owner of these findings; it is no path, so no pass over the store takes them away.
+OWNER = "links"
+
+_NEEDED = f"""
+    WITH RECURSIVE shown (manifest) AS (
+        SELECT blob FROM tag WHERE repository = ?1 AND blob IS NOT NULL
+        UNION SELECT blob FROM untagged WHERE repository = ?1
+        UNION
+        SELECT edge.target FROM shown JOIN edge ON edge.source = manifest WHERE edge.role = {Role.CHILD:d}
+    )
+    SELECT digest, edge.source, edge.role, edge.position FROM shown JOIN edge ON edge.source = manifest
+    JOIN blob ON blob.id = edge.target
+    WHERE edge.role IN ({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})
+    AND (blob.size IS NOT NULL OR EXISTS (
+        SELECT 1 FROM edge AS alias WHERE alias.source = edge.target AND alias.role = {Role.ALIAS:d}
+    ))
+"""
+
+
+def look_at_links(connection: sqlite3.Connection) -> None:
+    """See that the findings are there."""
+    keep_findings(connection, OWNER, _unlinked)
+
+
+def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for number, name in connection.execute("SELECT id, name FROM repository").fetchall():
+        links = _links(connection, number)
+        for digest, source, role, position in connection.execute(_NEEDED, (number,)).fetchall():
+            if digest not in links:
+                what = f"layer {position}" if role == Role.LAYER else Role(role).name.lower()
+                for tag in _tags(connection, number, source):
+                    yield Finding(
+                        Kind.UNLINKED, name, tag, digest, f"a link to its {what}", "none: the API answers 404"
+                    )
+
+
+def _links(connection: sqlite3.Connection, repository: int) -> set[str]:
+    found = {
+        name for (name,) in connection.execute("SELECT name FROM revision WHERE repository = ?", (repository,))
+    }
+    for algorithm, digests in connection.execute(
+        "SELECT algorithm, digests FROM layer_links WHERE repository = ?", (repository,)
+    ):
+        length = LENGTHS[algorithm] // 2
+        found.update(
+            f"{algorithm}:{digests[start : start + length].hex()}" for start in range(0, len(digests), length)
+        )
+    return found
+
+
+def _tags(connection: sqlite3.Connection, repository: int, manifest: int) -> list[str]:
+    """Find the tags of a repository that lead to a manifest; "" if only an untagged revision does."""
+    rows = connection.execute(
+        f"""
+        WITH RECURSIVE up (blob) AS (
+            VALUES (?) UNION
+            SELECT edge.source FROM up JOIN edge ON edge.target = up.blob WHERE edge.role = {Role.CHILD:d}
+        )
+        SELECT name FROM up JOIN tag ON tag.blob = up.blob WHERE repository = ?
+        """,  # noqa: S608: our own number
+        (manifest, repository),
+    )
+    return [name for (name,) in rows] or [""]

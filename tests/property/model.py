@@ -1,0 +1,179 @@
+"""What the index must say of a store, worked out the slow way: plain dicts and sets, and nothing of regfs.
+
+The terms are DESIGN's. All is read from the disk anew, each blob's holders are found by walking from each of them,
+and nothing is kept: where this and regfs disagree, one of them has not understood the terms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+#: Which blobs each digest leads to, in one way.
+Edges = dict[str, set[str]]
+
+#: A tag or an untagged revision: its repository, and the tag or the digest.
+Name = tuple[str, str]
+
+
+@dataclass
+class Model:
+    """One store, as its files say."""
+
+    blobs: dict[str, int] = field(default_factory=dict)
+    repositories: set[str] = field(default_factory=set)
+    tags: dict[Name, str | None] = field(default_factory=dict)
+    revisions: set[Name] = field(default_factory=set)
+    uploads: dict[Name, int] = field(default_factory=dict)
+    children: Edges = field(default_factory=dict)
+    referrers: Edges = field(default_factory=dict)
+    parts: Edges = field(default_factory=dict)
+
+    # --- who needs what ----------------------------------------------------------------------------
+
+    def leads_to(self, starts: Iterable[str], *ways: Edges) -> set[str]:
+        """Give all digests that some lead to, and those themselves; in every way, or in the ways given."""
+        reached: set[str] = set()
+        waiting = list(starts)
+        while waiting:
+            digest = waiting.pop()
+            if digest not in reached:
+                reached.add(digest)
+                for edges in ways or (self.children, self.referrers, self.parts):
+                    waiting += edges.get(digest, ())
+        return reached
+
+    def states(self) -> dict[str, str]:
+        """Give the state of each stored blob."""
+        tagged = self.leads_to(digest for digest in self.tags.values() if digest)
+        held = self.leads_to(digest for _, digest in self.revisions)
+        return {
+            digest: "tagged" if digest in tagged else "untagged" if digest in held else "orphaned"
+            for digest in self.blobs
+        }
+
+    def untagged(self) -> dict[Name, bool]:
+        """Give the revisions that no tag of their repository leads to, and whether each is needed as a referrer."""
+        found = {}
+        for repository, digest in self.revisions:
+            tags = [named for (where, _), named in self.tags.items() if where == repository and named]
+            if digest not in self.leads_to(tags, self.children):
+                found[repository, digest] = digest in self.leads_to(tags, self.children, self.referrers)
+        return found
+
+    # --- what it takes -----------------------------------------------------------------------------
+
+    def _holders(self) -> dict[tuple[str, Name], set[str]]:
+        """Give each tag, and each untagged revision that stands for itself, with the blobs that it leads to."""
+        roots = {("tag", name): digest for name, digest in self.tags.items() if digest}
+        roots |= {("revision", name): name[1] for name, referrer in self.untagged().items() if not referrer}
+        return {name: self.leads_to([digest]) & self.blobs.keys() for name, digest in roots.items()}
+
+    def weights(self, kind: str) -> dict[Name, tuple[int, int]]:
+        """Give size and exclusive size of each `tag`, or of each `revision` that is a holder."""
+        holders = self._holders()
+        found = {}
+        for (what, name), held in holders.items():
+            others = set[str]().union(*(blobs for other, blobs in holders.items() if other != (what, name)))
+            if what == kind:
+                found[name] = self._size(held), self._size(held - others)
+        return found
+
+    def repository_weights(self) -> dict[str, tuple[int, int]]:
+        """Give size and exclusive size of each repository: of all that its tags and untagged revisions lead to."""
+        held: dict[str, set[str]] = {name: set() for name in self.repositories}
+        for (repository, _), digest in self.tags.items():
+            if digest:
+                held[repository] |= self.leads_to([digest]) & self.blobs.keys()
+        for repository, digest in self.untagged():
+            held[repository] |= self.leads_to([digest]) & self.blobs.keys()
+        return {
+            name: (
+                self._size(held[name]),
+                self._size(held[name].difference(*(held[other] for other in held if other != name))),
+            )
+            for name in held
+        }
+
+    def _size(self, digests: Iterable[str]) -> int:
+        return sum(self.blobs[digest] for digest in digests)
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    @classmethod
+    def of(cls, v2: Path) -> Model:
+        """Read the store whose `v2` directory is given."""
+        model = cls()
+        files = {
+            f"{path.parts[-4]}:{path.parts[-2]}": path
+            for path in v2.glob("blobs/*/*/*/data")
+            if path.is_file() and not path.is_symlink()
+        }
+        model.blobs = {digest: path.stat().st_size for digest, path in files.items()}
+        for path in (v2 / "repositories").rglob("_*"):
+            name = str(path.parent.relative_to(v2 / "repositories"))
+            if path.name == "_manifests":
+                model.repositories.add(name)
+                model._read_manifests(name, path)
+            elif path.name == "_layers":
+                model.repositories.add(name)
+                model._read_aliases(path)
+            elif path.name == "_uploads":
+                for upload in path.iterdir():
+                    sizes = [file.stat().st_size for file in upload.rglob("*") if file.is_file()]
+                    model.uploads[name, upload.name] = sum(sizes)
+        model._follow(files)
+        return model
+
+    def _read_manifests(self, repository: str, path: Path) -> None:
+        for tag in (path / "tags").glob("*"):
+            self.tags[repository, tag.name] = _digest(tag / "current" / "link")
+        for link in (path / "revisions").glob("*/*/link"):
+            digest = _digest(link)
+            if digest:
+                self.revisions.add((repository, digest))
+
+    def _read_aliases(self, path: Path) -> None:
+        for link in path.glob("*/*/link"):
+            digest, name = _digest(link), f"{link.parts[-3]}:{link.parts[-2]}"
+            if digest and digest != name:
+                self.parts.setdefault(name, set()).add(digest)
+
+    def _follow(self, files: Mapping[str, Path]) -> None:
+        """Read each manifest that a tag, a revision or an index names, and that is what its digest says."""
+        waiting = [digest for digest in self.tags.values() if digest]
+        waiting += [digest for _, digest in self.revisions]
+        done = set()
+        while waiting:
+            digest = waiting.pop()
+            if digest in done or digest not in files:
+                continue
+            done.add(digest)
+            content = files[digest].read_bytes()
+            if f"sha256:{hashlib.sha256(content).hexdigest()}" == digest:
+                waiting += self._read_manifest(digest, json.loads(content))
+
+    def _read_manifest(self, digest: str, document: dict[str, Any]) -> set[str]:
+        if subject := document.get("subject"):
+            self.referrers.setdefault(subject["digest"], set()).add(digest)
+        parts = [layer["digest"] for layer in document.get("layers", ())]
+        parts += [layer["blobSum"] for layer in document.get("fsLayers", ())]
+        if config := document.get("config"):
+            parts.append(config["digest"])
+        self.parts.setdefault(digest, set()).update(parts)
+        children = {child["digest"] for child in document.get("manifests", ())}
+        self.children[digest] = children
+        return children
+
+
+def _digest(link: Path) -> str | None:
+    """Give what a link holds, if that is a digest."""
+    content = link.read_text() if link.is_file() else ""
+    return content if _DIGEST.fullmatch(content) else None

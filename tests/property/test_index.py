@@ -1,0 +1,239 @@
+"""The index against a naive model of the store, and a refreshed index against one that was built anew."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regfs.graph.index import ReferenceIndex, Role
+from regfs.graph.reports.catalogue import REPORTS, Reports
+from regfs.graph.reports.table import Format, render
+from regfs.store import Contents, LocalStore
+from tests.builder import StoreBuilder
+from tests.property.model import Model
+from tests.property.stores import Pusher
+
+#: A little longer than clocks of file systems tick, in seconds.
+TICK = 0.02
+
+
+class Ground:
+    """A store, and indexes of it that are each kept in a directory of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = StoreBuilder(directory / "registry")
+        self._directory = directory
+
+    @contextmanager
+    def index(self, cache: str) -> Iterator[tuple[ReferenceIndex, Reports]]:
+        """Open the index that is kept in a directory of this name."""
+        store = LocalStore(str(self.store.v2))
+        index = ReferenceIndex(store, str(self.store.v2), self._directory / cache, ttl=0)
+        try:
+            yield index, Reports(index, Contents(store))
+        finally:
+            index.close()
+            store.close()
+
+
+@contextmanager
+def grounds() -> Iterator[Ground]:
+    with tempfile.TemporaryDirectory() as directory:
+        yield Ground(Path(directory))
+
+
+def report(reports: Reports, name: str) -> list[dict[str, str]]:
+    with reports.making(name) as table:
+        return list(csv.DictReader("".join(render(table, Format.CSV)).splitlines()))
+
+
+# --- the model ---------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_every_report_says_what_the_model_says(data: st.DataObject) -> None:
+    with grounds() as ground, ground.index("cache") as (_, reports):
+        pusher = Pusher(data.draw, ground.store)
+        pusher.steps(12)
+        if data.draw(st.booleans()):
+            pusher.damages(2)
+        check(Model.of(ground.store.v2), reports)
+
+
+def check(model: Model, reports: Reports) -> None:
+    states = model.states()
+    blobs = report(reports, "blobs")
+    assert {row["digest"]: row["state"] for row in blobs} == states
+    assert {row["digest"]: int(row["size"]) for row in blobs} == model.blobs
+    orphans = report(reports, "orphans")
+    assert sorted(row["digest"] for row in orphans) == sorted(d for d in states if states[d] == "orphaned")
+    check_tags(model, report(reports, "tags"))
+    check_untagged(model, report(reports, "untagged"))
+    check_repositories(model, report(reports, "repositories"))
+    uploads = {(row["repository"], row["upload"]): int(row["size"]) for row in report(reports, "uploads")}
+    assert uploads == model.uploads
+    check_summary(model, report(reports, "summary"))
+
+
+def check_tags(model: Model, rows: list[dict[str, str]]) -> None:
+    assert {(row["repository"], row["tag"]): row["digest"] or None for row in rows} == model.tags
+    assert {(row["repository"], row["tag"]): weight(row) for row in rows if row["digest"]} == model.weights(
+        "tag"
+    )
+    for row in rows:
+        assert int(row["shared"] or 0) == int(row["size"] or 0) - int(row["exclusive"] or 0)
+
+
+def check_untagged(model: Model, rows: list[dict[str, str]]) -> None:
+    referrers = {(row["repository"], row["digest"]): bool(row["needed_as"]) for row in rows}
+    assert referrers == model.untagged()
+    weights = {(row["repository"], row["digest"]): weight(row) for row in rows if not row["needed_as"]}
+    assert weights == model.weights("revision")
+
+
+def check_repositories(model: Model, rows: list[dict[str, str]]) -> None:
+    assert {row["repository"]: weight(row) for row in rows} == model.repository_weights()
+    for row in rows:
+        name = row["repository"]
+        assert int(row["tags"]) == sum(where == name for where, _ in model.tags)
+        assert int(row["untagged"]) == sum(where == name for where, _ in model.untagged())
+        assert int(row["uploads"]) == sum(size for (where, _), size in model.uploads.items() if where == name)
+
+
+def check_summary(model: Model, rows: list[dict[str, str]]) -> None:
+    found = {row["item"]: (int(row["count"]), int(row["size"])) for row in rows if row["section"] == "stored"}
+    states = model.states()
+    for state in ("tagged", "untagged", "orphaned"):
+        sizes = [model.blobs[digest] for digest in states if states[digest] == state]
+        assert found[state] == (len(sizes), sum(sizes))
+    assert found["uploads"] == (len(model.uploads), sum(model.uploads.values()))
+
+
+def weight(row: dict[str, str]) -> tuple[int, int]:
+    """Give size and exclusive size; an image of which nothing is stored has none."""
+    return int(row["size"] or 0), int(row["exclusive"] or 0)
+
+
+# --- a refresh equals a rebuild ----------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_refreshed_index_equals_a_new_one(data: st.DataObject) -> None:
+    with grounds() as ground:
+        change_and_compare(data, ground)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_refresh_that_skips_what_has_its_stamp_equals_a_new_index(data: st.DataObject) -> None:
+    """Everything is believed to be settled, as it is on a store that was last written to seconds ago."""
+    with grounds() as ground, settled():
+        change_and_compare(data, ground, pause=TICK)
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_a_thorough_refresh_after_damage_equals_a_new_index(data: st.DataObject) -> None:
+    with grounds() as ground, settled():
+        pusher = Pusher(data.draw, ground.store)
+        pusher.steps(8)
+        with ground.index("kept") as (index, reports):
+            index.refresh()
+            everything(index, reports)
+            time.sleep(TICK)
+            pusher.damages(4)
+            index.refresh(thorough=True)
+            compare(ground, index, reports)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("regfs.graph.index.update._TICK", 0)
+        yield
+
+
+def change_and_compare(data: st.DataObject, ground: Ground, pause: float = 0) -> None:
+    """Change the store once or twice under an index that is kept, and compare it with a new one."""
+    pusher = Pusher(data.draw, ground.store)
+    pusher.steps(8)
+    for _ in range(data.draw(st.integers(1, 2))):
+        with ground.index("kept") as (index, reports):
+            index.refresh()
+            everything(index, reports)
+            time.sleep(pause)
+            pusher.changes(4)
+    with ground.index("kept") as (index, reports):
+        index.refresh()
+        compare(ground, index, reports)
+
+
+def compare(ground: Ground, index: ReferenceIndex, reports: Reports) -> None:
+    kept = everything(index, reports)
+    with ground.index("new") as (index, reports):
+        new = everything(index, reports)
+    for name in sorted(kept.keys() | new.keys()):
+        assert kept.get(name) == new.get(name), name
+
+
+def everything(index: ReferenceIndex, reports: Reports) -> dict[str, list[str]]:
+    """Give all that the index holds and tells, in an order of its own, and without what may differ.
+
+    That is: numbers of rows, stamps, and which of many paths a blob has for an example. `broken` looks at every
+    file first; it is the findings, which are among the tables.
+    """
+    with index.reading() as connection:
+        found = tables(connection)
+    for name in REPORTS.keys() - {"broken"}:
+        rows = report(reports, name)
+        found[name] = sorted(
+            str({key: cell for key, cell in row.items() if key != "example"}) for row in rows
+        )
+    return found
+
+
+def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Give the rows of each table, with digests and repositories in the place of their numbers.
+
+    Digests that are neither stored nor named any more may stay behind. What stands in `content` and `config` was
+    read when somebody asked, and `weight` and `repository_weight` are computed then: reports show them.
+    """
+    digests = dict(connection.execute("SELECT id, digest FROM blob"))
+    names = dict(connection.execute("SELECT id, name FROM repository"))
+    meaning = {"blob": digests, "source": digests, "target": digests, "repository": names}
+    found = {}
+    asked = {"content", "config", "weight", "repository_weight"}
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        if table in asked or not set(columns) - {"path", "stamp", "key", "value"}:
+            continue
+        rows = []
+        for values in connection.execute(f"SELECT * FROM {table}"):
+            row = dict(zip(columns, values, strict=True))
+            if table == "blob" and row["size"] is None:
+                continue
+            if table == "edge":
+                place = {Role.ALIAS: names, Role.REFERRER: digests}.get(row["role"], {})
+                row["position"] = place.get(row["position"], row["position"])
+            rows.append(
+                str(
+                    {
+                        key: meaning.get(key, {}).get(value, value)
+                        for key, value in row.items()
+                        if key not in ("id", "stamp")
+                    }
+                )
+            )
+        found[f"table {table}"] = sorted(rows)
+    return found
