@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -53,6 +54,26 @@ def output(*command: str | Path, **keywords: object) -> str:
     done = run(*command, **keywords)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Path]]:
+    """Directories for what regfs keeps, none given twice; one of them is for what wider fixtures start.
+
+    No test writes the user's own, which regfs finds by XDG_CACHE_HOME, as does a mount that a test makes.
+    """
+    above = tmp_path_factory.mktemp("caches")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(above / "shared"))
+        yield (above / str(number) for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache directory for this test alone; it is not made yet."""
+    directory = next(caches)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(directory))
+    return directory
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import time
 
 import click
 
+from regfs.cli.opening import cache_directory
 from regfs.errors import IsDirectoryError, RegfsError, printable
-from regfs.graph import Graph
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
-from regfs.store import Contents, LocalStore, locate
-from regfs.tree import Attributes, Directory, File, Node, Symlink, Tree
+from regfs.store import LocalStore, locate
+from regfs.tree import Attributes, Directory, File, Node, Source, Symlink, Tree
 from regfs.tree.node import MODES
 
 _STANDARD_OUTPUT = 1
@@ -40,7 +40,8 @@ _platform = click.option(
 
 def open_tree(store: str, platform: Platform) -> Tree:
     """Open the tree of a store, for one short command: what was read once is not read again."""
-    return Tree(Graph(Contents(LocalStore(locate(store))), ttl=float("inf")), platform)
+    path = locate(store)
+    return Tree(Source.of(LocalStore(path), path, cache_directory(), platform, ttl=float("inf")))
 
 
 @click.command(short_help="List a path of the tree, without a mount.")

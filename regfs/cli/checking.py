@@ -46,23 +46,25 @@ def _trouble() -> Iterator[None]:
 @click.command(short_help="Tell whether each image can be pulled.")
 @click.argument("store")
 @click.option("--digests", is_flag=True, help="Hash the content of every blob as well.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Blobs hashed at once.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Blobs hashed at once."
+)
 @click.option("--bandwidth", callback=_read_rate, metavar="RATE", help="Read at most so much a second: 50M.")
 @click.option("--all", "everything", is_flag=True, help="List the tags that can be pulled, too.")
 @format_option
 def check(
     store: str, digests: bool, jobs: int, bandwidth: float | None, everything: bool, form: Format
 ) -> None:
-    """Tell of each tag in STORE whether it can be pulled: all that it leads to is there, with the right sizes.
+    """Tell of each tag in STORE whether it can be pulled: whether all is there, with the right sizes.
 
-    --digests reads everything; stopped, it goes on where it was. Exit status: 0 all is well, 1 something is damaged,
-    2 the check could not be done.
+    --digests reads everything; stopped, it goes on where it was. Exit status: 0 all is well, 1 something is
+    damaged, 2 the check could not be done.
     """
     with _trouble(), opened(store) as it:
-        it.index.refresh(thorough=True)
+        it.references.refresh(thorough=True)
         if digests:
             _hash(it, bandwidth, jobs)
-        with it.index.reading() as connection:
+        with it.references.reading() as connection:
             all_findings = list(broken(connection).rows)
             found = checking.verdict(connection)
             print_table(checking.by_tag(connection, sound=everything), form)
@@ -80,7 +82,7 @@ def check(
 
 
 def _hash(it: Opened, bandwidth: float | None, jobs: int) -> None:
-    work = checking.DigestCheck(it.index, it.contents, checking.Throttle(bandwidth), jobs)
+    work = checking.DigestCheck(it.references, it.contents, checking.Throttle(bandwidth), jobs)
     if work.done:
         print(f"regfs: goes on after {readable_size(work.done)} hashed before", file=sys.stderr)
     bar = tqdm(
@@ -94,7 +96,7 @@ def _hash(it: Opened, bandwidth: float | None, jobs: int) -> None:
         leave=False,
     )
     with bar:
-        work.run(lambda size: bar.update(size) and None)
+        work.run(bar.update)
 
 
 @click.command(short_help="Tell how two stores differ.")
@@ -109,26 +111,28 @@ def _hash(it: Opened, bandwidth: float | None, jobs: int) -> None:
 )
 @format_option
 def diff(first: str, second: str, show: str, form: Format) -> None:
-    """Tell which tags STORE_B has and STORE_A has not (added), lacks (removed) or names otherwise (moved), and what B
-    lacks of that which A's tags need.
+    """Tell how the tags of two stores differ, and what STORE_B lacks that the tags of STORE_A need.
 
-    Exit status: 0 they are equal in that, 1 they differ, 2 they could not be compared.
-    """  # noqa: D205: click shows the paragraph as it is
+    A tag is added if only B has it, removed if only A has it, moved if it names another image. Exit status:
+    0 they are equal in that, 1 they differ, 2 they could not be compared.
+    """
     with _trouble(), opened(first) as one, opened(second) as other:
         if one.path == other.path:
             raise UsageError(f"{first} and {second} are the same store: {one.path}")
         for it in (one, other):
-            it.index.refresh(thorough=True)
-        with one.index.reading() as a, other.index.reading() as b:
+            it.references.refresh(thorough=True)
+        with one.references.reading() as a, other.references.reading() as b:
             tags, blobs = difference.tags(a, b), difference.blobs(a, b)
     changes, missing = list(tags.rows), list(blobs.rows)
-    print_table((tags if show == "tags" else blobs)._replace(rows=changes if show == "tags" else missing), form)
+    print_table(
+        (tags if show == "tags" else blobs)._replace(rows=changes if show == "tags" else missing), form
+    )
     if form is Format.TABLE:
         counts = {name: sum(row[0] == name for row in changes) for name in ("added", "removed", "moved")}
         words = ", ".join(f"{count} {name}" for name, count in counts.items())
         size = sum(int(row[1] or 0) for row in missing)
         print(
-            f"regfs: tags: {words}; {second} lacks {len(missing)} blobs, {readable_size(size)} ({size} bytes)",
+            f"regfs: tags: {words}; {second} lacks {len(missing)} blobs, {readable_size(size)}",
             file=sys.stderr,
         )
     if changes or missing:

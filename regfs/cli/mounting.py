@@ -8,6 +8,7 @@ import os
 import click
 
 from regfs.cli.logs import start_log
+from regfs.cli.opening import cache_directory
 from regfs.mount.mountpoint import check_mountpoint, unmount
 from regfs.mount.options import parse_options
 from regfs.mount.requirements import check_allow_other, check_requirements
@@ -24,6 +25,8 @@ Options for -o, separated by commas:
                     whose config and layers an index shows as its own (this machine's)
   uid=, gid=        owner of all files (you)
   umask=OCTAL       permission bits that all files lack (0)
+  views             list the @ directories at the top: @untagged, @orphans, @reports, …;
+                    they resolve without it, too
   allow_other       let other users in; the modes are then enforced
   nonempty          mount over a directory that holds files
   auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …
@@ -58,6 +61,7 @@ def mount(
     extra = (f"platform={platform}",) if platform else ()
     parsed = parse_options((*options, *extra), uid=uid, gid=gid)
     root = locate(store)
+    cache = cache_directory()
     library = check_requirements(uid=uid)
     if parsed.allow_other:
         check_allow_other(uid=uid)
@@ -72,7 +76,7 @@ def mount(
         if detach:
             detach()
 
-    serve(root, place, parsed, library=library, debug=debug, ready=announce)
+    serve(root, place, parsed, cache=cache, library=library, debug=debug, ready=announce)
     _log.info("%s is unmounted", place)
 
 

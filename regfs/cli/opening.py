@@ -7,7 +7,7 @@ import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from tqdm import tqdm
 
@@ -24,7 +24,7 @@ class Opened(NamedTuple):
 
     path: str
     contents: Contents
-    index: ReferenceIndex
+    references: ReferenceIndex
     reports: Reports
 
 
@@ -67,17 +67,18 @@ class Progress:
 
     def __init__(self) -> None:
         self._what = ""
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show how many of a kind are done, and of how many (0: unknown)."""
         if what != self._what or self._bar is None:
             self._end()
             self._what = what
-            # None: shown in a terminal alone.
+            # disable=None: shown in a terminal alone.
             self._bar = tqdm(total=total or None, desc=f"regfs: {what}", disable=None, leave=False)
-        self._bar.total = total or None
-        self._bar.update(done - self._bar.n)
+        bar = self._bar
+        bar.total = total or None
+        bar.update(done - bar.n)
 
     def __enter__(self) -> Progress:
         return self

@@ -1,4 +1,4 @@
-"""`regfs index`, `report`, `explain` and `reclaim`: what the store holds and who needs it, without a mount."""
+"""`regfs index`, `report`, `explain` and `reclaim`: what the store holds and who needs it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import click
 
@@ -40,17 +40,26 @@ def print_table(table: Table, form: Format) -> None:
 
 @click.command(short_help="Read the store once, and keep who holds what.")
 @click.argument("store")
-@click.option("--thorough", is_flag=True, help="Look at every file again, not only at what a registry changed.")
+@click.option(
+    "--thorough", is_flag=True, help="Look at every file again, not only at what a registry changed."
+)
 def index(store: str, thorough: bool) -> None:
     """Read STORE once and keep which tag and repository holds which blob, for the reports and the @ views.
 
-    Those do it by themselves when they are first asked; this does it ahead, say from cron. Later it reads what has
-    changed since, which takes a fraction of the time. The index lies below $XDG_CACHE_HOME/regfs (~/.cache/regfs).
+    Those do it by themselves when they are first asked; this does it ahead, say from cron. Later it reads
+    what has changed since, which takes a fraction of the time. The index lies below $XDG_CACHE_HOME/regfs
+    (~/.cache/regfs).
     """
     with opened(store) as it:
-        done = it.index.refresh(thorough=thorough)
-        kind = "read" if done.first else "brought up to date" if done.changed else "looked through; nothing changed"
-        with it.index.reading() as connection:
+        done = it.references.refresh(thorough=thorough)
+        kind = (
+            "read"
+            if done.first
+            else "brought up to date"
+            if done.changed
+            else "looked through; nothing changed"
+        )
+        with it.references.reading() as connection:
             count, size = connection.execute(
                 "SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL"
             ).fetchone()
@@ -78,14 +87,13 @@ def report(name: str, store: str, form: Format) -> None:
 @click.argument("store")
 @click.argument("things", nargs=-1, required=True, metavar="DIGEST|PREFIX|PATH...")
 def explain(store: str, things: tuple[str, ...]) -> None:
-    """Say of each thing what it is, how large and how old, every image that holds it, and what would have to go for
-    it to go.
+    """Say of each thing what it is, how large and how old, who holds it, and what would have to go for it.
 
-    A thing is a digest or the first digits of one; a path of the tree such as team/app/1.0/layers/00.tar.gz, below a
-    mountpoint or not; an image such as team/app:1.0; or a path below the store's blobs.
-    """  # noqa: D205: click shows the paragraph as it is
+    A thing is a digest or the first digits of one; a path of the tree such as team/app/1.0/layers/00.tar.gz,
+    below a mountpoint or not; an image such as team/app:1.0; or a path below the store's blobs.
+    """
     failed = False
-    with opened(store) as it, it.index.reading() as connection:
+    with opened(store) as it, it.references.reading() as connection:
         for number, thing in enumerate(things):
             try:
                 digest = explaining.find(connection, _digest_of(it, thing) or thing)
@@ -146,7 +154,9 @@ def _read_age(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option("--match", multiple=True, metavar="REPO:TAG", help="Only tags like this; may be repeated.")
 @click.option("--keep", multiple=True, metavar="REPO:TAG", help="Never tags like this; may be repeated.")
 @click.option("--keep-last", type=click.IntRange(0), default=0, metavar="N", help="Not the N pushed last.")
-@click.option("--older-than", "before", callback=_read_age, metavar="AGE", help="Pushed longer ago: 90d, 12h.")
+@click.option(
+    "--older-than", "before", callback=_read_age, metavar="AGE", help="Pushed longer ago: 90d, 12h."
+)
 @click.option("--untagged", is_flag=True, help="The images that no tag leads to as well.")
 @click.option(
     "--show",
@@ -166,23 +176,26 @@ def reclaim(
     show: str,
     form: Format,
 ) -> None:
-    """Tell which tags the rules select in STORE, and the exact bytes that deleting them and collecting garbage would
-    free: layers that something else needs are not counted. Deletes nothing.
+    r"""Tell which tags the rules select in STORE, and the bytes that deleting them frees. Deletes nothing.
 
-    A tag is selected if all rules that are given select it. In REPO:TAG, * and ? stand for anything, also for slashes.
+    The bytes are exact: what the store shrinks by when the images are deleted by digest and garbage is
+    collected. Layers that something else needs are not counted. A tag is selected if all rules that are given
+    select it. In REPO:TAG, * and ? stand for anything, also for slashes.
 
     \b
       regfs reclaim /var/lib/registry --keep-last 10 --older-than 90d --keep '*:release-*'
       regfs reclaim /var/lib/registry --match 'team/*:pr-*' --show digests
-    """  # noqa: D205: click shows the paragraph as it is
+    """
     rules = Rules(match, keep, before, keep_last, untagged)
     if not (rules.tags or untagged):
         raise click.UsageError("give a rule: --match, --keep-last, --older-than or --untagged")
     for option, patterns in (("--match", match), ("--keep", keep)):
         for pattern in patterns:
             if ":" not in pattern:
-                raise click.BadParameter(f"{pattern!r} is not REPO:TAG; '{pattern}:*' means all its tags", param_hint=option)
-    with opened(store) as it, it.index.reading() as connection:
+                raise click.BadParameter(
+                    f"{pattern!r} is not REPO:TAG; '{pattern}:*' means all its tags", param_hint=option
+                )
+    with opened(store) as it, it.references.reading() as connection:
         found = compute(connection, rules)
     if show == "digests":
         _print_digests(found.digests, form)
@@ -205,5 +218,3 @@ def _print_digests(digests: Iterable[str], form: Format) -> None:
     from regfs.graph.reports.table import columns
 
     print_table(Table(columns("repository", "digest"), [digest.split("@") for digest in digests]), form)
-
-

@@ -129,6 +129,10 @@ class Graph:
         """Tell when a tag was last pushed, in nanoseconds, without reading what it names."""
         return self._contents.tag_pushed(name, tag)
 
+    def tag_history(self, name: str, tag: str) -> list[tuple[Digest, int]]:
+        """Tell all that a tag has named, and when each was last pushed (ns), in no order."""
+        return [(link.name, link.pushed) for link in self._contents.tag_history(name, tag)]
+
     def tag(self, name: str, tag: str) -> Digest:
         """Tell what a tag names: at most `ttl` seconds ago. Raises LinkError, StoreError."""
         key = (name, tag)

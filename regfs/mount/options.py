@@ -107,7 +107,7 @@ _REFUSED = {
 #: (uid_t) -1 means "no change" to chown(2), and is nobody's number.
 _NOBODY_AT_ALL = 0xFFFFFFFF
 
-_OWN = ("ttl", "platform", "uid", "gid", "umask", "allow_other")
+_OWN = ("ttl", "platform", "uid", "gid", "umask", "allow_other", "views")
 
 
 @dataclass(slots=True)
@@ -120,6 +120,7 @@ class MountOptions:
     ttl: float = DEFAULT_TTL
     platform: Platform = field(default_factory=lambda: this_machine())
     allow_other: bool = False
+    views: bool = False
     libfuse: dict[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -162,6 +163,8 @@ def _apply(options: MountOptions, option: str) -> None:
         raise OptionError(name, _REFUSED[name])
     if name == "allow_other" and not equals:
         options.allow_other = True
+    elif name == "views" and not equals:
+        options.views = True
     elif name in _PASSED_FLAGS and not equals:
         options.libfuse[name] = True
     elif name in _PASSED_VALUES and value.replace(".", "", 1).isdigit():

@@ -5,16 +5,23 @@ SIGTERM, SIGINT and SIGHUP are libfuse's: they end the loop, unmount, and `serve
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from regfs.errors import MountpointError
-from regfs.graph import Graph
 from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.options import MountOptions
-from regfs.store import Contents, LocalStore
-from regfs.tree import Tree
+from regfs.store import LocalStore
+from regfs.tree import Source, Tree
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two lines of the log about the progress of the index.
+_LINE_EVERY = 10.0
 
 #: Longer than any mount lives, where libfuse wants a number of seconds for "never".
 _NEVER = 1e9
@@ -25,14 +32,15 @@ def serve(
     mountpoint: str,
     options: MountOptions,
     *,
+    cache: Path | None,
     library: str,
     debug: bool = False,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Mount the store at an absolute path and answer the kernel until it is unmounted.
 
-    `library` is libfuse's name, from `check_requirements`. Raises MountpointError if libfuse refuses,
-    after it has printed why.
+    The reference graph's index is kept below `cache`. `library` is libfuse's name, from `check_requirements`.
+    Raises MountpointError if libfuse refuses, after it has printed why.
     """
     # fusepy looks for libfuse as it is imported, by running compilers; this tells it.
     os.environ.setdefault("FUSE_LIBRARY_PATH", library)
@@ -40,8 +48,10 @@ def serve(
     from regfs.mount.stat_struct import Owner
 
     lifetimes = Lifetimes.of(options.ttl)
-    graph = Graph(Contents(LocalStore(store)), ttl=lifetimes.graph)
-    operations = Operations(Tree(graph, options.platform), lifetimes.paths)
+    source = Source.of(
+        LocalStore(store), store, cache, options.platform, ttl=lifetimes.graph, progress=LoggedProgress()
+    )
+    operations = Operations(Tree(source, list_views=options.views), lifetimes.paths)
     timeout = str(min(lifetimes.kernel, _NEVER))
     libfuse: dict[str, str | bool] = {
         "attr_timeout": timeout,
@@ -71,6 +81,25 @@ def serve(
         ) from error
     except RuntimeError as error:
         raise MountpointError(mountpoint, f"libfuse could not mount (status {error})") from error
+
+
+class LoggedProgress:
+    """Tells the log how far the index is, now and then; nothing of what takes no time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
+        self._heard = clock()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Note how many of a kind are done, and of how many (0: unknown)."""
+        now = self._clock()
+        if now - self._heard > _LINE_EVERY:  # a new pass has begun
+            self._last = now
+        self._heard = now
+        if now - self._last >= _LINE_EVERY:
+            self._last = now
+            _log.info("index: %s %d%s", what, done, f" of {total}" if total else "")
 
 
 def _escape(text: str) -> str:

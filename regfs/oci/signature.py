@@ -1,7 +1,7 @@
 """What a blob is by its first bytes, when nothing refers to it any more.
 
-Sources: RFC 1952 (gzip), RFC 8878 (zstd: frames and skippable frames), the xz and bzip2 formats' magic numbers;
-POSIX, pax(1), "ustar Interchange Format", for the magic of a tar.
+Sources: RFC 1952 (gzip), RFC 8878 (zstd: frames and skippable frames), the xz and bzip2 formats' magic
+numbers; POSIX, pax(1), "ustar Interchange Format", for the magic of a tar.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BZIP2 = b"BZh"
 
 
 def recognise(start: bytes) -> tuple[str, str]:
-    """Tell the suffix and media type of a blob whose first bytes are `start`: `.tar.gz`, `.json`, else `.bin`.
+    """Tell the suffix and media type of a blob by its first bytes: `.tar.gz`, `.json`, else `.bin`.
 
     Gives as media type what a registry's client would have called it; empty for what is not known.
     """

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from regfs.errors import DigestError, LinkError, MissingError, StoreError, UnsafeError
-from regfs.oci.digest import LONGEST, Digest
+from regfs.oci.digest import LENGTHS, LONGEST, Digest
 from regfs.oci.names import is_repository, is_tag
 from regfs.store import layout
-from regfs.store.protocol import Content, FileStat, FileType, Space, Store
+from regfs.store.protocol import Content, Entry, FileStat, FileType, Space, Store
 
 #: What is listed where a directory belongs: a symlink has taken one's place, a plain file is a leftover.
 _LISTED = (FileType.DIRECTORY, FileType.SYMLINK)
@@ -37,11 +37,13 @@ class Listing:
 class LinkEntry:
     """A link below `_layers`, `revisions` or a tag's `index`; `name` is the digest that its path says.
 
-    What the link itself says can differ: a blob pushed as sha512 is stored under its sha256.
+    What the link itself says can differ: a blob pushed as sha512 is stored under its sha256. `pushed` is the
+    link's time, in nanoseconds.
     """
 
     name: Digest
     path: str
+    pushed: int
 
 
 class Contents:
@@ -150,15 +152,44 @@ class Contents:
         """List the ids of a repository's unfinished pushes."""
         return self._directories(layout.uploads(name))
 
+    def upload_entries(self, name: str, identifier: str, below: str = "") -> list[Entry]:
+        """List the files and directories of an unfinished push, or of a directory `below` its own."""
+        return [
+            entry
+            for entry in self._store.list(_upload_path(name, identifier, below))
+            if entry.type in (FileType.FILE, FileType.DIRECTORY)
+        ]
+
+    def upload_entry(self, name: str, identifier: str, below: str = "") -> FileStat:
+        """Tell about an unfinished push's directory, or about what is `below` it."""
+        return self._store.stat(_upload_path(name, identifier, below))
+
+    def upload_started(self, name: str, identifier: str) -> str:
+        """Read when a push began, as the registry wrote it (RFC 3339)."""
+        path = _upload_path(name, identifier, layout.STARTED)
+        return self._store.read(path, layout.LONGEST_DATE).decode("utf-8", "replace").strip()
+
+    def open_upload(self, name: str, identifier: str, below: str) -> Content:
+        """Open a file of an unfinished push."""
+        return self._store.open(_upload_path(name, identifier, below))
+
+    def algorithms(self) -> list[str]:
+        """List the algorithms of the digests under which blobs are stored."""
+        return [name for name in self._directories(layout.BLOBS) if name in LENGTHS]
+
     def blobs(self) -> Iterator[Digest]:
         """Find every blob that has a directory, in the order of the shards."""
-        for algorithm in self._directories(layout.BLOBS):
-            for shard in self._directories(f"{layout.BLOBS}/{algorithm}"):
-                for encoded in self._directories(f"{layout.BLOBS}/{algorithm}/{shard}"):
-                    try:
-                        yield Digest.parse(f"{algorithm}:{encoded}")
-                    except DigestError:
-                        continue
+        for algorithm in self.algorithms():
+            yield from self.blobs_of(algorithm)
+
+    def blobs_of(self, algorithm: str) -> Iterator[Digest]:
+        """Find every blob of an algorithm that has a directory, in the order of the shards."""
+        for shard in self._directories(f"{layout.BLOBS}/{algorithm}"):
+            for encoded in self._directories(layout.shard(algorithm, shard)):
+                try:
+                    yield Digest.parse(f"{algorithm}:{encoded}")
+                except DigestError:
+                    continue
 
     def blob(self, digest: Digest) -> FileStat:
         """Tell about a blob's stored file. Raises MissingError, UnsafeError."""
@@ -198,10 +229,10 @@ class Contents:
                     continue
                 path = layout.link_below(directory, digest)
                 try:
-                    self._store.stat(path)
+                    pushed = self._store.stat(path).mtime_ns
                 except MissingError:  # deleted through the API: only the directory stays
                     continue
-                yield LinkEntry(digest, path)
+                yield LinkEntry(digest, path, pushed)
 
     def _directories(self, path: str) -> list[str]:
         try:
@@ -209,6 +240,11 @@ class Contents:
         except MissingError:
             return []
         return sorted(entry.name for entry in entries if entry.type is FileType.DIRECTORY)
+
+
+def _upload_path(name: str, identifier: str, below: str) -> str:
+    path = layout.upload(name, identifier)
+    return f"{path}/{below}" if below else path
 
 
 def join(name: str, part: str) -> str:

@@ -37,6 +37,9 @@ LINK = "link"
 DATA = "data"
 STARTED = "startedat"
 
+#: Bytes that a date in `startedat` can have.
+LONGEST_DATE = 128
+
 #: Below a tag's directory: the link to what it names now, and the links to all that it has named.
 CURRENT = f"current/{LINK}"
 HISTORY = "index"

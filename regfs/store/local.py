@@ -10,11 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from regfs.errors import MissingError, RegfsError, TooLargeError, UnreadableError, UnsafeError
-from regfs.store.protocol import Entry, FileStat, FileType, Space
+from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Space
+
+Leaves = list[Leaf]
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -146,9 +148,9 @@ class LocalStore:
         finally:
             below.close()
 
-    def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
+    def find(self, path: str, depth: int, leaf: str) -> Sequence[Leaf]:
         """Look for the name `leaf` in every directory that is `depth` levels below `path`."""
-        found: list[tuple[str, FileStat | None]] = []
+        found: Leaves = []
         self._find(self._root, path, "", depth, leaf, found)
         return found
 
@@ -159,7 +161,7 @@ class LocalStore:
         prefix: str,
         depth: int,
         leaf: str,
-        found: list[tuple[str, FileStat | None]],
+        found: Leaves,
     ) -> None:
         try:
             descriptor = os.open(name or ".", _LIST, dir_fd=above)
@@ -177,21 +179,21 @@ class LocalStore:
                 try:
                     there = os.stat(name + leaf, dir_fd=descriptor, follow_symlinks=False)
                 except OSError:
-                    found.append((prefix + name, None))
+                    found.append(Leaf(prefix + name, None))
                 else:
-                    found.append((prefix + name, _file_stat(there)))
+                    found.append(Leaf(prefix + name, _file_stat(there)))
         except OSError:
             return
         finally:
             os.close(descriptor)
 
-    def stamps(self, paths: Iterable[str]) -> list[int]:
+    def stamps(self, paths: Iterable[str]) -> Sequence[int]:
         """Give when each path last changed."""
         root, stat = self._root, os.stat
         found = []
         for path in paths:
             try:
-                found.append(stat(path, dir_fd=root, follow_symlinks=False).st_ctime_ns)
+                found.append(stat(path or ".", dir_fd=root, follow_symlinks=False).st_ctime_ns)
             except (OSError, ValueError):
                 found.append(0)
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -35,6 +35,13 @@ class FileStat(NamedTuple):
     blocks: int
     mtime_ns: int
     changed_ns: int
+
+
+class Leaf(NamedTuple):
+    """What stands under a name in a directory, or None for nothing. The directory is relative to another."""
+
+    directory: str
+    stat: FileStat | None
 
 
 class Space(NamedTuple):
@@ -82,7 +89,7 @@ class Store(Protocol):
         """Read a whole plain file of at most `limit` bytes; TooLargeError if it has more."""
 
     def examine(self, path: str, limit: int, below: str = "") -> tuple[FileStat, bytes]:
-        """Tell about a plain file, and read it as `read` does: both of one file, whatever is moved meanwhile."""
+        """Tell about a plain file, and read it as `read` does: both of one file. `below` as for `stat`."""
 
     def open(self, path: str) -> Content:
         """Open a plain file."""
@@ -93,14 +100,15 @@ class Store(Protocol):
     def at(self, path: str) -> AbstractContextManager[Store]:
         """Open a directory, to read much below it by shorter paths."""
 
-    def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
+    def find(self, path: str, depth: int, leaf: str) -> Sequence[Leaf]:
         """Look for the name `leaf` in every directory that is `depth` levels below `path`, in no order.
 
         Gives those directories, relative to `path`, and what stands under the name in each: None for nothing.
-        What cannot be looked into is left out. All but the last name of `path` was lately seen to be a directory.
+        What cannot be looked into is left out. All but the last name of `path` was lately seen to be a
+        directory.
         """
 
-    def stamps(self, paths: Iterable[str]) -> list[int]:
+    def stamps(self, paths: Iterable[str]) -> Sequence[int]:
         """Give `changed_ns` of each path, 0 for what cannot be looked at: no more than to see what changed.
 
         Only the last name of each path is looked at.

@@ -18,9 +18,6 @@ from regfs.oci.names import is_upload
 from regfs.store import layout
 from regfs.store.protocol import Entry, FileStat, FileType, Store
 
-#: Bytes of `startedat`, a date.
-_LONGEST_DATE = 128
-
 #: Where the files of an upload lie below its directory: data and startedat, hashstates/<alg>/<offset>.
 _DEEPEST_UPLOAD = 3
 
@@ -89,7 +86,7 @@ class Survey:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def stamps(self, directory: str, paths: Sequence[str]) -> list[int]:
+    def stamps(self, directory: str, paths: Sequence[str]) -> Sequence[int]:
         """Tell when each path below a directory last changed; 0 for one that is not there."""
         try:
             with self._store.at(directory) as below:
@@ -116,12 +113,11 @@ class Survey:
         except StoreError:
             return []
 
-    def links(self, directory: str) -> tuple[int, list[LinkSeen]]:
+    def links(self, directory: str, *, read: bool = False) -> tuple[int, list[LinkSeen]]:
         """Look at all links of one algorithm below `revisions` or `_layers`, but for deleted ones.
 
-        Gives the directory's stamp from before, and the links.
-
-        A link as long as its own name is believed to hold that: only others are read.
+        Gives the directory's stamp from before, and the links. Without `read`, a link as long as its own name
+        is believed to hold that: only others are read.
         """
         algorithm = directory.rpartition("/")[2]
         found: list[LinkSeen] = []
@@ -133,10 +129,10 @@ class Survey:
                     name = f"{algorithm}:{encoded}"
                     if stat is None or not well_formed(name):
                         continue
-                    if stat.type is FileType.FILE and stat.size == len(name):
+                    if stat.type is FileType.FILE and stat.size == len(name) and not read:
                         found.append(LinkSeen(name, stat.changed_ns, stat.mtime_ns, name, None))
                     else:
-                        found.append(_odd_link(below, directory, name, stat))
+                        found.append(_read_link(below, directory, name, stat))
         except StoreError:
             return stamp, []
         return stamp, found
@@ -213,7 +209,7 @@ def _history(below: Store, tag: str) -> list[tuple[str, int]]:
     return found
 
 
-def _odd_link(below: Store, directory: str, name: str, stat: FileStat) -> LinkSeen:
+def _read_link(below: Store, directory: str, name: str, stat: FileStat) -> LinkSeen:
     path = f"{name.partition(':')[2]}/{layout.LINK}"
     try:
         digest = str(Digest.parse_link(below.read(path, LONGEST)))
@@ -234,7 +230,9 @@ def _blob_seen(directory: str, digest: str, stat: FileStat | None) -> BlobSeen:
 def _upload(below: Store, name: str) -> UploadSeen:
     started = ""
     with suppress(StoreError):
-        started = below.read(f"{name}/{layout.STARTED}", _LONGEST_DATE).decode("utf-8", "replace").strip()
+        started = (
+            below.read(f"{name}/{layout.STARTED}", layout.LONGEST_DATE).decode("utf-8", "replace").strip()
+        )
     stats = list(_files(below, name, _DEEPEST_UPLOAD))
     return UploadSeen(
         name,

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from regfs.errors import DamageError, StoreError
+from regfs.graph.times import iso
 from regfs.oci import Descriptor, Digest
 from regfs.oci.media_types import DOCKER_CONFIG
 from regfs.store import Content
 from regfs.tree import inode
 from regfs.tree.node import Attributes, Directory, File, NodeType
 from regfs.tree.scope import Scope
-from regfs.graph.times import iso
 
 #: What a reader of the disk counts in; stat(2) reports blocks in it.
 BLOCK = 512

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 
 from regfs.errors import NoEntryError
+from regfs.graph.naming import layer_name
 from regfs.oci import Descriptor
-from regfs.oci.media_types import suffix
 from regfs.tree.blob import BlobFile
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Child, Directory, Node, Part
@@ -19,18 +19,14 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\0]+\Z")
 
 
 class LayersDirectory(Part):
-    """The layers of one manifest. A name is the position, then a suffix by the media type: 00.tar.gz.
+    """The layers of one manifest, named by `naming.layer_name`."""
 
-    All positions have the same number of digits, at least two, so that names sort as layers do.
-    """
-
-    __slots__ = ("_layers", "_scope", "_width")
+    __slots__ = ("_layers", "_scope")
 
     def __init__(self, scope: Scope, parent: Directory, layers: tuple[Descriptor, ...]) -> None:
         super().__init__(parent, "layers")
         self._scope = scope
         self._layers = layers
-        self._width = max(2, len(str(len(layers) - 1)))
 
     def children(self) -> Iterable[Child]:
         """List the layers. Only for a layer that may be foreign does this look whether it is stored."""
@@ -40,7 +36,7 @@ class LayersDirectory(Part):
 
     def lookup(self, name: str) -> Node:
         """Find a layer by its exact name."""
-        digits = name[: self._width]
+        digits = name.partition(".")[0]
         if digits.isdecimal() and digits.isascii() and int(digits) < len(self._layers):
             position = int(digits)
             if name == self._name(position):
@@ -48,7 +44,7 @@ class LayersDirectory(Part):
         raise NoEntryError(name)
 
     def _name(self, position: int) -> str:
-        return f"{position:0{self._width}}{suffix(self._layers[position].media_type)}"
+        return layer_name(position, len(self._layers), self._layers[position].media_type)
 
     def _node(self, position: int) -> Node:
         layer = self._layers[position]

@@ -7,7 +7,10 @@ from regfs.tree.node import Attributes, Directory, NodeType, Symlink
 
 
 class FixedLink(Symlink):
-    """A link whose target is known; it has the time of the directory that holds it."""
+    """A link whose target is known; it has the time of the directory that holds it.
+
+    Its size is 0, as of links in /proc: it takes no byte of the store, and `du -b` is to add up to those.
+    """
 
     __slots__ = ("_parent", "_target")
 
@@ -18,8 +21,7 @@ class FixedLink(Symlink):
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
-        size = len(self._target.encode("utf-8", "surrogateescape"))
-        return Attributes(NodeType.SYMLINK, self.inode, 1, size, 0, self._parent.attributes().mtime_ns)
+        return Attributes(NodeType.SYMLINK, self.inode, 1, 0, 0, self._parent.attributes().mtime_ns)
 
     def target(self) -> str:
         """Give what the link points to."""

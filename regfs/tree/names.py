@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from regfs.errors import DigestError, NoEntryError, StoreError
+from regfs.graph.naming import tag_name
 from regfs.oci import Digest
 from regfs.tree import inode
 from regfs.tree.broken import BrokenDirectory
@@ -49,7 +50,7 @@ class NamesDirectory(Directory):
                 yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
         for tag in listing.tags:
             if not tag.startswith(_RESERVED):
-                shown = f":{tag}" if tag in listing.nested else tag
+                shown = tag_name(tag, ambiguous=tag in listing.nested)
                 yield Child(shown, NodeType.DIRECTORY, tag_inode(self.inode, tag))
 
     def lookup(self, name: str) -> Node:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from regfs.errors import RegfsError, StoreError
+from regfs.graph.times import iso
 from regfs.oci import Digest
 from regfs.tree import inode
 from regfs.tree.image import ManifestDirectory
 from regfs.tree.node import Attributes
 from regfs.tree.scope import Scope
-from regfs.graph.times import iso
 
 
 class TagDirectory(ManifestDirectory):

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from regfs.errors import LoopError, NoEntryError, NotDirectoryError, TreeError
-from regfs.graph import Graph
-from regfs.oci import Platform
 from regfs.store.protocol import Space
-from regfs.tree import inode
-from regfs.tree.names import NamesDirectory
 from regfs.tree.node import Directory, Node, Symlink
-from regfs.tree.scope import Scope
+from regfs.tree.views import RootDirectory, Source
 
 #: As many symlinks as Linux follows (path_resolution(7)).
 _MOST_LINKS = 40
 
 
 class Tree:
-    """The mounted tree of one store, for a machine of one platform."""
+    """The mounted tree of one store. `list_views`: the root's listing shows the `@` directories."""
 
-    def __init__(self, graph: Graph, platform: Platform) -> None:
-        self._graph = graph
-        self.root: Directory = NamesDirectory(Scope(graph, "", platform), inode.ROOT)
+    def __init__(self, source: Source, *, list_views: bool = False) -> None:
+        self._graph = source.graph
+        self.root: Directory = RootDirectory(source, listed=list_views)
 
     def walk(self, path: str, *, follow: bool = True) -> Node:
         """Find the node at a path from the root, following symlinks on the way as the kernel does.

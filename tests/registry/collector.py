@@ -1,4 +1,4 @@
-"""The registry's own garbage collector, `docker-registry garbage-collect`, run on a store: what it says and does.
+"""The registry's own garbage collector, `docker-registry garbage-collect`, run on a store.
 
 Knows nothing of regfs: what stands here is what regfs is compared with.
 """
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tests.conftest import need, run
 from tests.registry.server import write_config
 
-#: What the collector prints: the name of each repository, what goes from there, and which blobs go; and the sum.
+#: What it prints: the name of each repository, which manifests go from there, the sum, and which blobs go.
 _LINE = re.compile(
     r"(?P<repository>\S+)|manifest eligible for deletion: (?P<manifest>\S+)|"
     r"blob eligible for deletion: (?P<blob>\S+)|"

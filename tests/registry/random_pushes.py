@@ -28,7 +28,7 @@ from tests.registry.collector import Collection
 
 #: Nested in one another, and beside; some share the beginning of their names.
 REPOSITORIES = ("app", "app/web", "app/web/ui", "app-tools", "base", "team/a/b/c", "team/a")
-TAGS = ("latest", "1.0", "1.1", "2.0-rc.1", "nightly", "Upper_case", "web")
+TAGS = ("latest", "nightly", "Upper_case", "web", "2.0-rc.1", *(f"1.{number}" for number in range(9)))
 PLATFORMS = ("amd64", "arm64", "s390x", "riscv64")
 
 
@@ -107,6 +107,7 @@ class RandomPushes:
             self._push_referrer: 8,
             self._tag_again: 12,
             self._copy_image: 8,
+            self._push_deleted_again: 4,
             self._delete: 10,
             self._leave_upload: 3,
             self._push_blob_alone: 3,
@@ -202,8 +203,24 @@ class RandomPushes:
 
     def _tag_again(self) -> None:
         repository = self._repository()
-        if manifest := self._any_manifest(repository):
+        manifest = self._any_manifest(repository)
+        # A registry takes no index again whose children a collection has deleted.
+        if manifest and self.revisions[repository].keys() >= set(manifest.children):
             self._push(repository, self._random.choice(TAGS), manifest)
+
+    def _push_deleted_again(self) -> None:
+        repository = self._repository()
+        gone = [
+            digest
+            for digest in self.manifests
+            if not any(digest in there for there in self.revisions.values())
+        ]
+        if gone:
+            manifest = self.manifests[self._random.choice(gone)]
+            if self.revisions[repository].keys() >= set(manifest.children):
+                for digest in manifest.holds:
+                    self._serve(repository, digest)
+                self._push(repository, self._tag(), manifest)
 
     def _copy_image(self) -> None:
         """Push an image, with all that it holds, to another repository, as it is."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from regfs.store import Content, Entry, FileStat, Store
 from regfs.store.protocol import Space
@@ -25,34 +26,65 @@ class FakeClock:
 
 
 class CountingStore:
-    """Another store, and how often each path was listed, looked at, read and opened."""
+    """Another store, and how often each path was listed, looked at, read and opened.
 
-    def __init__(self, store: Store) -> None:
+    What is read by shorter paths, `at` a directory, counts under the whole path.
+    """
+
+    def __init__(self, store: Store, above: CountingStore | None = None, path: str = "") -> None:
         self._store = store
-        self.calls: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._path = path
+        self.calls: collections.Counter[tuple[str, str]] = above.calls if above else collections.Counter()
         #: Called before a file is read: the world may change at that very moment.
-        self.before_read: Callable[[str], None] = lambda path: None
+        self.before_read: Callable[[str], None] = above.before_read if above else lambda path: None
 
     def count(self, call: str, part: str = "") -> int:
         """Tell how often `call` was made of a path that contains `part`."""
         return sum(number for (name, path), number in self.calls.items() if name == call and part in path)
 
     def list(self, path: str) -> list[Entry]:
-        self.calls["list", path] += 1
+        self._called("list", path)
         return self._store.list(path)
 
     def stat(self, path: str, below: str = "") -> FileStat:
-        self.calls["stat", path] += 1
+        self._called("stat", path)
         return self._store.stat(path, below)
 
     def read(self, path: str, limit: int) -> bytes:
-        self.before_read(path)
-        self.calls["read", path] += 1
+        self.before_read(self._whole(path))
+        self._called("read", path)
         return self._store.read(path, limit)
 
+    def examine(self, path: str, limit: int, below: str = "") -> tuple[FileStat, bytes]:
+        self.before_read(self._whole(path))
+        self._called("examine", path)
+        return self._store.examine(path, limit, below)
+
     def open(self, path: str) -> Content:
-        self.calls["open", path] += 1
+        self._called("open", path)
         return self._store.open(path)
 
     def space(self) -> Space:
         return self._store.space()
+
+    @contextmanager
+    def at(self, path: str) -> Iterator[CountingStore]:
+        self._called("at", path)
+        with self._store.at(path) as below:
+            yield CountingStore(below, self, self._whole(path))
+
+    def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
+        self._called("find", path)
+        return self._store.find(path, depth, leaf)
+
+    def stamps(self, paths: Iterable[str]) -> list[int]:
+        paths = list(paths)
+        for path in paths:
+            self._called("stamps", path)
+        return self._store.stamps(paths)
+
+    def _called(self, call: str, path: str) -> None:
+        self.calls[call, self._whole(path)] += 1
+
+    def _whole(self, path: str) -> str:
+        return "/".join(filter(None, (self._path, path)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -239,6 +240,135 @@ def test_space_tells_of_a_file_system(ground: Ground) -> None:
     assert space.longest_name > 0
 
 
+def test_a_file_is_examined_as_it_is_told_and_read(ground: Ground) -> None:
+    ground.write("a/b/c/f", b"12345", mtime_ns=1_700_000_000_000_000_001)
+    for below in ("", "a", "a/b", "a/b/c"):
+        found, content = ground.store.examine("a/b/c/f", 5, below)
+        assert (found, content) == (ground.store.stat("a/b/c/f"), b"12345")
+    with pytest.raises(TooLargeError) as caught:
+        ground.store.examine("a/b/c/f", 4, "a/b")
+    assert (caught.value.path, caught.value.got, caught.value.limit) == ("a/b/c/f", 5, 4)
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b"])
+def test_what_is_not_there_is_not_examined(ground: Ground, below: str) -> None:
+    ground.mkdir("a/b")
+    for path in ("a/b/f", "a/b/c/f"):
+        with pytest.raises(MissingError) as caught:
+            ground.store.examine(path, 9, below)
+        assert caught.value.path == path
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b"])
+@pytest.mark.timeout(10)  # to open a FIFO for reading waits for a writer
+def test_what_is_no_plain_file_is_not_examined(ground: Ground, below: str) -> None:
+    ground.mkdir("a/b/directory")
+    ground.fifo("a/b/fifo")
+    ground.write("a/b/real/f", b"secret")
+    ground.symlink("a/b/link", "a/b/real/f")
+    ground.symlink("a/b/linked", "a/b/real")
+    for path in ("a/b/directory", "a/b/fifo", "a/b/link", "a/b/linked/f", "a/b/fifo/f"):
+        with pytest.raises(UnsafeError):
+            ground.store.examine(path, 9, below)
+
+
+def test_at_a_directory_everything_is_reached_by_shorter_paths(ground: Ground) -> None:
+    ground.write("a/b/c/f", CONTENT, mtime_ns=1_700_000_000_000_000_001)
+    ground.mkdir("a/b/empty")
+    for path in ("", "a", "a/b", "a/b/c"):
+        rest = "a/b/c/f"[len(path) :].lstrip("/")
+        with ground.store.at(path) as below:
+            assert sorted(below.list("")) == sorted(ground.store.list(path))
+            assert below.stat("") == ground.store.stat(path)
+            assert below.stat(rest) == ground.store.stat("a/b/c/f")
+            assert below.read(rest, len(CONTENT)) == CONTENT
+            assert below.examine(rest, len(CONTENT)) == (ground.store.stat("a/b/c/f"), CONTENT)
+            assert content_bytes(below.open(rest)) == CONTENT
+            assert below.stamps([rest]) == ground.store.stamps(["a/b/c/f"])
+    with ground.store.at("a") as below, below.at("b") as deeper:
+        found = deeper.find("", 1, "f")
+        assert (len(found), dict(found)) == (2, {"c": deeper.stat("c/f"), "empty": None})
+
+
+def test_at_a_directory_nothing_above_it_is_reached(ground: Ground) -> None:
+    ground.write("a/f", b"x")
+    ground.write("a/b/g", b"x")
+    with ground.store.at("a/b") as below:
+        for path in ("f", "a/f", "a/b/g"):
+            with pytest.raises(MissingError):
+                below.stat(path)
+            assert below.stamps([path]) == [0]
+
+
+def test_nothing_but_a_directory_is_entered(ground: Ground) -> None:
+    ground.write("d/f", b"x")
+    ground.fifo("d/fifo")
+    ground.symlink("d/link", "d")
+    for path in ("d/f", "d/fifo", "d/link", "d/link/d", "d/f/below"):
+        with pytest.raises(UnsafeError), ground.store.at(path):
+            pass
+    with pytest.raises(MissingError), ground.store.at("d/nothing"):
+        pass
+
+
+def test_a_leaf_is_looked_for_in_every_directory_so_far_below(ground: Ground) -> None:
+    ground.write("d/1/x/leaf", b"12", mtime_ns=5)
+    ground.write("d/1/y/other", b"1")
+    ground.write("d/2/z/leaf", b"1")
+    ground.mkdir("d/2/w/leaf")
+    ground.mkdir("d/3")
+    ground.write("d/file", b"1")
+    ground.write("d/leaf", b"1")
+    ground.write("d/1/leaf", b"1")
+    want = {
+        "1/x": ground.store.stat("d/1/x/leaf"),
+        "1/y": None,
+        "2/z": ground.store.stat("d/2/z/leaf"),
+        "2/w": ground.store.stat("d/2/w/leaf"),
+    }
+    found = ground.store.find("d", 2, "leaf")
+    assert (len(found), dict(found)) == (len(want), want)
+    found = ground.store.find("d", 1, "leaf")
+    assert (len(found), dict(found)) == (3, {"1": ground.store.stat("d/1/leaf"), "2": None, "3": None})
+    assert sorted(name for name, _ in ground.store.find("", 1, "leaf")) == ["d"]
+
+
+def test_nothing_is_looked_for_through_a_symlink(ground: Ground) -> None:
+    ground.write("real/x/leaf", b"secret")
+    ground.write("d/1/x/leaf", b"1")
+    ground.symlink("d/2", "real")
+    ground.symlink("d/1/y", "real/x")
+    ground.mkdir("d/1/z")
+    ground.symlink("d/1/z/leaf", "real/x/leaf")
+    ground.symlink("link", "real")
+    found = dict(ground.store.find("d", 2, "leaf"))
+    assert found == {"1/x": ground.store.stat("d/1/x/leaf"), "1/z": ground.store.stat("d/1/z/leaf")}
+    assert found["1/z"].type is FileType.SYMLINK
+    assert ground.store.find("link", 1, "leaf") == []
+
+
+@pytest.mark.parametrize("path", ["nothing", "d/nothing", "d/f", "d/fifo", "d/f/below", "d/a\0b"])
+def test_nothing_is_found_where_there_is_no_directory(ground: Ground, path: str) -> None:
+    ground.write("d/f", b"x")
+    ground.fifo("d/fifo")
+    assert ground.store.find(path, 1, "leaf") == []
+    assert ground.store.find(path, 2, "leaf") == []
+
+
+def test_stamps_tell_when_each_path_changed_and_zero_for_what_is_not_there(ground: Ground) -> None:
+    ground.write("d/f", b"x", mtime_ns=1_700_000_000_000_000_001)
+    ground.symlink("d/link", "d/f")
+    paths = ["d/f", "d/nothing", "d", "no/such", "d/a\0b", "d/f/below", "d/link"]
+    want = [ground.store.stat(path).changed_ns if path in ("d/f", "d", "d/link") else 0 for path in paths]
+    assert ground.store.stamps(iter(paths)) == want
+    assert want[0] > 0
+    assert ground.store.stamps([]) == []
+
+
+def test_the_store_itself_has_a_stamp(ground: Ground) -> None:
+    assert ground.store.stamps([""]) == [ground.store.stat("").changed_ns]
+
+
 # --- what only a real directory can meet ------------------------------------------------------------
 
 
@@ -294,6 +424,34 @@ def test_a_root_that_is_missing_or_no_directory_is_an_error(tmp_path: Path) -> N
             LocalStore(str(tmp_path / name))
 
 
+def test_examining_tells_of_the_file_that_was_read_whatever_takes_its_place(disk: OnDisk) -> None:
+    disk.write("d/f", b"old", mtime_ns=5)
+    before, content = disk.store.examine("d/f", 9)
+    disk.write("d/new", b"newer", mtime_ns=6)
+    (disk.root / "d/new").rename(disk.root / "d/f")
+    after, newer = disk.store.examine("d/f", 9)
+    assert (content, before.size, before.mtime_ns) == (b"old", 3, 5)
+    assert (newer, after.size, after.mtime_ns) == (b"newer", 5, 6)
+
+
+def test_a_directory_that_was_entered_stays_the_same_when_it_is_moved(disk: OnDisk) -> None:
+    disk.write("a/d/f", b"old")
+    with disk.store.at("a/d") as below:
+        (disk.root / "a/d").rename(disk.root / "a/e")
+        disk.write("a/d/f", b"new")
+        assert below.read("f", 9) == b"old"
+    assert disk.store.read("a/d/f", 9) == b"new"
+
+
+def test_the_stamp_changes_with_the_file_whatever_time_it_is_given(disk: OnDisk) -> None:
+    disk.write("d/f", b"x", mtime_ns=5)
+    before = disk.store.stamps(["d/f"])
+    time.sleep(0.02)
+    disk.write("d/f", b"y", mtime_ns=5)
+    assert disk.store.stat("d/f").mtime_ns == 5
+    assert disk.store.stamps(["d/f"]) > before
+
+
 def test_no_descriptor_is_left_open_by_any_call(disk: OnDisk) -> None:
     disk.write("a/b/f", b"x")
     disk.symlink("a/link", "a/b")
@@ -304,9 +462,15 @@ def test_no_descriptor_is_left_open_by_any_call(disk: OnDisk) -> None:
             disk.store.stat,
             lambda p: disk.store.read(p, 9),
             lambda p: disk.store.read(p, 0),
+            lambda p: disk.store.examine(p, 0, "a"),
+            lambda p: disk.store.find(p, 1, "f"),
+            lambda p: disk.store.find(p, 2, "f"),
+            lambda p: disk.store.stamps([p]),
         ):
             with suppress(StoreError):
                 ask(path)
         with suppress(StoreError):
             disk.store.open(path).close()
+        with suppress(StoreError), disk.store.at(path) as below:
+            below.list("no/such")
     assert len(os.listdir("/proc/self/fd")) == before

@@ -6,14 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from regfs.graph import Graph
+from regfs.graph.index import ReferenceIndex
+from regfs.graph.reports.catalogue import Reports
 from regfs.oci import Platform
 from regfs.store import Content, Contents, LocalStore, Store
-from regfs.tree import Directory, File, Tree
+from regfs.tree import Directory, File, Source, Tree
 from tests.builder import StoreBuilder
 
 
 def tree_over(store: Store, *, platform: str = "linux/amd64", **graph: object) -> Tree:
-    return Tree(Graph(Contents(store), **graph), Platform.parse(platform))  # type: ignore[arg-type]
+    contents = Contents(store)
+    references = ReferenceIndex(store, "", None, ttl=0.0)
+    return Tree(
+        Source(
+            Graph(contents, **graph),  # type: ignore[arg-type]
+            references,
+            Reports(references, contents),
+            contents,
+            Platform.parse(platform),
+        )
+    )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The graph's reverse half: which tags, revisions and repositories hold each blob, kept in a file.
 
-`ReferenceIndex` brings it up to date and hands out a connection to ask it; `schema` draws its tables; `update`
-is the pass over the store, `states` what follows from it; `database` is the file.
+`ReferenceIndex` brings it up to date and hands out a connection to ask it; `schema` draws its tables;
+`update` is the pass over the store, `states` what follows from it; `database` is the file.
 """
 
 from regfs.graph.index.findings import Finding, Kind

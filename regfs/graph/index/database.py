@@ -51,7 +51,7 @@ class Database:
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
-        """Open the index in use, or an empty one, in a transaction: all that is written there counts, or nothing.
+        """Open the index in use, or an empty one, in a transaction: all that is written counts, or nothing.
 
         Waits for other processes that do the same. May raise sqlite3.DatabaseError; see `recover`.
         """
@@ -91,7 +91,9 @@ class Database:
             self._connection.close()
             self._connection = None
         if self._directory is not None and self._name and self._name != self._current():
-            self._remove(self._name)
+            with suppress(OSError):
+                for path in self._directory.glob(f"{self._name}*"):
+                    path.unlink(missing_ok=True)
         self._name = ""
 
     def _give_up(self, reason: str) -> None:
@@ -117,7 +119,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         """See that the connection is to the index in use, or to an empty new one."""
-        current = self._current() if self._directory else ""
+        current = self._current()
         if self._connection is not None and self._name == current:
             return self._connection
         self.close()
@@ -127,7 +129,7 @@ class Database:
         elif current and (found := self._open_current(self._directory / current)):
             self._connection, self._name = found, current
         else:
-            self._sweep()
+            self._sweep(self._directory)
             self._name = f"{secrets.token_hex(8)}.sqlite"
             self._connection = _connect(str(self._directory / self._name))
             # Until it is published nobody reads it, and what a crash leaves is swept away.
@@ -164,10 +166,12 @@ class Database:
             file.flush()
             os.fsync(file.fileno())
         waiting.replace(self._directory / "current")
-        self._sweep()
+        self._sweep(self._directory)
 
     def _current(self) -> str:
-        assert self._directory is not None
+        """Name the file in use; "" if there is none, or nothing is kept."""
+        if self._directory is None:
+            return ""
         try:
             name = (self._directory / "current").read_text()
         except (OSError, UnicodeDecodeError):
@@ -178,18 +182,11 @@ class Database:
         if self._directory is not None:
             (self._directory / "current").unlink(missing_ok=True)
 
-    def _sweep(self) -> None:
+    def _sweep(self, directory: Path) -> None:
         """Remove what earlier indexes and crashes left; called under the lock."""
-        assert self._directory is not None
         keep = self._current()
-        for path in self._directory.iterdir():
+        for path in directory.iterdir():
             if ".sqlite" in path.name and not (keep and path.name.startswith(keep)):
-                path.unlink(missing_ok=True)
-
-    def _remove(self, name: str) -> None:
-        assert self._directory is not None
-        with suppress(OSError):
-            for path in self._directory.glob(f"{name}*"):
                 path.unlink(missing_ok=True)
 
 

@@ -36,7 +36,7 @@ class Kind(enum.Enum):
 
     @property
     def severity(self) -> str:
-        """`alarm`: a collection loses data; `damage`: an image is not whole; `note`: nobody's image suffers."""
+        """`alarm`: a collection loses data; `damage`: an image is not whole; `note`: no image suffers."""
         if self in (Kind.COLLECTOR_DELETES, Kind.MANIFEST_LOST):
             return "alarm"
         return "note" if self in (Kind.STRAY, Kind.UPLOAD) else "damage"

@@ -29,7 +29,7 @@ class Task(NamedTuple):
 
     read: Read
     arguments: tuple[object, ...]
-    apply: Callable[[Any], "Iterable[Task] | None"]
+    apply: Callable[[Any], Iterable[Task] | None]
 
 
 def run(survey: Survey, tasks: Iterable[Task], submit: Submit | None = None) -> None:
@@ -39,15 +39,13 @@ def run(survey: Survey, tasks: Iterable[Task], submit: Submit | None = None) -> 
     flying: deque[tuple[Task, Future[Any]]] = deque()
     while True:
         task = more.popleft() if more else next(waiting, None)
-        if task is None and not flying:
-            return
-        if submit is None:
-            assert task is not None
+        if task is not None and submit is None:
             more.extend(task.apply(task.read(survey, *task.arguments)) or ())
-            continue
-        if task is not None:
+        elif task is not None and submit is not None:
             flying.append((task, submit(task.read, task.arguments)))
-        if task is None or len(flying) >= WINDOW:
+        elif not flying:
+            return
+        if len(flying) >= (WINDOW if task is not None else 1):
             done, future = flying.popleft()
             more.extend(done.apply(future.result()) or ())
 
@@ -80,7 +78,7 @@ def side_by_side(survey: Survey, readers: Readers) -> Iterator[Submit | None]:
 
 def _begin(survey: Survey) -> None:
     """Begin a process that reads: it inherits the open store. An interrupt is for the one that asks."""
-    global _survey  # noqa: PLW0603: a process has one
+    global _survey
     _survey = survey
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

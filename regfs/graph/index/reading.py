@@ -82,24 +82,28 @@ def read_shard(survey: Survey, algorithm: str, prefix: str) -> ShardRead:
     path = layout.shard(algorithm, prefix)
     findings = [Finding(Kind.STRAY, found=str(error), path=path) for error in odd]
     findings += [
-        Finding(Kind.BLOB, digest=blob.digest, found=str(blob.error), path=path) for blob in seen if blob.error
+        Finding(Kind.BLOB, digest=blob.digest, found=str(blob.error), path=path)
+        for blob in seen
+        if blob.error
     ]
     rows = [BlobRow(blob.digest, *blob.stat[1:4]) for blob in seen if blob.stat]
     return ShardRead(stamp, rows, findings)
 
 
-def read_layer_links(survey: Survey, repository: str, algorithm: str) -> LinksRead:
-    """Look at all links of one algorithm below `_layers`."""
-    stamp, links = survey.links(f"{layout.layers(repository)}/{algorithm}")
+def read_layer_links(survey: Survey, repository: str, algorithm: str, thorough: bool) -> LinksRead:
+    """Look at all links of one algorithm below `_layers`; and into each, if it is to be thorough."""
+    stamp, links = survey.links(f"{layout.layers(repository)}/{algorithm}", read=thorough)
     skip = len(algorithm) + 1
     digests = b"".join(sorted(bytes.fromhex(link.name[skip:]) for link in links))
     aliases = [(link.name, link.digest) for link in links if link.digest and link.digest != link.name]
     return LinksRead(stamp, digests, aliases, list(_odd_links(repository, links)))
 
 
-def read_revisions(survey: Survey, repository: str, algorithm: str) -> tuple[int, list[LinkSeen], list[Finding]]:
+def read_revisions(
+    survey: Survey, repository: str, algorithm: str, thorough: bool
+) -> tuple[int, list[LinkSeen], list[Finding]]:
     """Look at all links of one algorithm below `revisions`: their stamp, the links, and what is odd there."""
-    stamp, links = survey.links(f"{layout.revisions(repository)}/{algorithm}")
+    stamp, links = survey.links(f"{layout.revisions(repository)}/{algorithm}", read=thorough)
     return stamp, links, list(_odd_links(repository, links))
 
 

@@ -1,13 +1,14 @@
 """The index of one store: brought up to date when it is asked, and believed for a while after.
 
-Safe for many threads: one connection, behind a lock that is held while the store is read for the index and while
-the index is read. What needs no index never waits for it.
+Safe for many threads: one connection, behind a lock that is held while the store is read for the index and
+while the index is read. What needs no index never waits for it.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from regfs.graph.index.database import Database
 from regfs.graph.index.readers import Readers, side_by_side
-from regfs.graph.index.states import CHANGED, derive
+from regfs.graph.index.states import CHANGED, WHEN, derive
 from regfs.graph.index.update import Progress, Update
 from regfs.store import Store, layout
 from regfs.store.survey import Survey
@@ -44,8 +45,8 @@ class Pass(NamedTuple):
 class ReferenceIndex:
     """The index of the store at `path`, kept below `cache` (None: nowhere).
 
-    `ttl` is in seconds, may be infinite. `processes` of more than one are forked for a pass that reads much, if
-    the store is fast: only for a program that has no threads yet.
+    `ttl` is in seconds, may be infinite. `processes` of more than one are forked for a pass that reads much,
+    if the store is fast: only for a program that has no threads yet.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class ReferenceIndex:
         self._clock = clock
         self._progress = progress
         self._lock = threading.RLock()
-        self._until = float("-inf")
+        self._until = self._thorough_until = float("-inf")
 
     def close(self) -> None:
         """Close the file."""
@@ -74,17 +75,24 @@ class ReferenceIndex:
             self._database.close()
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self, *, thorough: bool = False) -> Iterator[sqlite3.Connection]:
         """Give the index to ask, with what follows from it, at most `ttl` seconds old.
 
-        What is asked together fits together. What the body writes into it is kept: facts that never change.
+        `thorough`: what a thorough pass saw. What is asked together fits together. What the body writes into
+        it is kept: facts that never change.
         """
         with self._lock:
-            if self._clock() >= self._until:
-                self.refresh()
+            if self._clock() >= (self._thorough_until if thorough else self._until):
+                self.refresh(thorough=thorough)
             with self._database.changing() as connection:
                 derive(connection)
                 yield connection
+
+    def changed(self, *, thorough: bool = False) -> int:
+        """Tell when what the index says has last changed, in nanoseconds since 1970."""
+        with self.reading(thorough=thorough) as connection:
+            (when,) = connection.execute("SELECT value FROM meta WHERE key = ?", (WHEN,)).fetchone()
+            return int(when)
 
     def refresh(self, *, thorough: bool = False) -> Pass:
         """Bring the index up to date. A first pass reads everything; a thorough one looks at every file.
@@ -100,7 +108,10 @@ class ReferenceIndex:
                     raise
                 first, changed = self._update(thorough)
             seconds = self._clock() - began
-            self._until = self._clock() + max(self._ttl, seconds * _SHARE)
+            until = self._clock() + max(self._ttl, seconds * _SHARE)
+            self._until = max(self._until, until)
+            if thorough or first:
+                self._thorough_until = until
             return Pass(first, changed, seconds)
 
     def _update(self, thorough: bool) -> tuple[bool, bool]:
@@ -120,14 +131,18 @@ class ReferenceIndex:
             changed = update.run()
             if changed or first:
                 connection.execute("REPLACE INTO meta VALUES (?, TRUE)", (CHANGED,))
+                connection.execute("REPLACE INTO meta VALUES (?, ?)", (WHEN, time.time_ns()))
             return first, changed
 
     def _readers(self, *, much: bool) -> Readers:
         """Choose who reads, by how long the store takes to tell of the blobs' shards."""
         algorithms = self._survey.directory(layout.BLOBS).directories()[:4]
         paths = [layout.shard(algorithm, f"{number:02x}") for algorithm in algorithms for number in range(16)]
-        began = time.perf_counter()
-        self._survey.stamps("", paths)
-        if time.perf_counter() - began > _SLOW * max(len(paths), 1):
+        taken = []
+        for path in paths:
+            began = time.perf_counter()
+            self._survey.stamps("", [path])
+            taken.append(time.perf_counter() - began)
+        if taken and statistics.median(taken) > _SLOW:
             return Readers(threads=_SLOW_READERS)
         return Readers(processes=self._processes if much else 1)

@@ -1,8 +1,9 @@
 """The tables of the index: what stands in one store, and what follows from that.
 
-Everything above `untagged` is read from the store; that and what is below, and the findings whose owner is no path,
-follow from it and are made anew when it has changed (states.py, weights.py). Digests are text, `sha256:…`, so that a person can ask the
-file with sqlite3(1) as well. Sizes in bytes, blocks of 512 bytes, times and stamps in nanoseconds since 1970.
+Everything above `untagged` is read from the store; that and what is below, and the findings whose owner is
+no path, follow from it and are made anew when it has changed (states.py, weights.py). Digests are text,
+`sha256:…`, so that a person can ask the file with sqlite3(1) too. Sizes are bytes, blocks 512 bytes, times
+and stamps nanoseconds since 1970.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ CREATE TABLE manifest (
     error TEXT NOT NULL
 );
 
--- What manifests, and links to aliases, say: `source` holds `target`. Size is what the manifest tells. `elsewhere`: a foreign layer.
+-- What manifests, and links to aliases, say: `source` holds `target`. Size is what the manifest tells;
+-- `elsewhere` is a foreign layer; `platform` names a child's directory.
 CREATE TABLE edge (
     source INTEGER NOT NULL,
     role INTEGER NOT NULL,
@@ -146,9 +148,13 @@ CREATE TABLE upload (
 CREATE TABLE content (blob INTEGER PRIMARY KEY, suffix TEXT NOT NULL, media_type TEXT NOT NULL);
 CREATE TABLE config (blob INTEGER PRIMARY KEY, created TEXT NOT NULL, platform TEXT NOT NULL);
 
--- Each blob whose content was hashed since the last check began: its size and time then, and the digest found.
-CREATE TABLE hashed (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, stored INTEGER NOT NULL, found TEXT NOT NULL)
-    WITHOUT ROWID;
+-- Each blob whose content was hashed since the last check began: its size and time then, the digest found.
+CREATE TABLE hashed (
+    digest TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    found TEXT NOT NULL
+) WITHOUT ROWID;
 
 -- What is wrong. `owner` is what was read when it was found, or the name of what was computed from the rest.
 CREATE TABLE finding (
@@ -163,8 +169,7 @@ CREATE TABLE finding (
 );
 CREATE INDEX finding_owner ON finding (owner);
 
--- The revisions that no tag of their repository leads to; `referrer`: but something that a tag leads to is the
--- subject of.
+-- The revisions that no tag of their repository leads to; `referrer`: but to what they refer to, one does.
 CREATE TABLE untagged (
     repository INTEGER NOT NULL,
     blob INTEGER NOT NULL,
@@ -172,10 +177,14 @@ CREATE TABLE untagged (
     PRIMARY KEY (repository, blob)
 ) WITHOUT ROWID;
 
--- What an image takes, all that it leads to counted once: bytes, and those that nothing else leads to. Computed
--- when first asked for. `repository_weight` is the same for all images of a repository.
+-- What an image takes, all that it leads to counted once: bytes, and those that nothing else leads to.
+-- Computed when first asked for. `repository_weight` is the same for all images of a repository.
 CREATE TABLE weight (blob INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER NOT NULL);
-CREATE TABLE repository_weight (repository INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER NOT NULL);
+CREATE TABLE repository_weight (
+    repository INTEGER PRIMARY KEY,
+    size INTEGER NOT NULL,
+    exclusive INTEGER NOT NULL
+);
 
 -- The blobs that some revision or tag leads to, and whether a tag does.
 CREATE TABLE held (blob INTEGER PRIMARY KEY, state INTEGER NOT NULL);

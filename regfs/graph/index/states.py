@@ -1,7 +1,7 @@
 """What follows from the tables: who needs each blob, and what is wrong with each image.
 
-The states are DESIGN's: tagged is what some tag leads to, and what refers to something tagged; untagged is what
-a revision leads to besides; the rest is orphaned.
+The states are DESIGN's: tagged is what some tag leads to, and what refers to something tagged; untagged is
+what a revision leads to besides; the rest is orphaned.
 
 The registry's own collector goes another way, and regfs says where that loses data. It marks each revision
 and what that names, one step far, and deletes what is not marked. So it deletes what a tag needs where the
@@ -21,13 +21,17 @@ from regfs.graph.index.schema import Mark, Role, State
 #: The key in `meta` that says that what follows from the tables does not yet.
 CHANGED = "changed"
 
+#: The key in `meta` of the time at which they last changed, in nanoseconds since 1970.
+WHEN = "when"
+
 #: The owners of findings that follow from the index; no path is like one of them.
 MANIFESTS, BLOBS, COLLECTOR = "manifests", "named blobs", "collector"
 
 #: Roles of what a manifest names; the others turn round what it says, or say it from outside.
 NAMED = f"({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})"
 
-#: The blobs that a garbage collection marks: `{revisions}` is a condition on the revisions that it starts from.
+#: The blobs that a garbage collection marks: `{revisions}` is a condition on the revisions that it starts
+#: from.
 MARKED = f"""
     SELECT revision.blob AS blob FROM revision JOIN repository ON repository.id = revision.repository
     WHERE marks & {Mark.LAYERS:d} AND {{revisions}}
@@ -42,7 +46,8 @@ MARKED = f"""
 EVERY_REVISION = "TRUE"
 TAGGED_REVISION = "revision.blob IN (SELECT blob FROM tag WHERE repository = revision.repository)"
 
-#: The images that a blob below them is wrong for: each tag, and each revision that no tag of its repository names.
+#: The images that a blob below them is wrong for: each tag, and each revision that no tag of its repository
+#: names.
 _IMAGES = f"""
     WITH RECURSIVE up (edge, blob) AS (
         SELECT number, source FROM wrong
@@ -64,7 +69,7 @@ _IMAGES = f"""
 
 
 def derive(connection: sqlite3.Connection) -> None:
-    """Compute `held` and the findings without an owner anew, if anything has changed since they were computed.
+    """Compute what follows from the tables anew, if they have changed since it was computed.
 
     In the caller's transaction.
     """
@@ -73,7 +78,7 @@ def derive(connection: sqlite3.Connection) -> None:
     _states(connection)
     _untagged(connection)
     for table in ("weight", "repository_weight"):
-        connection.execute(f"DELETE FROM {table}")  # noqa: S608: our own names
+        connection.execute(f"DELETE FROM {table}")
     connection.execute("DELETE FROM meta WHERE key LIKE 'findings %'")
     for owner, find in ((MANIFESTS, _lost_manifests), (BLOBS, _damaged_blobs), (COLLECTOR, _collected)):
         keep_findings(connection, owner, find)
@@ -109,7 +114,7 @@ def _states(connection: sqlite3.Connection) -> None:
                 WHERE edge.target NOT IN (SELECT blob FROM held)
             )
             INSERT INTO held SELECT blob, ? FROM reached
-            """,  # noqa: S608: our own names
+            """,
             (state,),
         )
 
@@ -130,13 +135,13 @@ def _untagged(connection: sqlite3.Connection) -> None:
         INSERT OR IGNORE INTO untagged
         SELECT repository, blob, (repository, blob) IN (SELECT * FROM needed) FROM revision
         WHERE blob IS NOT NULL AND (repository, blob) NOT IN (SELECT * FROM shown)
-        """  # noqa: S608: our own names
+        """
     )
 
 
 def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Find manifests that a tag or revision names and nobody can read; those of a tag's index, too."""
-    lost = f"""
+    lost = """
         SELECT blob.id, blob.digest, CASE WHEN blob.size IS NULL THEN 'not stored' ELSE manifest.error END
         FROM blob LEFT JOIN manifest ON manifest.blob = blob.id
         WHERE (blob.size IS NULL AND EXISTS (SELECT 1 FROM tag WHERE blob = blob.id))
@@ -163,7 +168,7 @@ def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
                 tag,
                 digest,
                 "a manifest",
-                f"{why}. What only this image needs shows as orphaned: collect no garbage before it is restored",
+                f"{why}. What only this image needs shows as orphaned: do not collect garbage",
             )
         held = connection.execute(
             "SELECT repository.name FROM revision JOIN repository ON repository.id = revision.repository "
@@ -188,7 +193,7 @@ def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
                )) AS got
         FROM edge JOIN blob ON blob.id = edge.target
         WHERE edge.role IN {NAMED} AND blob.size IS NOT edge.size
-        """  # noqa: S608: our own numbers
+        """
     )
     # An index may be sparse, a foreign layer is kept elsewhere, and schema 1 tells no sizes.
     connection.execute(
@@ -198,7 +203,7 @@ def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
             SELECT elsewhere FROM edge
             WHERE (edge.source, edge.role, edge.position) = (wrong.source, wrong.role, wrong.position)
         ))
-        """  # noqa: S608: our own numbers
+        """
     )
     wrong = {
         number: (Role(role), position, digest, wanted, got)
@@ -227,8 +232,8 @@ def _collected(connection: sqlite3.Connection) -> Iterator[Finding]:
         WITH marked AS ({MARKED.format(revisions=EVERY_REVISION)})
         SELECT blob.id, blob.digest, blob.size FROM blob JOIN held ON held.blob = blob.id
         WHERE held.state = {State.TAGGED:d} AND blob.size IS NOT NULL
-        AND blob.id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL)
-        """  # noqa: S608: our own numbers
+        AND blob.id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL) ORDER BY blob.digest
+        """
     ).fetchall()
     lost: dict[tuple[str, str], list[tuple[str, int, bool]]] = {}
     for number, digest, size in rows:

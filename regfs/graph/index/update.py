@@ -1,15 +1,16 @@
 """One pass over the store, which brings the index up to date. On an empty index that reads everything.
 
-What the registry writes shows in the time of a directory or of a link: a new blob in its shard's, a new tag in
-its repository's, a moved tag in its link's. So what has the stamp that it had before is not read again, and a
-manifest is read once for all, since its digest cannot change. What the registry does not do shows in no such
-time: a blob cut short in its place, a layer's link deleted alone. A thorough pass looks at those as well.
+What the registry writes shows in the time of a directory or of a link: a new blob in its shard's, a new tag
+in its repository's, a moved tag in its link's. So what has the stamp that it had before is not read again,
+and a manifest is read once for all, since its digest cannot change. What the registry does not do shows in no
+such time: a blob cut short in its place, a layer's link deleted alone. A thorough pass looks at those as
+well.
 
-A directory whose stamp is hardly older than the pass may get another name within the same tick of the clock; it
-is noted as unknown, and read again the next time.
+A directory whose stamp is hardly older than the pass may get another name within the same tick of the clock;
+it is noted as unknown, and read again the next time.
 
-Everything is read by `Survey`, in tasks; everything is written here, in the caller's transaction. Nothing that is
-odd ends the pass: it becomes a finding, owned by what was read, and goes when that is read again.
+Everything is read by `Survey`, in tasks; everything is written here, in the caller's transaction. Nothing
+that is odd ends the pass: it becomes a finding, owned by what was read, and goes when that is read again.
 """
 
 from __future__ import annotations
@@ -18,9 +19,8 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from regfs.errors import RegfsError
 from regfs.graph.index.findings import Finding, Kind
 from regfs.graph.index.readers import Submit, Task, run
 from regfs.graph.index.reading import (
@@ -41,6 +41,8 @@ from regfs.store import layout
 from regfs.store.contents import join, nested_sound, tag_sound
 from regfs.store.survey import BlobSeen, DirectorySeen, LinkSeen, Survey, TagSeen, UploadSeen
 
+T = TypeVar("T")
+
 #: Names in one task: enough to be worth a directory's opening, few enough to share out.
 _CHUNK = 256
 
@@ -59,7 +61,13 @@ Progress = Callable[[str, int, int], None]
 
 _SHARD = re.compile("[0-9a-f]{2}")
 
-_MARKS = {layout.LAYERS: Mark.LAYERS, layout.MANIFESTS: Mark.MANIFESTS, layout.UPLOADS: Mark.UPLOADS}
+#: The parts of a repository, and the tables that hold what is below each.
+_PARTS = (
+    (layout.LAYERS, Mark.LAYERS, ("layer_links",)),
+    (layout.MANIFESTS, Mark.MANIFESTS, ("tag", "history", "revision")),
+    (layout.UPLOADS, Mark.UPLOADS, ("upload",)),
+)
+_MARKS = {name: mark for name, mark, _ in _PARTS}
 
 
 class Repository(NamedTuple):
@@ -122,7 +130,7 @@ class Update:
         """Find out which of the known directories are as they were."""
 
         def look(paths: Sequence[str]) -> Task:
-            def apply(stamps: list[int]) -> None:
+            def apply(stamps: Sequence[int]) -> None:
                 self._same.update(
                     path
                     for path, stamp in zip(paths, stamps, strict=True)
@@ -201,13 +209,14 @@ class Update:
 
     def _store(self, blobs: Iterable[BlobRow]) -> None:
         self._db.executemany(
-            "INSERT INTO blob (digest, size, blocks, stored) VALUES (?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE "
+            "INSERT INTO blob (digest, size, blocks, stored) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (digest) DO UPDATE "
             "SET size = excluded.size, blocks = excluded.blocks, stored = excluded.stored",
             blobs,
         )
 
     def _changed(self, start: str, blobs: list[BlobRow]) -> list[BlobRow]:
-        """Forget the blobs of a shard that are gone, and what was read of those that changed; give the new."""
+        """Forget the blobs of a shard that are gone, and what was read of changed ones; give the new."""
         now = {blob.digest: blob for blob in blobs}
         rows = self._db.execute(
             "SELECT id, digest, size, blocks, stored FROM blob "
@@ -219,7 +228,9 @@ class Update:
             if blob == tuple(known):
                 del now[blob.digest]
                 continue
-            self._db.execute("UPDATE blob SET size = NULL, blocks = NULL, stored = NULL WHERE id = ?", (number,))
+            self._db.execute(
+                "UPDATE blob SET size = NULL, blocks = NULL, stored = NULL WHERE id = ?", (number,)
+            )
             self._forget_manifest(number)
             self._named.update([number])
         return list(now.values())
@@ -246,7 +257,7 @@ class Update:
                 found[digest] = number
         for chunk in _chunks(unknown):
             marks = ",".join("?" * len(chunk))
-            known = f"SELECT digest, id FROM blob WHERE digest IN ({marks})"  # noqa: S608: only question marks
+            known = f"SELECT digest, id FROM blob WHERE digest IN ({marks})"
             found.update(self._db.execute(known, chunk))
             new = [(digest,) for digest in chunk if digest not in found]
             if new:
@@ -298,6 +309,8 @@ class Update:
         marks = Mark.NOTHING
         for entry in seen.directories():
             marks |= _MARKS.get(entry, Mark.NOTHING)
+        if name in self._known:
+            self._forget_parts(self._known[name], self._known[name].marks & ~marks)
         self._db.execute(
             "INSERT INTO repository (name, marks) VALUES (?, ?) "
             "ON CONFLICT (name) DO UPDATE SET marks = excluded.marks",
@@ -321,22 +334,32 @@ class Update:
             self._done += 1
             self._progress("repositories", self._done, 0)
 
-    def _forget_repository(self, repository: Repository) -> None:
-        number, name, _ = repository
-        for algorithm in LENGTHS:
-            self._forget_aliases(repository, algorithm)
-        for table in ("tag", "history", "revision", "layer_links", "upload"):
-            self._db.execute(f"DELETE FROM {table} WHERE repository = ?", (number,))  # noqa: S608: our own names
-        self._db.execute("DELETE FROM repository WHERE id = ?", (number,))
-        path = layout.repository(name)
+    def _forget_parts(self, repository: Repository, parts: Mark) -> None:
+        """Forget what was read below `_layers`, `_manifests` or `_uploads`, which are gone as a whole."""
+        for name, mark, tables in _PARTS:
+            if mark in parts:
+                for table in tables:
+                    self._db.execute(f"DELETE FROM {table} WHERE repository = ?", (repository.id,))
+                self._forget_below(f"{layout.repository(repository.name)}/{name}")
+        if Mark.LAYERS in parts:
+            for algorithm in LENGTHS:
+                self._forget_aliases(repository, algorithm)
+
+    def _forget_below(self, path: str) -> None:
+        """Forget findings and directories at a path and below it."""
         below = (f"{path}/", f"{path}0")  # "0" follows "/"
         self._db.execute("DELETE FROM finding WHERE owner = ? OR (owner > ? AND owner < ?)", (path, *below))
         self._db.execute("DELETE FROM place WHERE path = ? OR (path > ? AND path < ?)", (path, *below))
 
+    def _forget_repository(self, repository: Repository) -> None:
+        self._forget_parts(repository, Mark.LAYERS | Mark.MANIFESTS | Mark.UPLOADS)
+        self._db.execute("DELETE FROM repository WHERE id = ?", (repository.id,))
+        self._forget_below(layout.repository(repository.name))
+
     # --- tags --------------------------------------------------------------------------------------
 
     def _tags(self, repository: Repository, *, again: bool = False) -> Iterator[Task]:
-        """Read the tags whose link changed; all of them `again` where revisions went, and histories with them."""
+        """Read the tags whose link changed; all of them `again` where histories may have changed."""
         path = layout.tags(repository.name)
         known = dict(
             self._db.execute("SELECT name, stamp FROM tag WHERE repository = ?", (repository.id,)).fetchall()
@@ -370,7 +393,7 @@ class Update:
             yield self._read_tags(repository, names)
         for names in _chunks(name for name, stamp in known.items() if stamp and not again):
 
-            def apply(stamps: list[int], names: Sequence[str] = names) -> Iterator[Task]:
+            def apply(stamps: Sequence[int], names: Sequence[str] = names) -> Iterator[Task]:
                 if stamps != [known[name] for name in names]:
                     changed = [
                         name for name, stamp in zip(names, stamps, strict=True) if stamp != known[name]
@@ -433,9 +456,13 @@ class Update:
     # --- links -------------------------------------------------------------------------------------
 
     def _algorithms(
-        self, directory: str, enter: Callable[[str, bool], Iterable[Task]]
+        self,
+        directory: str,
+        enter: Callable[[str, bool], Iterable[Task]],
+        gone: Callable[[str], Iterable[Task]],
     ) -> Iterator[Task]:
         """Enter the directory of each algorithm below `revisions` or `_layers`: `enter(algorithm, same)`."""
+        known = [name for name in LENGTHS if f"{directory}/{name}" in self._places]
 
         def tasks(algorithms: Iterable[str]) -> Iterator[Task]:
             for algorithm in algorithms:
@@ -443,12 +470,17 @@ class Update:
                 yield from enter(algorithm, same)
 
         if directory in self._same:
-            yield from tasks(name for name in LENGTHS if f"{directory}/{name}" in self._places)
+            yield from tasks(known)
             return
 
         def apply(seen: DirectorySeen) -> Iterator[Task]:
             self._note_place(directory, seen.stamp)
-            return tasks(name for name in seen.directories() if name in LENGTHS)
+            there = [name for name in seen.directories() if name in LENGTHS]
+            for algorithm in known:
+                if algorithm not in there:
+                    self._forget_below(f"{directory}/{algorithm}")
+                    yield from gone(algorithm)
+            yield from tasks(there)
 
         yield Task(Survey.directory, (directory,), apply)
 
@@ -458,7 +490,11 @@ class Update:
                 return self._deleted_revisions(repository, algorithm)
             return [self._read_revisions(repository, algorithm)]
 
-        return self._algorithms(layout.revisions(repository.name), enter)
+        return self._algorithms(
+            layout.revisions(repository.name),
+            enter,
+            lambda algorithm: self._apply_revisions(repository, algorithm, []),
+        )
 
     def _read_revisions(self, repository: Repository, algorithm: str) -> Task:
         path = f"{layout.revisions(repository.name)}/{algorithm}"
@@ -469,7 +505,7 @@ class Update:
             self._note_place(path, stamp)
             return self._apply_revisions(repository, algorithm, links)
 
-        return Task(read_revisions, (repository.name, algorithm), apply)
+        return Task(read_revisions, (repository.name, algorithm, self._thorough), apply)
 
     def _deleted_revisions(self, repository: Repository, algorithm: str) -> Iterator[Task]:
         """Look at links in a directory that did not change: the API deletes one and leaves its directory.
@@ -485,7 +521,7 @@ class Update:
         skip = len(algorithm) + 1
         for chunk in _chunks(rows):
 
-            def apply(stamps: list[int], chunk: Sequence[tuple[str, int]] = chunk) -> Iterator[Task]:
+            def apply(stamps: Sequence[int], chunk: Sequence[tuple[str, int]] = chunk) -> Iterator[Task]:
                 if stamps != [stamp for _, stamp in chunk]:
                     yield self._read_revisions(repository, algorithm)
 
@@ -498,7 +534,8 @@ class Update:
         known = {
             row[0]: row
             for row in self._db.execute(
-                "SELECT name, blob, pushed, stamp FROM revision WHERE repository = ? AND name >= ? AND name < ?",
+                "SELECT name, blob, pushed, stamp FROM revision "
+                "WHERE repository = ? AND name >= ? AND name < ?",
                 (repository.id, f"{algorithm}:", f"{algorithm};"),
             )
         }
@@ -532,29 +569,35 @@ class Update:
             def apply(read: LinksRead) -> None:
                 self._found(path, read.odd)
                 self._note_place(path, read.stamp)
-                key = (repository.id, algorithm)
-                known = self._db.execute(
-                    "SELECT digests FROM layer_links WHERE repository = ? AND algorithm = ?", key
-                ).fetchone()
-                if known == (read.digests,) and not read.aliases:
-                    return
-                self._db.execute("REPLACE INTO layer_links VALUES (?, ?, ?)", (*key, read.digests))
-                if not self._fresh:
-                    self._forget_aliases(repository, algorithm)
-                ids = self._ids(digest for alias in read.aliases for digest in alias)
-                self._db.executemany(
-                    "INSERT INTO edge VALUES (?, ?, ?, ?, NULL, '', '', FALSE)",
-                    [(ids[name], Role.ALIAS, repository.id, ids[stored]) for name, stored in read.aliases],
-                )
+                self._apply_layers(repository, algorithm, read)
 
             if not same:
-                yield Task(read_layer_links, (repository.name, algorithm), apply)
+                yield Task(read_layer_links, (repository.name, algorithm, self._thorough), apply)
 
-        return self._algorithms(layout.layers(repository.name), enter)
+        def gone(algorithm: str) -> Iterable[Task]:
+            self._apply_layers(repository, algorithm, LinksRead(0, b"", [], []))
+            return ()
+
+        return self._algorithms(layout.layers(repository.name), enter, gone)
+
+    def _apply_layers(self, repository: Repository, algorithm: str, read: LinksRead) -> None:
+        key = (repository.id, algorithm)
+        known = self._db.execute(
+            "SELECT digests FROM layer_links WHERE repository = ? AND algorithm = ?", key
+        ).fetchone()
+        if known != (read.digests,):
+            self._db.execute("REPLACE INTO layer_links VALUES (?, ?, ?)", (*key, read.digests))
+        if not self._fresh:
+            self._forget_aliases(repository, algorithm)
+        ids = self._ids(digest for alias in read.aliases for digest in alias)
+        self._db.executemany(
+            "INSERT INTO edge VALUES (?, ?, ?, ?, NULL, '', '', FALSE)",
+            [(ids[name], Role.ALIAS, repository.id, ids[stored]) for name, stored in read.aliases],
+        )
 
     def _forget_aliases(self, repository: Repository, algorithm: str) -> None:
         self._db.execute(
-            f"DELETE FROM edge WHERE role = {Role.ALIAS:d} AND position = ? "  # noqa: S608: our own number
+            f"DELETE FROM edge WHERE role = {Role.ALIAS:d} AND position = ? "
             "AND (SELECT digest >= ? AND digest < ? FROM blob WHERE id = source)",
             (repository.id, f"{algorithm}:", f"{algorithm};"),
         )
@@ -563,14 +606,18 @@ class Update:
 
     def _uploads(self, repository: Repository) -> Iterator[Task]:
         path = layout.uploads(repository.name)
-        known = self._db.execute("SELECT 1 FROM upload WHERE repository = ? LIMIT 1", (repository.id,)).fetchone()
+        known = self._db.execute(
+            "SELECT 1 FROM upload WHERE repository = ? LIMIT 1", (repository.id,)
+        ).fetchone()
         if path in self._same and not known:
             return
 
         def apply(seen: tuple[int, list[UploadSeen]]) -> None:
             stamp, uploads = seen
             rows = [(repository.id, *upload) for upload in uploads]
-            old = self._db.execute("SELECT * FROM upload WHERE repository = ? ORDER BY name", (repository.id,))
+            old = self._db.execute(
+                "SELECT * FROM upload WHERE repository = ? ORDER BY name", (repository.id,)
+            )
             if rows != old.fetchall():
                 self._db.execute("DELETE FROM upload WHERE repository = ?", (repository.id,))
                 self._db.executemany("INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
@@ -622,7 +669,7 @@ class Update:
             marks = ",".join("?" * len(chunk))
             for (digest,) in self._db.execute(
                 "SELECT digest FROM blob LEFT JOIN manifest ON manifest.blob = id "
-                f"WHERE id IN ({marks}) AND size IS NOT NULL AND manifest.blob IS NULL",  # noqa: S608
+                f"WHERE id IN ({marks}) AND size IS NOT NULL AND manifest.blob IS NULL",
                 chunk,
             ).fetchall():
                 yield digest
@@ -676,8 +723,9 @@ class Update:
                 subject, referrer = ids[read.subject.digest], ids[read.digest]
                 rows.append((subject, Role.REFERRER, referrer, referrer, None, read.media_type, "", False))
         self._db.executemany("REPLACE INTO edge VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        self._named.update(row[3] for row in rows if row[1] == Role.CHILD)
-
+        self._named.update(
+            ids[edge.digest] for read in manifests for edge in read.edges if edge.role is Role.CHILD
+        )
 
 
 def _row(source: int, edge: EdgeRead, target: int) -> tuple[object, ...]:
@@ -693,7 +741,7 @@ def _row(source: int, edge: EdgeRead, target: int) -> tuple[object, ...]:
     )
 
 
-def _chunks(items: Iterable, size: int = _CHUNK) -> Iterator[list]:
+def _chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
     waiting = iter(items)
     while chunk := list(islice(waiting, size)):
         yield chunk

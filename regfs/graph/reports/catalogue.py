@@ -63,8 +63,13 @@ class Reports:
     def making(self, name: str) -> Iterator[Table]:
         """Make the report of that name. Its rows are read within the `with` block."""
         report = REPORTS[name]
-        if report.thorough:
-            self._index.refresh(thorough=True)
-        with self._index.reading() as connection:
+        with self._index.reading(thorough=report.thorough) as connection:
             report.fill(self._contents, connection)
             yield report.make(connection)
+
+    @contextmanager
+    def recognised_orphans(self) -> Iterator[sqlite3.Connection]:
+        """Give the index with each orphan's suffix and media type in its table `content`."""
+        with self._index.reading() as connection:
+            self._contents.read_orphans(connection)
+            yield connection

@@ -1,7 +1,7 @@
-"""Can each image be pulled? And, on demand: has each blob the content that its digest says?
+"""Whether each image can be pulled; and, on demand, whether each blob has the content that its digest says.
 
-Hashing a large store takes hours, so what was hashed is kept in the index as it goes: a check that was stopped goes
-on where it was, and one that came to its end begins anew.
+Hashing a large store takes hours, so what was hashed is kept in the index as it goes: a check that was
+stopped goes on where it was, and one that came to its end begins anew.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from regfs.errors import MissingError, StoreError
 from regfs.graph.index import Finding, Kind, ReferenceIndex, Role
 from regfs.graph.index.states import keep_findings
-from regfs.graph.reports.table import Row, Table, Type, columns
+from regfs.graph.reports.table import Row, Table, columns
 from regfs.oci import Digest
 from regfs.store import Contents
 
@@ -73,7 +73,7 @@ def verdict(connection: sqlite3.Connection) -> Verdict:
     marks = ",".join("?" * len(kinds))
     damage, broken = connection.execute(
         "SELECT count(*), count(DISTINCT CASE WHEN tag != '' THEN repository || ':' || tag END) "
-        f"FROM finding WHERE kind IN ({marks})",  # noqa: S608: only question marks
+        f"FROM finding WHERE kind IN ({marks})",
         kinds,
     ).fetchone()
     return Verdict(tags, tags - broken, damage)
@@ -150,7 +150,7 @@ class DigestCheck:
                 f"coalesce(sum(blob.size), 0) FROM blob {_HASHED} WHERE blob.size IS NOT NULL"
             ).fetchone()
 
-    def run(self, progress: Callable[[int], None]) -> None:
+    def run(self, progress: Callable[[int], object]) -> None:
         """Hash what is left. `progress` is told of bytes, in the thread of the caller."""
         self._lock, self._bytes = threading.Lock(), 0
         pool = ThreadPoolExecutor(self._jobs, "regfs-check")
@@ -163,7 +163,7 @@ class DigestCheck:
             connection.execute("REPLACE INTO meta VALUES (?, TRUE)", (_ENDED,))
             connection.execute("DELETE FROM meta WHERE key = ?", (f"findings {OWNER}",))
 
-    def _hash_all(self, pool: ThreadPoolExecutor, progress: Callable[[int], None]) -> None:
+    def _hash_all(self, pool: ThreadPoolExecutor, progress: Callable[[int], object]) -> None:
         with self._index.reading() as connection:
             waiting = [
                 Job(*row)
@@ -227,6 +227,7 @@ class DigestCheck:
 
 
 #: What was hashed, and has not changed since.
-_HASHED = (
-    "LEFT JOIN hashed ON hashed.digest = blob.digest AND hashed.size = blob.size AND hashed.stored = blob.stored"
-)
+_HASHED = """
+    LEFT JOIN hashed ON hashed.digest = blob.digest
+    AND hashed.size = blob.size AND hashed.stored = blob.stored
+"""

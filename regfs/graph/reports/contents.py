@@ -59,8 +59,11 @@ class BlobContents:
     ) -> None:
         for number, digest in connection.execute(query, values).fetchall():
             with suppress(MissingError):  # collected meanwhile
-                row = (number, *(text.encode(errors="replace").decode() for text in read(Digest.parse(digest))))
-                connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?)", row)  # noqa: S608: our own names
+                row = (
+                    number,
+                    *(text.encode(errors="replace").decode() for text in read(Digest.parse(digest))),
+                )
+                connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?)", row)
 
     def _config(self, digest: Digest) -> tuple[str, str]:
         try:
@@ -85,7 +88,7 @@ class BlobContents:
             return ".bin", ""
 
     def _start(self, digest: Digest) -> bytes:
-        """Read the first bytes of a blob; all of it, if that begins as JSON and is no larger than a manifest."""
+        """Read the first bytes of a blob; all of it, if it begins as JSON and is not too large."""
         content = self._contents.open_blob(digest)
         try:
             buffer = bytearray(ENOUGH)

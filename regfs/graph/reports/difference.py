@@ -21,7 +21,9 @@ class Named(NamedTuple):
 def tags(first: sqlite3.Connection, second: sqlite3.Connection) -> Table:
     """List the tags that the second store has and the first has not (added), lacks, or names differently."""
     return Table(
-        columns("change", "repository", "tag", "first", "second", pushed_first=Type.TIME, pushed_second=Type.TIME),
+        columns(
+            "change", "repository", "tag", "first", "second", pushed_first=Type.TIME, pushed_second=Type.TIME
+        ),
         list(_tags(_names(first), _names(second))),
     )
 

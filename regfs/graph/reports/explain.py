@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from regfs.errors import NotKnownError
 from regfs.graph.index import Kind, Role, State
@@ -31,7 +31,7 @@ def find(connection: sqlite3.Connection, text: str) -> str:
     encoded = encoded.lower()
     if len(encoded) < _SHORTEST or not set(encoded) <= set("0123456789abcdef"):
         raise NotKnownError(text, f"is no digest, nor the first {_SHORTEST} or more digits of one")
-    found = [
+    found: list[str] = [
         digest
         for name in ([algorithm] if colon else LENGTHS)
         for (digest,) in connection.execute(
@@ -50,7 +50,8 @@ def explain(connection: sqlite3.Connection, digest: str) -> Iterator[str]:
     """Explain one blob, by its whole digest; gives lines. Raises NotKnownError."""
     row = connection.execute(
         "SELECT id, size, blocks, stored, held.state, kind, manifest.media_type, manifest.error "
-        "FROM blob LEFT JOIN held ON held.blob = id LEFT JOIN manifest ON manifest.blob = id WHERE digest = ?",
+        "FROM blob LEFT JOIN held ON held.blob = id LEFT JOIN manifest ON manifest.blob = id "
+        "WHERE digest = ?",
         (digest,),
     ).fetchone()
     if row is None:
@@ -77,13 +78,43 @@ def explain(connection: sqlite3.Connection, digest: str) -> Iterator[str]:
         yield f"  {Kind(name).severity:<8} {where} wants {wanted}: {found}"
 
 
+def describe(connection: sqlite3.Connection, digest: str) -> Mapping[str, object]:
+    """Give what is known of one blob, for programs: bytes, ISO 8601, paths. Raises NotKnownError."""
+    row = connection.execute(
+        "SELECT id, size, blocks, stored, held.state, kind, manifest.media_type "
+        "FROM blob LEFT JOIN held ON held.blob = id LEFT JOIN manifest ON manifest.blob = id "
+        "WHERE digest = ?",
+        (digest,),
+    ).fetchone()
+    if row is None:
+        raise NotKnownError(digest, "the store neither has this blob nor names it")
+    number, size, blocks, stored, state, kind, media_type = row
+    named = connection.execute(
+        "SELECT role, media_type FROM edge WHERE target = ? AND role IN (?, ?) LIMIT 1",
+        (number, Role.CONFIG, Role.LAYER),
+    ).fetchone()
+    holders = list(Paths(connection).holders(number))
+    return {
+        "digest": digest,
+        "kind": kind or (Role(named[0]).name.lower() if named else ""),
+        "media_type": media_type or (named[1] if named else ""),
+        "size": size,
+        "blocks": blocks,
+        "stored": None if stored is None else iso(stored),
+        "state": str(State(state or State.ORPHANED)),
+        "held_by": [holder.path for holder in holders],
+        "linked": _linked(connection, digest),
+    }
+
+
 def _what(connection: sqlite3.Connection, number: int, kind: str | None, media_type: str, error: str) -> str:
     if error:
         return f"a damaged manifest: {error}"
     if kind:
         return f"the manifest of an {kind}, {media_type}" if kind != "index" else f"an index, {media_type}"
     named = connection.execute(
-        "SELECT role, media_type, count(*) FROM edge WHERE target = ? GROUP BY 1, 2 ORDER BY 3 DESC", (number,)
+        "SELECT role, media_type, count(*) FROM edge WHERE target = ? GROUP BY 1, 2 ORDER BY 3 DESC",
+        (number,),
     ).fetchall()
     for role, named_type, count in named:
         if role in (Role.CONFIG, Role.LAYER):
@@ -92,7 +123,11 @@ def _what(connection: sqlite3.Connection, number: int, kind: str | None, media_t
         if role == Role.ALIAS:
             return "stored under this digest, and pushed under one of another algorithm"
     seen = connection.execute("SELECT media_type FROM content WHERE blob = ?", (number,)).fetchone()
-    return f"named by nothing; by its first bytes {seen[0] or 'of no known form'}" if seen else "named by nothing"
+    return (
+        f"named by nothing; by its first bytes {seen[0] or 'of no known form'}"
+        if seen
+        else "named by nothing"
+    )
 
 
 def _role(role: Role) -> str:
@@ -150,8 +185,9 @@ def _goes(connection: sqlite3.Connection, number: int) -> Iterator[str]:
         (number,),
     ).fetchall()
     revisions = connection.execute(
-        f"{above} SELECT repository.name || '@' || digest FROM above JOIN untagged ON untagged.blob = above.blob "
-        "JOIN blob ON blob.id = above.blob JOIN repository ON repository.id = untagged.repository "
+        f"{above} SELECT repository.name || '@' || digest FROM above "
+        "JOIN untagged ON untagged.blob = above.blob JOIN blob ON blob.id = above.blob "
+        "JOIN repository ON repository.id = untagged.repository "
         "WHERE NOT referrer ORDER BY 1",
         (number,),
     ).fetchall()

@@ -1,7 +1,7 @@
 """Blobs that are stored, and that a repository needs and has no link to: its API answers 404 for them.
 
-regfs shows such an image whole, since all its bytes are there. Found when first asked for, since it means to look
-at each layer of each image, and kept as findings until the index changes.
+regfs shows such an image whole, since all its bytes are there. Found when first asked for, since it means to
+look at each layer of each image, and kept as findings until the index changes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 def _links(connection: sqlite3.Connection, repository: int) -> set[str]:
     found = {
-        name for (name,) in connection.execute("SELECT name FROM revision WHERE repository = ?", (repository,))
+        name
+        for (name,) in connection.execute("SELECT name FROM revision WHERE repository = ?", (repository,))
     }
     for algorithm, digests in connection.execute(
         "SELECT algorithm, digests FROM layer_links WHERE repository = ?", (repository,)
@@ -72,7 +73,7 @@ def _tags(connection: sqlite3.Connection, repository: int, manifest: int) -> lis
             SELECT edge.source FROM up JOIN edge ON edge.target = up.blob WHERE edge.role = {Role.CHILD:d}
         )
         SELECT name FROM up JOIN tag ON tag.blob = up.blob WHERE repository = ?
-        """,  # noqa: S608: our own number
+        """,
         (manifest, repository),
     )
     return [name for (name,) in rows] or [""]

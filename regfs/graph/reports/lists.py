@@ -35,7 +35,7 @@ def repositories(connection: sqlite3.Connection) -> Table:
             (SELECT max(pushed) FROM tag WHERE repository = id)
         FROM repository LEFT JOIN repository_weight ON repository = id
         WHERE marks & {Mark.LAYERS | Mark.MANIFESTS:d} ORDER BY name
-        """  # noqa: S608: our own numbers
+        """
     )
     return Table(
         columns(
@@ -60,7 +60,8 @@ def tags(connection: sqlite3.Connection) -> Table:
         SELECT repository.name, tag.name, digest, manifest.kind,
             coalesce(
                 nullif((SELECT group_concat(platform, ' ') FROM (
-                    SELECT platform FROM edge WHERE source = tag.blob AND role = {Role.CHILD:d} ORDER BY position
+                    SELECT platform FROM edge WHERE source = tag.blob AND role = {Role.CHILD:d} ORDER BY
+                    position
                 )), ''),
                 (SELECT platform FROM config WHERE blob = {_CONFIG})
             ),
@@ -73,7 +74,7 @@ def tags(connection: sqlite3.Connection) -> Table:
         LEFT JOIN manifest ON manifest.blob = tag.blob
         LEFT JOIN weight ON weight.blob = tag.blob
         ORDER BY 1, 2
-        """  # noqa: S608: our own numbers
+        """
     )
     return Table(
         columns(
@@ -145,7 +146,7 @@ def _blobs(connection: sqlite3.Connection) -> Iterator[Row]:
             WHERE edge.role = {Role.CHILD:d}
         )
         SELECT manifest, name FROM shown JOIN repository ON repository.id = repository
-        """  # noqa: S608: our own numbers
+        """
     )
     connection.execute("CREATE INDEX temp.shown_manifest ON shown (manifest)")
     paths = Paths(connection)
@@ -229,9 +230,7 @@ def orphans(connection: sqlite3.Connection) -> Table:
         WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM held) ORDER BY digest
         """
     )
-    return Table(
-        columns("digest", "media_type", stored=_TIME, size=_SIZE, blocks=_NUMBER), rows.fetchall()
-    )
+    return Table(columns("digest", "media_type", stored=_TIME, size=_SIZE, blocks=_NUMBER), rows.fetchall())
 
 
 def uploads(connection: sqlite3.Connection) -> Table:

@@ -19,7 +19,7 @@ _DEEPEST = 16
 
 
 class Holder(NamedTuple):
-    """A manifest that names a blob: where it shows, the blob's role in it, and the path of the blob itself."""
+    """A manifest that names a blob: where it shows, the blob's role in it, and the blob's own path."""
 
     image: str
     role: Role
@@ -51,8 +51,9 @@ class Paths:
                 for path in self._images(parent, depth - 1):
                     yield naming.join((path, naming.PLATFORMS, platform))
         for repository, digest in self._db.execute(
-            "SELECT repository.name, digest FROM untagged JOIN repository ON repository.id = untagged.repository "
-            "JOIN blob ON blob.id = untagged.blob WHERE untagged.blob = ? ORDER BY 1",
+            "SELECT repository.name, digest FROM untagged "
+            "JOIN repository ON repository.id = untagged.repository JOIN blob ON blob.id = untagged.blob "
+            "WHERE untagged.blob = ? ORDER BY 1",
             (manifest,),
         ).fetchall():
             yield naming.join((repository, naming.revision_name(digest)))

@@ -1,9 +1,9 @@
 """What a deletion would free: which tags some rules select, and the bytes that go with them. Deletes nothing.
 
 To delete an image is to delete its manifest from its repository by digest (distribution-spec, "Deleting
-Manifests"), with the children and referrers that are only its own; all tags of that repository which name it go
-with it. So a tag whose image has a name that is kept stays. Then `garbage-collect` deletes each blob that no
-remaining revision names.
+Manifests"), with the children and referrers that are only its own; all tags of that repository which name it
+go with it. So a tag whose image has a name that is kept stays. Then `garbage-collect` deletes each blob that
+no remaining revision names.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def reclaim(connection: sqlite3.Connection, rules: Rules) -> Reclaim:
     selected = _select(tags, rules)
     below = _manifests_below(connection)
     revisions: dict[int, set[int]] = {}
-    for repository, blob in connection.execute("SELECT repository, blob FROM revision WHERE blob IS NOT NULL"):
+    for repository, blob in connection.execute(
+        "SELECT repository, blob FROM revision WHERE blob IS NOT NULL"
+    ):
         revisions.setdefault(repository, set()).add(blob)
     loose: dict[int, set[int]] = {}
     for repository, blob in connection.execute("SELECT repository, blob FROM untagged WHERE NOT referrer"):
@@ -201,15 +203,16 @@ def _free(connection: sqlite3.Connection, found: Reclaim, deleted: set[tuple[int
     for statement in (
         "DROP TABLE IF EXISTS temp.deleted",
         "DROP TABLE IF EXISTS temp.kept",
-        "CREATE TEMP TABLE deleted (repository INTEGER, blob INTEGER, PRIMARY KEY (repository, blob)) WITHOUT ROWID",
+        "CREATE TEMP TABLE deleted (repository INTEGER, blob INTEGER, PRIMARY KEY (repository, blob)) "
+        "WITHOUT ROWID",
         "CREATE TEMP TABLE kept (blob INTEGER PRIMARY KEY)",
     ):
         connection.execute(statement)
     connection.executemany("INSERT INTO deleted VALUES (?, ?)", deleted)
     follow = f"role IN {NAMED} OR role = {Role.ALIAS:d}"
     remaining = """
-        SELECT blob FROM revision WHERE blob IS NOT NULL AND (repository, blob) NOT IN (SELECT * FROM deleted)
-        UNION SELECT blob FROM tag WHERE blob IS NOT NULL AND (repository, blob) NOT IN (SELECT * FROM deleted)
+        SELECT blob FROM (SELECT repository, blob FROM revision UNION SELECT repository, blob FROM tag)
+        WHERE blob IS NOT NULL AND (repository, blob) NOT IN (SELECT * FROM deleted)
     """
     connection.execute(
         f"""
@@ -217,7 +220,7 @@ def _free(connection: sqlite3.Connection, found: Reclaim, deleted: set[tuple[int
             {remaining} UNION
             SELECT edge.target FROM reached JOIN edge ON edge.source = reached.blob WHERE {follow}
         ) SELECT blob FROM reached
-        """  # noqa: S608: our own conditions
+        """
     )
     found.orphaned = connection.execute(
         "SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL "
@@ -238,7 +241,7 @@ def _free(connection: sqlite3.Connection, found: Reclaim, deleted: set[tuple[int
             SELECT CASE WHEN number = 1 THEN name ELSE '' END, count(*), sum(size) FROM freed
             JOIN blob ON blob.id = freed.blob JOIN repository ON repository.id = one
             WHERE size IS NOT NULL GROUP BY 1
-            """  # noqa: S608: our own conditions
+            """
         )
     }
     connection.execute("DROP TABLE temp.deleted")

@@ -84,10 +84,11 @@ def _collected(connection: sqlite3.Connection, revisions: str) -> tuple[int, int
     count, size, needed = connection.execute(
         f"""
         WITH marked AS ({MARKED.format(revisions=revisions)})
-        SELECT count(*), coalesce(sum(size), 0), coalesce(sum(CASE WHEN state = {State.TAGGED:d} THEN size END), 0)
+        SELECT count(*), coalesce(sum(size), 0),
+            coalesce(sum(CASE WHEN state = {State.TAGGED:d} THEN size END), 0)
         FROM blob LEFT JOIN held ON held.blob = id
         WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL)
-        """  # noqa: S608: our own conditions
+        """
     ).fetchone()
     return count, size, f"{readable_size(needed)} of it tags need!" if needed else "no tag needs any of it"
 
@@ -110,9 +111,7 @@ def _names(connection: sqlite3.Connection) -> Iterator[Row]:
 
 def _dates(connection: sqlite3.Connection) -> Iterator[Row]:
     for item, what, table in (("blob stored", "stored", "blob"), ("tag pushed", "pushed", "tag")):
-        oldest, newest = connection.execute(
-            f"SELECT min({what}), max({what}) FROM {table}"  # noqa: S608: our own names
-        ).fetchone()
+        oldest, newest = connection.execute(f"SELECT min({what}), max({what}) FROM {table}").fetchone()
         if oldest is not None:
             yield "dates", f"oldest {item}", None, None, iso(oldest)
             yield "dates", f"newest {item}", None, None, iso(newest)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import enum
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -121,5 +121,3 @@ def readable_size(size: int) -> str:
     if unit == "B":
         return str(size)
     return f"{amount:.1f}{unit}" if amount < 9.95 else f"{amount:.0f}{unit}"
-
-

@@ -1,16 +1,17 @@
 """What images take: computed from the index when it is first asked for, and kept in it.
 
-An image's size counts each blob that it leads to once. Its exclusive size is what nothing else leads to: what would
-go if it alone were deleted, with the children and referrers that are only its own, and garbage were collected.
-What else can hold a blob is each other tag, and each revision that no tag of its repository leads to.
+An image's size counts each blob that it leads to once. Its exclusive size is what nothing else leads to: what
+would go if it alone were deleted, with the children and referrers that are only its own, and garbage were
+collected. What else can hold a blob is each other tag, and each revision that no tag of its repository leads
+to.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-#: Each image that stands for itself, with how many names it has: tags, and untagged revisions that are nobody's
-#: referrer.
+#: Each image that stands for itself, with how many names it has: tags, and untagged revisions that are
+#: nobody's referrer.
 _ROOTS = """
     SELECT blob, count(*) AS names FROM (
         SELECT blob FROM tag WHERE blob IS NOT NULL
@@ -30,7 +31,8 @@ def weigh(connection: sqlite3.Connection) -> None:
     connection.execute(f"INSERT INTO root {_ROOTS}")
     # Each image with each stored blob that it leads to.
     connection.execute(
-        "CREATE TEMP TABLE pair (root INTEGER, blob INTEGER, size INTEGER, PRIMARY KEY (root, blob)) WITHOUT ROWID"
+        "CREATE TEMP TABLE pair (root INTEGER, blob INTEGER, size INTEGER, PRIMARY KEY (root, blob)) "
+        "WITHOUT ROWID"
     )
     connection.execute("CREATE TEMP TABLE holders (blob INTEGER PRIMARY KEY, names INTEGER)")
     connection.execute(
@@ -45,7 +47,8 @@ def weigh(connection: sqlite3.Connection) -> None:
         """
     )
     connection.execute(
-        "INSERT INTO holders SELECT pair.blob, sum(names) FROM root JOIN pair ON pair.root = root.blob GROUP BY 1"
+        "INSERT INTO holders SELECT pair.blob, sum(names) FROM root "
+        "JOIN pair ON pair.root = root.blob GROUP BY 1"
     )
     connection.execute(
         """
@@ -56,7 +59,7 @@ def weigh(connection: sqlite3.Connection) -> None:
     )
     _weigh_repositories(connection)
     for table in ("root", "pair", "holders"):
-        connection.execute(f"DROP TABLE temp.{table}")  # noqa: S608: our own names
+        connection.execute(f"DROP TABLE temp.{table}")
 
 
 def _weigh_repositories(connection: sqlite3.Connection) -> None:

@@ -1,0 +1,18 @@
+"""The `@` directories at the root: what no tag shows. They resolve always, and are listed if asked for.
+
+    @blobs      one blob by its digest: data, info.json, and who holds it
+    @untagged   images that no tag names
+    @orphans    blobs that nothing leads to
+    @uploads    unfinished pushes
+    @history    what each tag has named
+    @broken     what is wrong with an image, in words
+    @reports    the reports, as files
+
+What they show by the reference graph comes from its index, which is built when one of them is first looked
+into.
+"""
+
+from regfs.tree.views.root import RootDirectory
+from regfs.tree.views.source import Source
+
+__all__ = ["RootDirectory", "Source"]

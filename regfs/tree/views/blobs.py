@@ -1,0 +1,158 @@
+"""`@blobs/sha256/<hex>/`: one blob by its digest.
+
+data          its bytes
+info.json     what it is, its size and date, who needs it
+referrers/    a symlink to each image that holds it; the name is the image's path, with + for /
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from regfs.errors import DigestError, MissingError, NoEntryError
+from regfs.graph.reports.explain import describe
+from regfs.graph.reports.paths import Paths
+from regfs.oci import Descriptor, Digest
+from regfs.oci.digest import LENGTHS
+from regfs.tree import inode
+from regfs.tree.blob import BlobFile
+from regfs.tree.link import FixedLink
+from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
+from regfs.tree.views.source import Source
+from regfs.tree.views.text import TextFile
+
+#: From `@blobs/<algorithm>/<hex>/referrers/` up to the root.
+_TO_ROOT = "../../../../"
+
+#: Occurs in no name of a repository, tag or platform, nor in a digest.
+_FOR_SLASH = "+"
+
+
+class BlobsDirectory(Directory):
+    """`@blobs`: a directory for each algorithm of digests."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Source, number: int) -> None:
+        super().__init__(number)
+        self._source = source
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        return Attributes.of_directory(self.inode, 0)
+
+    def children(self) -> Iterable[Child]:
+        """List the algorithms under which blobs are stored."""
+        for name in self._source.contents.algorithms():
+            yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
+
+    def lookup(self, name: str) -> Node:
+        """Find one of them."""
+        if name not in LENGTHS or name not in self._source.contents.algorithms():
+            raise NoEntryError(name)
+        return BlobsOfAlgorithm(self._source, inode.of_child(self.inode, name), name)
+
+
+class BlobsOfAlgorithm(Directory):
+    """The blobs whose digests are of one algorithm."""
+
+    __slots__ = ("_algorithm", "_source")
+
+    def __init__(self, source: Source, number: int, algorithm: str) -> None:
+        super().__init__(number)
+        self._source = source
+        self._algorithm = algorithm
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        return Attributes.of_directory(self.inode, 0)
+
+    def children(self) -> Iterable[Child]:
+        """List every blob that is stored."""
+        for digest in self._source.contents.blobs_of(self._algorithm):
+            yield Child(digest.hex, NodeType.DIRECTORY, inode.of_child(self.inode, digest.hex))
+
+    def lookup(self, name: str) -> Node:
+        """Find one of them."""
+        try:
+            digest = Digest.parse(f"{self._algorithm}:{name}")
+            self._source.contents.blob(digest)
+        except (DigestError, MissingError):
+            raise NoEntryError(name) from None
+        return BlobDirectory(self._source, inode.of_child(self.inode, name), digest)
+
+
+class BlobDirectory(Directory):
+    """One blob. Its time is when it was stored."""
+
+    __slots__ = ("_digest", "_source")
+
+    XATTRS = ("digest",)
+
+    def __init__(self, source: Source, number: int, digest: Digest) -> None:
+        super().__init__(number)
+        self._source = source
+        self._digest = digest
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        return Attributes.of_directory(self.inode, self._source.contents.blob(self._digest).mtime_ns)
+
+    def facts(self) -> dict[str, str]:
+        """Tell the digest."""
+        return {"digest": str(self._digest)}
+
+    def children(self) -> Iterable[Child]:
+        """List the three."""
+        yield Child("data", NodeType.FILE, inode.of_blob(self._digest))
+        yield Child("info.json", NodeType.FILE, inode.of_child(self.inode, "info.json"))
+        yield Child("referrers", NodeType.DIRECTORY, inode.of_child(self.inode, "referrers"))
+
+    def lookup(self, name: str) -> Node:
+        """Find one of them."""
+        if name == "data":
+            return BlobFile(self._source.scope(""), Descriptor("", self._digest, None), "blob", self)
+        if name == "info.json":
+            return self._info()
+        if name == "referrers":
+            return ReferrersDirectory(self._source, self, self._digest)
+        raise NoEntryError(name)
+
+    def _info(self) -> TextFile:
+        index = self._source.references
+        with index.reading() as connection:
+            found = describe(connection, str(self._digest))
+        text = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+        return TextFile(text, inode.of_child(self.inode, "info.json"), index.changed())
+
+
+class ReferrersDirectory(Part):
+    """`referrers/`: a symlink to each image that holds the blob."""
+
+    __slots__ = ("_digest", "_source")
+
+    def __init__(self, source: Source, parent: Directory, digest: Digest) -> None:
+        super().__init__(parent, "referrers")
+        self._source = source
+        self._digest = digest
+
+    def children(self) -> Iterable[Child]:
+        """List the links."""
+        return [
+            Child(name, NodeType.SYMLINK, inode.of_child(self.inode, name)) for name in sorted(self._links())
+        ]
+
+    def lookup(self, name: str) -> Node:
+        """Find one of them."""
+        image = self._links().get(name)
+        if image is None:
+            raise NoEntryError(name)
+        return FixedLink(self, name, _TO_ROOT + image)
+
+    def _links(self) -> dict[str, str]:
+        with self._source.references.reading() as connection:
+            row = connection.execute("SELECT id FROM blob WHERE digest = ?", (str(self._digest),)).fetchone()
+            holders = Paths(connection).holders(row[0]) if row else ()
+            return {holder.image.replace("/", _FOR_SLASH): holder.image for holder in holders}

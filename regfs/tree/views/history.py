@@ -1,0 +1,114 @@
+"""`@history/<repository>/<tag>/<time>-<short digest>/`: what a tag has named, in the order of the pushes.
+
+The last is what it names now. Read from the links that the store keeps; no index is needed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from regfs.errors import NoEntryError
+from regfs.graph.naming import tag_name
+from regfs.graph.times import iso
+from regfs.oci import Descriptor, Digest
+from regfs.tree import inode
+from regfs.tree.image import ChildDirectory
+from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
+from regfs.tree.scope import Scope
+from regfs.tree.tag import tag_inode
+
+
+class HistoryDirectory(Directory):
+    """The repositories and tags at the scope's repository name, as the tree itself lists them."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope, number: int) -> None:
+        super().__init__(number)
+        self._scope = scope
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        found = self._scope.graph.directory(self._scope.repository)
+        return Attributes.of_directory(self.inode, found.mtime_ns)
+
+    def children(self) -> Iterable[Child]:
+        """List the nested repositories and the tags."""
+        listing = self._scope.graph.listing(self._scope.repository)
+        for name, sound in listing.nested.items():
+            if sound:
+                yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
+        for tag, sound in listing.tags.items():
+            if sound:
+                shown = tag_name(tag, ambiguous=tag in listing.nested)
+                yield Child(shown, NodeType.DIRECTORY, tag_inode(self.inode, tag))
+
+    def lookup(self, name: str) -> Node:
+        """Find a nested repository, else a tag; `:tag` is a tag."""
+        graph, repository, platform = self._scope
+        tag = name.removeprefix(":")
+        found = graph.find(repository, tag)
+        if found.nested and tag == name:
+            below = Scope(graph, f"{repository}/{name}" if repository else name, platform)
+            return HistoryDirectory(below, inode.of_child(self.inode, name))
+        if not found.tag:
+            raise NoEntryError(name)
+        return TagHistory(self._scope, tag_inode(self.inode, tag), tag)
+
+
+class TagHistory(Directory):
+    """All that one tag has named. Its time is that of the last push."""
+
+    __slots__ = ("_scope", "_tag")
+
+    def __init__(self, scope: Scope, number: int, tag: str) -> None:
+        super().__init__(number)
+        self._scope = scope
+        self._tag = tag
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        graph, repository, _ = self._scope
+        return Attributes.of_directory(self.inode, graph.tag_directory(repository, self._tag).mtime_ns)
+
+    def children(self) -> Iterable[Child]:
+        """List the pushes, the oldest first."""
+        return [Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name)) for name in self._pushes()]
+
+    def lookup(self, name: str) -> Node:
+        """Find one of them."""
+        push = self._pushes().get(name)
+        if push is None:
+            raise NoEntryError(name)
+        return PushDirectory(self._scope, inode.of_child(self.inode, name), *push)
+
+    def _pushes(self) -> Mapping[str, tuple[Digest, int]]:
+        graph, repository, _ = self._scope
+        found = sorted(graph.tag_history(repository, self._tag), key=lambda push: (push[1], push[0]))
+        names = Counter(f"{iso(pushed)}-{digest.short}" for digest, pushed in found)
+        pushes = {}
+        for digest, pushed in found:
+            name = f"{iso(pushed)}-{digest.short}"
+            pushes[name if names[name] == 1 else f"{iso(pushed)}-{digest.hex}"] = (digest, pushed)
+        return pushes
+
+
+class PushDirectory(ChildDirectory):
+    """What a tag named after one push; empty if that manifest was deleted since, which is no damage."""
+
+    __slots__ = ("_pushed",)
+
+    XATTRS = (*ChildDirectory.XATTRS, "pushed")
+
+    def __init__(self, scope: Scope, number: int, digest: Digest, pushed: int) -> None:
+        super().__init__(scope, number, Descriptor("", digest, None), 0)
+        self._pushed = pushed
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells: the time is that of the push."""
+        return Attributes.of_directory(self.inode, self._pushed)
+
+    def facts(self) -> Mapping[str, str]:
+        """Tell when it was pushed besides."""
+        return {**super().facts(), "pushed": iso(self._pushed)}

@@ -1,0 +1,80 @@
+"""`@orphans/sha256/<hex>.<suffix>`: blobs that nothing leads to. The suffix is told by their first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from regfs.errors import DigestError, NoEntryError
+from regfs.oci import Descriptor, Digest
+from regfs.tree import inode
+from regfs.tree.blob import BlobFile
+from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
+from regfs.tree.views.source import Source
+
+_ORPHANS = """
+    SELECT digest, suffix, media_type FROM blob JOIN content ON content.blob = id
+    WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM held) AND digest >= ? AND digest < ?
+"""
+
+
+class OrphansDirectory(Directory):
+    """`@orphans`: a directory for each algorithm of digests."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Source, number: int) -> None:
+        super().__init__(number)
+        self._source = source
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        return Attributes.of_directory(self.inode, 0)
+
+    def children(self) -> Iterable[Child]:
+        """List the algorithms under which blobs are stored."""
+        for name in self._source.contents.algorithms():
+            yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
+
+    def lookup(self, name: str) -> Node:
+        """Find one of them."""
+        if name not in self._source.contents.algorithms():
+            raise NoEntryError(name)
+        return OrphansOfAlgorithm(self._source, inode.of_child(self.inode, name), name)
+
+
+class OrphansOfAlgorithm(Directory):
+    """The orphans whose digests are of one algorithm."""
+
+    __slots__ = ("_algorithm", "_source")
+
+    def __init__(self, source: Source, number: int, algorithm: str) -> None:
+        super().__init__(number)
+        self._source = source
+        self._algorithm = algorithm
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        return Attributes.of_directory(self.inode, 0)
+
+    def children(self) -> Iterable[Child]:
+        """List them."""
+        start = len(self._algorithm) + 1
+        for digest, suffix, _ in self._find(f"{self._algorithm}:", f"{self._algorithm};"):
+            number = inode.of_blob(Digest.parse(digest))
+            yield Child(digest[start:] + suffix, NodeType.FILE, number)
+
+    def lookup(self, name: str) -> Node:
+        """Find one of them by its whole name."""
+        encoded, _, suffix = name.partition(".")
+        try:
+            digest = Digest.parse(f"{self._algorithm}:{encoded}")
+        except DigestError:
+            raise NoEntryError(name) from None
+        for _, known, media_type in self._find(str(digest), f"{digest}g"):
+            if known == f".{suffix}":
+                return BlobFile(self._source.scope(""), Descriptor(media_type, digest, None), "orphan", self)
+        raise NoEntryError(name)
+
+    def _find(self, first: str, behind: str) -> list[tuple[str, str, str]]:
+        with self._source.reports.recognised_orphans() as connection:
+            return connection.execute(f"{_ORPHANS} ORDER BY digest", (first, behind)).fetchall()

@@ -1,0 +1,55 @@
+"""`@untagged/<repository>/sha256:<hex>/`: images that no tag names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from regfs.errors import DigestError, NoEntryError
+from regfs.oci import Digest
+from regfs.tree import inode
+from regfs.tree.image import RevisionDirectory
+from regfs.tree.node import Child, Directory, Node, NodeType
+from regfs.tree.views.by_repository import Shelf
+from regfs.tree.views.source import Source
+
+
+class Untagged(Shelf):
+    """The revisions that no tag of their repository leads to: what `garbage-collect -m` would take."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def repositories(self) -> list[str]:
+        """Name the repositories that have some."""
+        with self._source.references.reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT name FROM untagged "
+                "JOIN repository ON repository.id = repository ORDER BY name"
+            ).fetchall()
+        return [name for (name,) in rows]
+
+    def entries(self, repository: str, parent: Directory) -> Iterable[Child]:
+        """List their digests."""
+        with self._source.references.reading() as connection:
+            rows = connection.execute(
+                "SELECT digest FROM untagged JOIN blob ON blob.id = blob "
+                "JOIN repository ON repository.id = repository WHERE name = ? ORDER BY digest",
+                (repository,),
+            ).fetchall()
+        return [Child(name, NodeType.DIRECTORY, inode.of_child(parent.inode, name)) for (name,) in rows]
+
+    def entry(self, repository: str, parent: Directory, name: str) -> Node:
+        """Find one by its digest."""
+        try:
+            digest = Digest.parse(name)
+        except DigestError:
+            raise NoEntryError(name) from None
+        with self._source.references.reading() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM untagged JOIN blob ON blob.id = blob "
+                "JOIN repository ON repository.id = repository WHERE name = ? AND digest = ?",
+                (repository, name),
+            ).fetchone()
+        if not found:
+            raise NoEntryError(name)
+        return RevisionDirectory(self._source.scope(repository), inode.of_child(parent.inode, name), digest)

@@ -1,0 +1,605 @@
+"""The index's file: kept, shared between processes, thrown away when it is damaged, done without in need."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from regfs.graph.index import ReferenceIndex, State
+from regfs.store import LocalStore
+from tests.builder import StoreBuilder
+from tests.conftest import cannot_run, need, output
+from tests.unit.fakes import CountingStore
+
+#: What a process does that has an index of its own: argv is the store, the cache, and where it is to stop.
+PROCESS = """
+import os, pathlib, sys, time
+from regfs.graph.index import ReferenceIndex
+from regfs.store import LocalStore
+
+def wait():
+    print("here", flush=True)
+    sys.stdin.readline()
+
+def progress(what, done, total):
+    if what == stop:
+        wait()
+
+_, path, cache, stop = sys.argv
+index = ReferenceIndex(LocalStore(path), path, pathlib.Path(cache), ttl=0, progress=progress)
+if stop == "begin":
+    wait()
+with index.reading() as connection:
+    print(connection.execute("SELECT count(*) FROM held").fetchone()[0])
+"""
+
+
+@pytest.fixture(autouse=True)
+def small(store: StoreBuilder) -> None:
+    """Two images that share a layer, and an orphan."""
+    shared = store.layer({"a": b"shared"})
+    store.image("team/app", "1.0", [shared, store.layer({"a": b"1"})])
+    store.image("other", "latest", [shared])
+    store.blob(b"orphan")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Believe every stamp: nothing was written to the store within a tick of the clock."""
+    monkeypatch.setattr("regfs.graph.index.update._TICK", 0)
+    time.sleep(0.02)
+
+
+@contextmanager
+def opened(store: StoreBuilder, cache: Path | None, **more: object) -> Iterator[ReferenceIndex]:
+    local = LocalStore(str(store.v2))
+    index = ReferenceIndex(local, str(store.v2), cache, ttl=0, **more)  # type: ignore[arg-type]
+    try:
+        yield index
+    finally:
+        index.close()
+        local.close()
+
+
+@contextmanager
+def counted(store: StoreBuilder, cache: Path) -> Iterator[tuple[ReferenceIndex, CountingStore]]:
+    local = LocalStore(str(store.v2))
+    counting = CountingStore(local)
+    index = ReferenceIndex(counting, str(store.v2), cache, ttl=0)
+    try:
+        yield index, counting
+    finally:
+        index.close()
+        local.close()
+
+
+def states(index: ReferenceIndex) -> dict[str, State]:
+    """Ask the index for the state of each stored blob; the store is looked at before."""
+    index.refresh()
+    with index.reading() as connection:
+        rows = connection.execute(
+            "SELECT digest, state FROM blob LEFT JOIN held ON blob = id WHERE size IS NOT NULL"
+        )
+        return {digest: State(state or State.ORPHANED) for digest, state in rows}
+
+
+def truth(store: StoreBuilder) -> dict[str, State]:
+    """Tell the states in a store of which everything but the orphan is tagged."""
+    orphan = store.blob(b"orphan").digest
+    digests = [f"sha256:{path.parent.name}" for path in store.v2.glob("blobs/*/*/*/data")]
+    return {digest: State.ORPHANED if digest == orphan else State.TAGGED for digest in digests}
+
+
+def directory(cache: Path) -> Path:
+    """Give the directory of the one store's index."""
+    (found,) = (cache / "graph").iterdir()
+    return found
+
+
+def index_file(cache: Path) -> Path:
+    """Give the one file of an index."""
+    (found,) = directory(cache).glob("*.sqlite")
+    return found
+
+
+def only_the_index_remains(cache: Path) -> bool:
+    names = sorted(path.name for path in directory(cache).iterdir())
+    return names == sorted([index_file(cache).name, "current", "lock"])
+
+
+# --- kept --------------------------------------------------------------------------------------------
+
+
+def test_a_second_index_reads_nothing_again(store: StoreBuilder, cache: Path, settled: None) -> None:
+    with opened(store, cache) as index:
+        assert index.refresh().first
+        first = states(index)
+    with counted(store, cache) as (index, counting):
+        done = index.refresh()
+        assert (done.first, done.changed) == (False, False)
+        assert states(index) == first == truth(store)
+        assert [counting.count(call) for call in ("read", "examine", "open", "find")] == [0, 0, 0, 0]
+        assert {path for call, path in counting.calls if call == "list"} == {"blobs", "blobs/sha256"}
+
+
+def test_only_what_changed_is_read_again(store: StoreBuilder, cache: Path, settled: None) -> None:
+    with opened(store, cache) as index:
+        index.refresh()
+    time.sleep(0.02)
+    manifest = store.image("other", "new", [store.layer({"a": b"new"})])
+    with counted(store, cache) as (index, counting):
+        assert states(index) == truth(store)
+        assert {path for call, path in counting.calls if call == "examine" and "blobs/" in path} == {
+            str(store.data(manifest.digest).relative_to(store.v2))
+        }
+        for call in ("read", "examine", "find", "list"):
+            assert counting.count(call, "team") == 0
+
+
+def test_a_manifest_is_read_once_even_if_no_stamp_is_believed_yet(store: StoreBuilder, cache: Path) -> None:
+    with counted(store, cache) as (index, counting):
+        index.refresh()
+        assert counting.count("examine", "blobs/") == 2
+        index.refresh()
+        assert counting.count("examine", "blobs/") == 2
+
+
+def test_a_thorough_refresh_looks_at_every_blob_and_reads_no_manifest_again(
+    store: StoreBuilder, cache: Path, settled: None
+) -> None:
+    with opened(store, cache) as index:
+        index.refresh()
+    with counted(store, cache) as (index, counting):
+        index.refresh(thorough=True)
+        shards = {path.parent.parent for path in store.v2.glob("blobs/*/*/*/data")}
+        assert counting.count("find", "blobs/") == len(shards)
+        assert counting.count("examine", "blobs/") == 0
+
+
+def test_the_indexes_of_two_stores_lie_side_by_side(store: StoreBuilder, cache: Path, tmp_path: Path) -> None:
+    another = StoreBuilder(tmp_path / "another")
+    another.image("app", "1.0")
+    with opened(store, cache) as index, opened(another, cache) as other:
+        assert states(index) == truth(store)
+        assert set(states(other).values()) == {State.TAGGED}
+        assert states(index) == truth(store)
+    assert len(list((cache / "graph").iterdir())) == 2
+
+
+def test_without_a_cache_directory_nothing_is_kept(store: StoreBuilder, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with opened(store, None) as index:
+        assert states(index) == truth(store)
+        store.image("other", "new", [store.layer({"a": b"new"})])
+        assert states(index) == truth(store)
+    with opened(store, None) as index:
+        assert index.refresh().first
+    assert {path for path in tmp_path.rglob("*") if "registry" not in path.parts} <= set(before)
+
+
+def test_nobody_else_may_enter_what_is_made_for_the_index(store: StoreBuilder, cache: Path) -> None:
+    before = os.umask(0)
+    try:
+        with opened(store, cache) as index:
+            states(index)
+    finally:
+        os.umask(before)
+    made = [cache, cache / "graph", directory(cache)]
+    assert [oct(path.stat().st_mode & 0o777) for path in made] == [oct(0o700)] * 3
+
+
+def test_many_threads_may_ask_one_index(store: StoreBuilder, cache: Path) -> None:
+    found: list[object] = []
+    with opened(store, cache) as index:
+        threads = [threading.Thread(target=lambda: found.append(states(index))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == [truth(store)] * 8
+
+
+def test_what_a_failing_body_wrote_is_not_kept(store: StoreBuilder, cache: Path) -> None:
+    with opened(store, cache) as index:
+        index.refresh()
+        with suppress(RuntimeError), index.reading() as connection:
+            connection.execute("DELETE FROM blob")
+            raise RuntimeError
+        assert states(index) == truth(store)
+
+
+def test_a_pass_that_was_broken_off_leaves_nothing(store: StoreBuilder, cache: Path) -> None:
+    broken_off = True
+
+    def progress(what: str, done: int, total: int) -> None:
+        if broken_off and what == "manifests":
+            raise KeyboardInterrupt
+
+    with opened(store, cache, progress=progress) as index:
+        with pytest.raises(KeyboardInterrupt):
+            index.refresh()
+        assert [path.name for path in directory(cache).iterdir()] == ["lock"]
+        broken_off = False
+        assert states(index) == truth(store)
+
+
+# --- damaged -----------------------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(os.urandom(path.stat().st_size))
+
+
+def overwrite_all_but_the_first_page(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+
+
+def overwrite_the_second_half(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b"\xa5" * (len(content) - len(content) // 2))
+
+
+def make_of_another_version(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.execute("DELETE FROM blob")
+    connection.commit()
+    connection.close()
+
+
+def make_another_database(path: Path) -> None:
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE notes (text)")
+    connection.commit()
+    connection.close()
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def put_a_directory_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def name_another(path: Path) -> None:
+    (path.parent / "current").write_text("0123456789abcdef.sqlite")
+
+
+def name_what_lies_elsewhere(path: Path) -> None:
+    (path.parent / "current").write_text(f"../{path.parent.name}/{path.name}")
+
+
+def name_nothing(path: Path) -> None:
+    (path.parent / "current").write_bytes(b"\xff\0\n")
+
+
+DAMAGES = [
+    cut,
+    empty,
+    overwrite,
+    overwrite_all_but_the_first_page,
+    make_of_another_version,
+    make_another_database,
+    remove,
+    put_a_directory_in_its_place,
+    name_another,
+    name_what_lies_elsewhere,
+    name_nothing,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_index_is_thrown_away_and_built_anew(
+    store: StoreBuilder, cache: Path, damage: Callable[[Path], None], settled: None
+) -> None:
+    with opened(store, cache) as index:
+        states(index)
+    damage(index_file(cache))
+    with opened(store, cache) as index:
+        assert states(index) == truth(store)
+    assert only_the_index_remains(cache)
+    with opened(store, cache) as index:
+        assert not index.refresh().first
+
+
+def test_damage_in_the_middle_is_met_once(store: StoreBuilder, cache: Path, settled: None) -> None:
+    """Nobody looks for it; who meets it has it thrown away."""
+    with opened(store, cache) as index:
+        states(index)
+    overwrite_the_second_half(index_file(cache))
+    with opened(store, cache) as index:
+        with suppress(sqlite3.DatabaseError):
+            assert states(index) == truth(store)
+        assert states(index) == truth(store)
+    with opened(store, cache) as index:
+        assert states(index) == truth(store)
+    assert only_the_index_remains(cache)
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, empty, overwrite, overwrite_the_second_half, remove], ids=lambda d: d.__name__
+)
+def test_an_index_that_is_damaged_while_it_is_open_is_built_anew(
+    store: StoreBuilder, cache: Path, damage: Callable[[Path], None], settled: None
+) -> None:
+    with opened(store, cache) as index:
+        states(index)
+        damage(index_file(cache))
+        time.sleep(0.02)
+        for number in range(3):
+            store.image("other", f"new{number}", [store.layer({"a": b"%d" % number})])
+            assert states(index) == truth(store)
+    with opened(store, cache) as index:
+        assert states(index) == truth(store)
+    assert only_the_index_remains(cache)
+
+
+def test_a_cache_directory_that_goes_away_is_made_again(store: StoreBuilder, cache: Path) -> None:
+    with opened(store, cache) as index:
+        states(index)
+        output("rm", "-r", cache)
+        assert states(index) == truth(store)
+    assert only_the_index_remains(cache)
+
+
+def test_a_log_that_belongs_to_another_index_is_passed_over(store: StoreBuilder, cache: Path) -> None:
+    with opened(store, cache) as index:
+        states(index)
+    path = index_file(cache)
+    path.with_name(f"{path.name}-wal").write_bytes(os.urandom(40_000))
+    with opened(store, cache) as index:
+        assert states(index) == truth(store)
+
+
+# --- nowhere to keep it ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("below", ["", "graph"])
+def test_with_a_file_in_the_directorys_place_the_index_is_made_anew_each_time(
+    store: StoreBuilder, cache: Path, below: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = cache / below
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("mine")
+    for _ in range(2):
+        with opened(store, cache) as index:
+            assert index.refresh().first
+            assert states(index) == truth(store)
+            assert not index.refresh().first
+    assert place.read_text() == "mine"
+    assert "no index can be kept" in caplog.text
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Give a function that mounts a file system of its own: `small_disk("64k")`."""
+    if os.geteuid() != 0:
+        cannot_run("only root can mount a tmpfs")
+    mount, umount = need("mount"), need("umount")
+    mounted: list[Path] = []
+
+    def make(size: str) -> Path:
+        path = tmp_path / f"disk{len(mounted)}"
+        path.mkdir()
+        done = subprocess.run(
+            [mount, "-t", "tmpfs", "-o", f"size={size}", "none", path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            cannot_run(f"no tmpfs can be mounted: {done.stderr}")
+        mounted.append(path)
+        return path
+
+    yield make
+    for path in mounted:
+        output(umount, "-l", path)
+
+
+def fill(disk: Path) -> None:
+    """Take all room that is left."""
+    with (disk / "filler").open("ab", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while file.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                continue
+
+
+@pytest.fixture
+def tagged(store: StoreBuilder) -> None:
+    """A hundred images more, for an index of some size."""
+    layer = store.blob(b"layer", "x/y")
+    for number in range(100):
+        store.image("many", f"v{number}", [layer], store.blob(b'{"number": %d}' % number, "x/y"))
+
+
+@pytest.mark.parametrize("kibibytes", [4, 16, 64])
+def test_on_a_disk_that_is_too_small_the_index_is_made_elsewhere(
+    store: StoreBuilder, small_disk: Callable[[str], Path], tagged: None, kibibytes: int
+) -> None:
+    disk = small_disk(f"{kibibytes}k")
+    with opened(store, disk / "cache") as index:
+        for _ in range(2):
+            assert states(index) == truth(store)
+            assert not index.refresh().first
+    assert list(disk.rglob("*.sqlite*")) == []
+
+
+def test_on_a_disk_of_just_the_indexs_size_it_is_made_elsewhere(
+    store: StoreBuilder, small_disk: Callable[[str], Path], tagged: None, tmp_path: Path
+) -> None:
+    """From too small for what is read, over too small for what follows from it, to large enough."""
+    with opened(store, tmp_path / "roomy") as index:
+        index.refresh()
+    pages = index_file(tmp_path / "roomy").stat().st_size >> 12
+    kept = []
+    for more in range(-4, 40, 2):
+        disk = small_disk(f"{(pages + more) * 4}k")
+        with opened(store, disk / "cache") as index:
+            assert states(index) == truth(store), f"{pages + more} pages"
+        kept.append(len(list(disk.rglob("*.sqlite"))))
+    assert (kept[0], kept[-1]) == (0, 1)
+
+
+def test_when_the_disk_fills_up_later_the_index_goes_on(
+    store: StoreBuilder, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("2m")
+    with opened(store, disk / "cache") as index:
+        assert states(index) == truth(store)
+        fill(disk)
+        for number in range(200):
+            store.image("many", f"v{number}", [store.blob(b"layer %d" % number, "x/y")], mtime=number)
+        assert states(index) == truth(store)
+    (disk / "filler").unlink()
+    with opened(store, disk / "cache") as index:
+        assert states(index) == truth(store)
+
+
+def test_when_the_disk_fills_up_between_reading_the_store_and_asking_the_index_is_right(
+    store: StoreBuilder, small_disk: Callable[[str], Path], tagged: None
+) -> None:
+    disk = small_disk("2m")
+    with opened(store, disk / "cache") as index:
+        index.refresh()
+        fill(disk)
+        with index.reading() as connection:
+            assert connection.execute(
+                "SELECT count(*) FROM held WHERE state = ?", (State.TAGGED,)
+            ).fetchone() == (len(truth(store)) - 1,)
+
+
+def test_on_a_disk_that_became_read_only_the_index_is_made_anew(
+    store: StoreBuilder, small_disk: Callable[[str], Path]
+) -> None:
+    disk = small_disk("2m")
+    with opened(store, disk / "cache") as index:
+        states(index)
+    output(need("mount"), "-o", "remount,ro", disk)
+    with opened(store, disk / "cache") as index:
+        assert states(index) == truth(store)
+
+
+# --- several processes -------------------------------------------------------------------------------
+
+
+def process(store: StoreBuilder, cache: Path, stop: str) -> subprocess.Popen[str]:
+    """Start a process that builds or refreshes the index, and wait until it is at `stop`."""
+    started = subprocess.Popen(
+        [sys.executable, "-c", PROCESS, str(store.v2), str(cache), stop],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout
+    assert started.stdout.readline() == "here\n"
+    return started
+
+
+def kill(started: subprocess.Popen[str]) -> None:
+    started.send_signal(signal.SIGKILL)
+    with started:
+        assert started.wait(20) == -signal.SIGKILL
+
+
+@pytest.fixture
+def large(store: StoreBuilder) -> None:
+    """Some thousand blobs more, of some hundred images."""
+    for number in range(300):
+        layers = [store.blob(b"layer %d of %d" % (part, number), "x/y") for part in range(8)]
+        config = store.blob(b'{"number": %d}' % number, "application/vnd.oci.image.config.v1+json")
+        store.image(f"many/{number % 7}", f"v{number}", layers, config)
+
+
+@pytest.mark.parametrize("stop", ["blobs", "manifests", "repositories"])
+def test_what_a_killed_first_pass_left_is_swept_away(
+    store: StoreBuilder, cache: Path, large: None, stop: str
+) -> None:
+    kill(process(store, cache, stop))
+    left = index_file(cache)
+    assert not (directory(cache) / "current").exists()
+    with opened(store, cache) as index:
+        assert index.refresh().first
+        assert states(index) == truth(store)
+    assert not left.exists()
+    assert only_the_index_remains(cache)
+
+
+def test_a_later_pass_that_is_killed_leaves_the_index_as_it_was(
+    store: StoreBuilder, cache: Path, large: None
+) -> None:
+    with opened(store, cache) as index:
+        before = states(index)
+    kept = index_file(cache)
+    for number in range(100):
+        store.image("new", f"v{number}", [store.blob(b"new %d" % number, "x/y")], mtime=number)
+    kill(process(store, cache, "manifests"))
+    connection = sqlite3.connect(kept)
+    try:
+        assert connection.execute("SELECT count(*) FROM blob WHERE size IS NOT NULL").fetchone() == (
+            len(before),
+        )
+    finally:
+        connection.close()
+    with opened(store, cache) as index:
+        assert not index.refresh().first
+        assert states(index) == truth(store)
+    assert index_file(cache) == kept
+
+
+def test_two_processes_may_build_at_once(store: StoreBuilder, cache: Path, large: None) -> None:
+    started = [process(store, cache, "begin") for _ in range(2)]
+    for one in started:
+        assert one.stdin
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    held = sum(state is State.TAGGED for state in truth(store).values())
+    for one in started:
+        with one:
+            assert one.stdout
+            assert (one.stdout.read(), one.wait(60)) == (f"{held}\n", 0)
+    assert only_the_index_remains(cache)
+
+
+def test_an_index_that_another_process_throws_away_is_opened_anew(store: StoreBuilder, cache: Path) -> None:
+    """As a newer regfs does with an older one's, while the older one has it open."""
+    with opened(store, cache) as index:
+        states(index)
+        first = index_file(cache)
+        (directory(cache) / "current").unlink()
+        with opened(store, cache) as other:
+            assert states(other) == truth(store)
+        assert index_file(cache) != first
+        store.image("other", "new", [store.layer({"a": b"new"})])
+        assert states(index) == truth(store)
+    assert only_the_index_remains(cache)
