@@ -18,6 +18,7 @@
     │   ├── MismatchError         content of another digest
     │   └── NestingError          indexes nested deeper than any tool builds them
     ├── NotKnownError             what was asked about is not in the store (graph)
+    ├── IndexFileError            the reference graph's index cannot be read; it is built anew (graph)
     ├── TreeError                 a path of the mounted tree that leads nowhere (tree)
     │   ├── NoEntryError
     │   ├── NotDirectoryError
@@ -50,6 +51,16 @@ class RegfsError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle, for another process, what was made: the leaves' constructors take other arguments."""
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[RegfsError], args: tuple[object, ...], fields: dict[str, object]) -> RegfsError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class ContentError(RegfsError):
@@ -174,6 +185,14 @@ class NotKnownError(RegfsError):
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
         super().__init__(f"{what}: {reason}")
+
+
+class IndexFileError(RegfsError):
+    """The index could not be read or written. It is given up: the next question builds it anew."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the index of the store cannot be used ({reason}); ask again: it is built anew")
 
 
 class TreeError(RegfsError):

@@ -93,11 +93,14 @@ def explain(store: str, things: tuple[str, ...]) -> None:
     below a mountpoint or not; an image such as team/app:1.0; or a path below the store's blobs.
     """
     failed = False
-    with opened(store) as it, it.references.reading() as connection:
+    with opened(store) as it:
         for number, thing in enumerate(things):
             try:
-                digest = explaining.find(connection, _digest_of(it, thing) or thing)
-                lines = list(explaining.explain(connection, digest))
+                # Before the index is asked: a path of the tree may ask it as well.
+                text = _digest_of(it, thing) or thing
+                with it.reports.explaining() as known_of:
+                    digest = explaining.find(known_of(""), text)
+                    lines = list(explaining.explain(known_of(digest), digest))
             except RegfsError as error:
                 print(f"regfs: {error}", file=sys.stderr)
                 failed = True

@@ -62,7 +62,7 @@ class ImageManifest:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A manifest list or image index: one descriptor for each child, in the stored order."""
+    """A manifest list or image index: one descriptor for each entry, in the stored order."""
 
     raw: bytes = field(repr=False)
     media_type: str
@@ -75,6 +75,16 @@ class Index:
     def kind(self) -> str:
         """Always `index`."""
         return "index"
+
+    @property
+    def children(self) -> tuple[Descriptor, ...]:
+        """The entries that are manifests, as image-spec has it."""
+        return tuple(entry for entry in self.manifests if media_types.names_manifest(entry.media_type))
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """The entries that are none: BuildKit's cache for registries is an index of layers."""
+        return tuple(entry for entry in self.manifests if not media_types.names_manifest(entry.media_type))
 
 
 Manifest: TypeAlias = ImageManifest | Index | Schema1Manifest

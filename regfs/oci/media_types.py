@@ -26,6 +26,8 @@ IMAGE_CONFIGS = frozenset({DOCKER_CONFIG, OCI_CONFIG, ""})
 #: pulls them as images.
 MISNAMED_CONFIGS = frozenset({"application/octet-stream", "application/json", "text/html"})
 
+_MANIFESTS = {*INDEXES, *SCHEMA1, DOCKER_MANIFEST, OCI_MANIFEST, OCI_ARTIFACT, ""}
+
 #: Endings that tell a compressed tar, and the suffix of its file. `+` stands for a structured-syntax
 #: suffix (RFC 6838, 4.2.8), `.tar.gzip` for Docker's own style.
 _TARS = (
@@ -39,6 +41,11 @@ _TARS = (
     ("/tar", ".tar"),
     ("/x-tar", ".tar"),
 )
+
+
+def names_manifest(media_type: str) -> bool:
+    """Tell whether what a descriptor names can be a manifest; one without a media type can."""
+    return media_type.split(";", 1)[0].strip().lower() in _MANIFESTS
 
 
 def suffix(media_type: str) -> str:

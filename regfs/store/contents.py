@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from regfs.errors import DigestError, LinkError, MissingError, StoreError, UnsafeError
-from regfs.oci.digest import LENGTHS, LONGEST, Digest
+from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_repository, is_tag
 from regfs.store import layout
 from regfs.store.protocol import Content, Entry, FileStat, FileType, Space, Store
@@ -178,18 +178,16 @@ class Contents:
         return [name for name in self._directories(layout.BLOBS) if name in LENGTHS]
 
     def blobs(self) -> Iterator[Digest]:
-        """Find every blob that has a directory, in the order of the shards."""
+        """Find every blob that is stored, in the order of the shards."""
         for algorithm in self.algorithms():
             yield from self.blobs_of(algorithm)
 
     def blobs_of(self, algorithm: str) -> Iterator[Digest]:
-        """Find every blob of an algorithm that has a directory, in the order of the shards."""
+        """Find every blob of an algorithm, in the order of the shards."""
         for shard in self._directories(f"{layout.BLOBS}/{algorithm}"):
-            for encoded in self._directories(layout.shard(algorithm, shard)):
-                try:
-                    yield Digest.parse(f"{algorithm}:{encoded}")
-                except DigestError:
-                    continue
+            for encoded, stat in self._store.find(layout.shard(algorithm, shard), 1, layout.DATA):
+                if stat is not None and well_formed(f"{algorithm}:{encoded}"):
+                    yield Digest(algorithm, encoded)
 
     def blob(self, digest: Digest) -> FileStat:
         """Tell about a blob's stored file. Raises MissingError, UnsafeError."""

@@ -137,6 +137,18 @@ class Survey:
             return stamp, []
         return stamp, found
 
+    def some_links(self, directory: str, names: Iterable[str]) -> list[LinkSeen]:
+        """Look at a few links below `revisions` or `_layers`; one that is not there is left out."""
+        found = []
+        for name in names:
+            algorithm, _, encoded = name.partition(":")
+            below = f"{directory}/{algorithm}"
+            with suppress(StoreError):
+                stat = self._store.stat(f"{below}/{encoded}/{layout.LINK}")
+                with self._store.at(below) as opened:
+                    found.append(_read_link(opened, below, name, stat))
+        return found
+
     def shard(self, algorithm: str, prefix: str) -> tuple[int, list[BlobSeen], list[RegfsError]]:
         """Look at every blob of a shard: its stamp from before, the blobs, and what has no place there."""
         path = layout.shard(algorithm, prefix)

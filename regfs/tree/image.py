@@ -2,6 +2,7 @@
 
     <image>/manifest.json   config.json   layers/00.tar.gz …
     <index>/manifest.json   platforms/<os-arch[-variant]>/   config.json ->   layers ->
+    <index of layers>/manifest.json   platforms/   layers/00.tar.gz …      a build cache
 
 Three things lead to a manifest: a tag (tag.py), a digest (`@sha256:…`), an index that has it as a child.
 """
@@ -68,7 +69,9 @@ class ManifestDirectory(Directory):
         names = ["manifest.json"]
         if isinstance(manifest, Index):
             names.append("platforms")
-            if self._default(manifest) is not None:
+            if manifest.blobs:
+                names.append("layers")
+            elif self._default(manifest) is not None:
                 names.extend(_INHERITED)
         else:
             names.append("layers")
@@ -100,17 +103,20 @@ class ManifestDirectory(Directory):
     def _index_child(self, index: Index, name: str) -> Node:
         if name == "platforms":
             return PlatformsDirectory(self._scope, self, index, self._depth)
-        if name in _INHERITED and (default := self._default(index)) is not None:
+        if index.blobs:
+            if name == "layers":
+                return LayersDirectory(self._scope, self, index.blobs)
+        elif name in _INHERITED and (default := self._default(index)) is not None:
             return FixedLink(self, name, f"platforms/{default}/{name}")
         raise NoEntryError(name)
 
     def _default(self, index: Index) -> str | None:
         """Name the child whose config and layers the index shows as its own, if it is stored."""
-        platforms = [child.platform for child in index.manifests]
+        platforms = [child.platform for child in index.children]
         position = choose(platforms, self._scope.platform)
         if position is None:
             return None
-        if not self._scope.graph.stored(self._scope.repository, index.manifests[position].digest):
+        if not self._scope.graph.stored(self._scope.repository, index.children[position].digest):
             return None
         return directory_names(platforms)[position]
 
@@ -132,10 +138,10 @@ class ManifestDirectory(Directory):
         """Tell when an image was built; for an index, when the default platform's was."""
         graph, repository, platform = self._scope
         if isinstance(manifest, Index):
-            position = choose([child.platform for child in manifest.manifests], platform)
+            position = choose([child.platform for child in manifest.children], platform)
             if position is None:
                 return ""
-            manifest = graph.manifest(repository, manifest.manifests[position].digest)
+            manifest = graph.manifest(repository, manifest.children[position].digest)
         config = None if isinstance(manifest, Index) else graph.config(repository, manifest)
         return config.created if config else ""
 
@@ -197,8 +203,8 @@ class PlatformsDirectory(Part):
         super().__init__(parent, "platforms")
         self._scope = scope
         self._depth = depth
-        names = directory_names([child.platform for child in index.manifests])
-        self._manifests = dict(zip(names, index.manifests, strict=True))
+        names = directory_names([child.platform for child in index.children])
+        self._manifests = dict(zip(names, index.children, strict=True))
 
     def children(self) -> Iterable[Child]:
         """List the children by their platforms."""

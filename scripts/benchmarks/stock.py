@@ -9,12 +9,11 @@ from typing import Any
 import fuse
 
 from regfs.errors import RegfsError
-from regfs.graph import Graph
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Lifetimes
 from regfs.mount.options import this_machine
-from regfs.store import Contents, LocalStore, locate
-from regfs.tree import Directory, File, Node, Tree
+from regfs.store import LocalStore, locate
+from regfs.tree import Directory, File, Node, Source, Tree
 from regfs.tree.node import MODES
 
 
@@ -65,9 +64,10 @@ class StockOperations(fuse.Operations):
 
 if __name__ == "__main__":
     lifetimes = Lifetimes.of(10)
-    graph = Graph(Contents(LocalStore(locate(sys.argv[1]))), ttl=lifetimes.graph)
+    path = locate(sys.argv[1])
+    source = Source.of(LocalStore(path), path, None, this_machine(), ttl=lifetimes.graph)
     fuse.FUSE(
-        StockOperations(Tree(graph, this_machine())),
+        StockOperations(Tree(source)),
         sys.argv[2],
         foreground=True,
         ro=True,

@@ -10,14 +10,12 @@ from typing import Any, NamedTuple
 
 import fuse
 
-from regfs.graph import Graph
 from regfs.mount.dispatch import Dispatch
 from regfs.mount.operations import Operations
 from regfs.mount.stat_struct import Owner, StatPacker
-from regfs.oci import Platform
-from regfs.store import Contents, Store
-from regfs.tree import Tree
+from regfs.store import Store
 from tests.unit.fakes import FakeClock
+from tests.unit.trees import tree_over
 
 #: What stands behind each buffer: a call that writes too far is seen.
 GUARD = b"\xa5" * 64
@@ -34,7 +32,7 @@ class Calls:
 
     def __init__(self, store: Store, *, owner: Owner | None = None, ttl: float = 0.0) -> None:
         self.clock = FakeClock()
-        tree = Tree(Graph(Contents(store), ttl=ttl, clock=self.clock), Platform("linux", "amd64"))
+        tree = tree_over(store, ttl=ttl, clock=self.clock)
         self.operations = Operations(tree, ttl / 10, self.clock)
         # Without __init__, which would mount.
         self.dispatch = Dispatch.__new__(Dispatch)

@@ -176,7 +176,7 @@ def test_readlink_gives_the_target_cut_to_the_buffer(store: StoreBuilder, calls:
     push_index(store)
     target = b"platforms/linux-amd64/layers"
     assert calls.readlink(b"/app/multi/layers") == target
-    assert calls.getattr(b"/app/multi/layers").st_size == len(target)
+    assert calls.getattr(b"/app/multi/layers").st_size == 0
     for size in (1, 2, 10, len(target), len(target) + 1, len(target) + 2):
         assert calls.readlink(b"/app/multi/layers", size) == target[: size - 1]
 

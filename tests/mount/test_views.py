@@ -135,7 +135,7 @@ def files_below(directory: Path) -> Iterator[Path]:
 
 
 def is_blob(library: Library, path: Path, digest: str) -> bool:
-    """Tell whether a file is a blob as it is stored: its bytes, size, blocks and time, its inode, its links."""
+    """See that a file is a blob as it is stored: bytes, size, blocks and time, its inode, its links."""
     data, found = library.store.data(digest), path.stat()
     stored = data.stat()
     assert path.read_bytes() == data.read_bytes()
@@ -290,7 +290,7 @@ def test_the_info_of_a_blob_agrees_with_the_file_and_with_the_report(library: Li
         assert info["blocks"] == library.store.data(digest).stat().st_blocks == int(row["blocks"])
         for column in ("stored", "state"):
             assert info[column] == row[column]
-        assert not info["held_by"] == bool(row["example"])
+        assert bool(info["held_by"]) == bool(row["example"])
     states = {suffix: info_of(top, blob.digest)["state"] for suffix, blob in library.orphans.items()}
     assert set(states.values()) == {"orphaned"}
     assert info_of(top, library.untagged[0].digest)["state"] == "untagged"
@@ -457,11 +457,11 @@ def test_each_report_is_byte_for_byte_what_the_command_prints(
     library: Library, tmp_path: Path, mount: Callable[..., Mount]
 ) -> None:
     made = mount(library.store)
-    for name in REPORTS:
-        for form in ("csv", "json"):
-            printed = tmp_path / f"{name}.{form}"
-            printed.write_text(output(*REGFS, "report", name, library.store.root, "--format", form))
-            output("cmp", printed, made.path / "@reports" / f"{name}.{form}")
+    for name in (*(f"{report}.csv" for report in REPORTS), "tags.json"):
+        report, form = name.split(".")
+        printed = tmp_path / name
+        printed.write_text(output(*REGFS, "report", report, library.store.root, "--format", form))
+        output("cmp", printed, made.path / "@reports" / name)
     printed = output(*REGFS, "report", "summary", library.store.root)
     assert (made.path / "@reports/summary.txt").read_text() == printed
 
@@ -725,9 +725,9 @@ def stray_repository(built: Built) -> Damage:
 
 
 def stray_at_the_top(built: Built) -> Damage:
-    (built.store.v2 / "repositories" / "UPPER").mkdir()
+    (built.store.v2 / "repositories" / "-odd").mkdir()
     (built.store.v2 / "blobs" / "sha256" / "ab" / "abc").mkdir(parents=True)
-    return Damage("@store", ["note: stray", "path    repositories/UPPER", "blobs/sha256/ab/abc"])
+    return Damage("@store", ["note: stray", "path    repositories/-odd", "blobs/sha256/ab/abc"])
 
 
 def fifo_for_a_blob(built: Built) -> Damage:
@@ -800,10 +800,10 @@ def damaged(tmp_path_factory: pytest.TempPathFactory, mount_module: Callable[...
 @pytest.mark.parametrize("kind", NAMES, ids=lambda name: name.replace("_", "-"))
 def test_broken_says_what_was_wanted_and_what_is_there(damaged: Damaged, kind: str) -> None:
     path, says = damaged.kinds[kind]
-    text = (damaged.top / "@broken" / path).read_text()
+    content = (damaged.top / "@broken" / path).read_bytes()
     for part in says:
-        assert part in text
-    assert len(text) == (damaged.top / "@broken" / path).stat().st_size
+        assert part in content.decode()
+    assert len(content) == (damaged.top / "@broken" / path).stat().st_size
 
 
 def test_broken_names_nothing_that_is_whole(damaged: Damaged) -> None:
@@ -835,13 +835,19 @@ def test_the_report_of_damage_has_the_alarms_first(damaged: Damaged) -> None:
 
 
 def test_du_and_find_go_through_the_views_of_a_damaged_store(damaged: Damaged) -> None:
+    fifo = damaged.kinds["fifo_for_a_blob"].path.removeprefix("@sha256:")
     for view in VIEWS:
-        if view != "@history":  # there a damaged image is as unreadable as under its tag
-            done = run("find", damaged.top / view, "-ls")
-            assert (done.returncode, done.stderr) == (0, ""), view
-    assert "Input/output error" in run("find", damaged.top / "@history", "-ls").stderr
+        errors = lines(run("find", damaged.top / view, "-ls").stderr)
+        if view == "@history":  # there a damaged image is as unreadable as under its tag
+            assert all("Input/output error" in error for error in errors)
+        else:
+            assert [error for error in errors if fifo not in error] == []
 
 
 def test_a_link_to_an_image_leads_there_on_a_damaged_store_as_well(damaged: Damaged) -> None:
-    for link in (damaged.top / "@blobs/sha256").glob("*/referrers/*"):
-        assert (link / "manifest.json").exists()
+    stored = (path.parent for path in damaged.store.v2.glob("blobs/sha256/*/*/data") if path.is_file())
+    directories = [damaged.top / "@blobs/sha256" / path.name / "referrers" for path in stored]
+    links = [directory / name for directory in directories for name in os.listdir(directory)]
+    assert len(links) > 50
+    for link in links:
+        assert link.resolve(strict=True).is_dir()

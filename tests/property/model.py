@@ -1,7 +1,7 @@
 """What the index must say of a store, worked out the slow way: plain dicts and sets, and nothing of regfs.
 
-The terms are DESIGN's. All is read from the disk anew, each blob's holders are found by walking from each of them,
-and nothing is kept: where this and regfs disagree, one of them has not understood the terms.
+The terms are DESIGN's. All is read from the disk anew, each blob's holders are found by walking from each of
+them, and nothing is kept: where this and regfs disagree, one of them has not understood the terms.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Model:
         }
 
     def untagged(self) -> dict[Name, bool]:
-        """Give the revisions that no tag of their repository leads to, and whether each is needed as a referrer."""
+        """Give the revisions that no tag of their repository leads to, and which are needed as referrers."""
         found = {}
         for repository, digest in self.revisions:
             tags = [named for (where, _), named in self.tags.items() if where == repository and named]
@@ -71,7 +71,7 @@ class Model:
     # --- what it takes -----------------------------------------------------------------------------
 
     def _holders(self) -> dict[tuple[str, Name], set[str]]:
-        """Give each tag, and each untagged revision that stands for itself, with the blobs that it leads to."""
+        """Give each tag, and each untagged revision that is nobody's referrer, with what it leads to."""
         roots = {("tag", name): digest for name, digest in self.tags.items() if digest}
         roots |= {("revision", name): name[1] for name, referrer in self.untagged().items() if not referrer}
         return {name: self.leads_to([digest]) & self.blobs.keys() for name, digest in roots.items()}
@@ -87,7 +87,7 @@ class Model:
         return found
 
     def repository_weights(self) -> dict[str, tuple[int, int]]:
-        """Give size and exclusive size of each repository: of all that its tags and untagged revisions lead to."""
+        """Give size and exclusive size of each repository: of all that its tags and revisions lead to."""
         held: dict[str, set[str]] = {name: set() for name in self.repositories}
         for (repository, _), digest in self.tags.items():
             if digest:

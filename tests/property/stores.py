@@ -41,6 +41,23 @@ _REMOVABLE = (
     "blobs/*/*",
 )
 
+#: Where names may stand that no registry makes.
+_ODD_PLACES = (
+    "repositories",
+    "repositories/team",
+    "repositories/**/_manifests",
+    "repositories/**/_manifests/tags",
+    "repositories/**/_manifests/revisions",
+    "repositories/**/_manifests/revisions/*",
+    "repositories/**/_layers",
+    "repositories/**/_layers/*",
+    "repositories/**/_uploads",
+    "blobs",
+    "blobs/*",
+    "blobs/*/*",
+)
+_ODD_NAMES = ("Odd Name", "\udcff", ".nfs1", "_x", "link.tmp", "sha384", "00", "v1", "0" * 64, "e" * 64)
+
 
 class Pusher:
     """Does to a store what `draw` says."""
@@ -49,6 +66,7 @@ class Pusher:
         self._draw = draw
         self.store = store
         self.manifests: list[Blob] = []
+        self._homes: dict[Blob | None, str] = {}
         self._contents: dict[str, bytes] = {}
 
     def some(self, things: Sequence[T]) -> T:
@@ -60,14 +78,16 @@ class Pusher:
             self.some([self.push, self.push, self.push, *self._changes()])()
 
     def changes(self, most: int) -> None:
-        """Change some things."""
+        """Change some things, and put there what does not belong there."""
         for _ in range(self._draw(st.integers(1, most))):
-            self.some(self._changes())()
+            self.some([*self._changes(), self.put_oddity])()
 
     def damages(self, most: int) -> None:
         """Do some things that show in no directory's time."""
         for _ in range(self._draw(st.integers(1, most))):
-            self.some([self.truncate_blob, self.lose_data, self.lose_layer_link, self.tear_link])()
+            self.some(
+                [self.truncate_blob, self.lose_data, self.lose_layer_link, self.lose_history, self.tear_link]
+            )()
 
     def _changes(self) -> list[Callable[[], None]]:
         return [
@@ -94,6 +114,8 @@ class Pusher:
         kind = self.some(["image", "image", "index", "index", "schema1", "sha512"])
         subject = self.some([None, None, None, *self.manifests, self._elsewhere()])
         more = {"subject": subject.descriptor()} if subject else {}
+        if subject in self._homes and self.some([True, True, False]):  # as signatures and the like are pushed
+            repository, tag = self._homes[subject], None
         if kind == "schema1":
             layers = [self._layer()]
             manifest = self.store.schema1(repository, tag or "old", layers, [{}], signed=False)
@@ -105,14 +127,14 @@ class Pusher:
                 layers.append(self.store.sha512_layer(repository, b"5" * 1024, "x/y"))
             config = self.store.config(created=f"2024-01-0{self._draw(st.integers(1, 3))}T00:00:00Z")
             manifest = self.store.image(repository, tag, layers, config, **more)
-        self._pushed(manifest)
+        self._pushed(repository, manifest)
 
     def _layer(self) -> Blob:
         number = self._draw(st.integers(0, _LAYERS - 1))
         return self.store.blob(bytes([number]) * (1 << number), _TYPES[number % len(_TYPES)])
 
     def _children(self, repository: str) -> list[dict[str, Any]]:
-        """Choose children of an index: any manifests, also from other repositories, and some that nobody has."""
+        """Choose children of an index: any manifests, also of other repositories, and what nobody has."""
         chosen = [
             self.some([*self.manifests, self._elsewhere()]) for _ in range(self._draw(st.integers(0, 3)))
         ]
@@ -124,9 +146,10 @@ class Pusher:
     def _elsewhere(self) -> Blob:
         return Blob(f"sha256:{'e' * 64}", 100, "application/vnd.oci.image.manifest.v1+json")
 
-    def _pushed(self, manifest: Blob) -> None:
+    def _pushed(self, repository: str, manifest: Blob) -> None:
         if manifest not in self.manifests:
             self.manifests.append(manifest)
+        self._homes[manifest] = repository
         for path in self._found("blobs/*/*/*/data"):
             self._contents.setdefault(f"{path.parts[-4]}:{path.parts[-2]}", path.read_bytes())
 
@@ -149,7 +172,7 @@ class Pusher:
                     shutil.rmtree(current.parents[1])
 
     def collect(self) -> None:
-        """Delete a revision as `garbage-collect -m` does: its directory, in histories as well, and its blob."""
+        """Delete an untagged revision as `garbage-collect -m` does: also in histories, and its blob."""
         link = self._one("repositories/**/_manifests/revisions/*/*/link")
         if link is not None:
             digest = f"{link.parts[-3]}:{link.parts[-2]}"
@@ -199,6 +222,22 @@ class Pusher:
         if link is not None:
             link.write_bytes(b"")
 
+    def put_oddity(self) -> None:
+        """Put something where it has no place; what has its place is left alone."""
+        above = self._one(self.some(_ODD_PLACES))
+        if above is None or not above.is_dir():
+            return
+        path = above / self.some(_ODD_NAMES)
+        how = self.some(["file", "directory", "symlink"])
+        if path.exists() or path.is_symlink():
+            return
+        if how == "file":
+            path.write_bytes(b"")
+        elif how == "directory":
+            path.mkdir()
+        else:
+            path.symlink_to("nowhere")
+
     # --- what shows in no directory's time ---------------------------------------------------------
 
     def truncate_blob(self) -> None:
@@ -212,6 +251,10 @@ class Pusher:
     def lose_layer_link(self) -> None:
         if path := self._one("repositories/**/_layers/*/*/link"):
             path.unlink()
+
+    def lose_history(self) -> None:
+        if path := self._one("repositories/**/_manifests/tags/*/index/*/*/link"):
+            shutil.rmtree(path.parent)
 
     def tear_link(self) -> None:
         if path := self._one(
@@ -230,5 +273,5 @@ class Pusher:
 
     def _remove(self, pattern: str) -> None:
         path = self._one(pattern)
-        if path is not None:
+        if path is not None and path.is_dir():
             shutil.rmtree(path)

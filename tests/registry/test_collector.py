@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import random
 import shutil
 import tarfile
@@ -27,6 +28,7 @@ from tests.builder import Blob, StoreBuilder
 from tests.registry.api import Api
 from tests.registry.collector import AbortedError, Collection, collect, count_and_size, stored
 from tests.registry.conftest import Filled
+from tests.registry.pushes import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, push_document, push_index
 from tests.registry.random_pushes import RandomPushes, States
 from tests.registry.server import Registry
 from tests.registry.truth import PACKED, Truth
@@ -40,13 +42,14 @@ ALARMS = {"collector-deletes", "manifest-lost"}
 
 
 class Told:
-    """What regfs tells of one store, looked at anew for each answer."""
+    """What regfs tells of one store, looked at anew for each answer; or once for all."""
 
-    def __init__(self, root: Path, cache: Path | None) -> None:
+    def __init__(self, root: Path, cache: Path | None, *, once: bool = False) -> None:
         path = locate(str(root))
         store = LocalStore(path)
         # On a clock that stands still no refresh takes time, and none is believed for longer than that.
-        self.index = ReferenceIndex(store, path, cache, ttl=0, clock=lambda: 0.0)
+        ttl = math.inf if once else 0.0
+        self.index = ReferenceIndex(store, path, cache, ttl=ttl, clock=lambda: 0.0)
         self._reports = Reports(self.index, Contents(store))
 
     def rows(self, report: str) -> list[Row]:
@@ -89,28 +92,24 @@ class Told:
         return {found for found in self.findings() if found[0] in ALARMS}
 
     def everything(self) -> dict[str, list[Row]]:
-        """Give all reports, but for what one of the images that hold a blob calls it."""
         # This one looks at more than the others, and the summary counts what it found.
         found = {"broken": self.rows("broken")}
         found |= {name: self.rows(name) for name in REPORTS}
-        for row in found["blobs"]:
-            for column in ("kind", "media_type", "example"):
-                del row[column]
         # They are told in the order in which they were first seen.
         found["blobs"].sort(key=lambda row: row["digest"])
         return found
 
 
-Tell = Callable[[Path], Told]
+Tell = Callable[..., Told]
 
 
 @pytest.fixture
 def tell(tmp_path: Path) -> Iterator[Tell]:
-    """Give a function that has regfs tell of a store, with a new index each time."""
+    """Give a function that has regfs tell of a store, with a new index each time: `tell(root)`."""
     made: list[Told] = []
 
-    def make(root: Path) -> Told:
-        made.append(Told(root, tmp_path / f"cache{len(made)}"))
+    def make(root: Path, *, once: bool = False) -> Told:
+        made.append(Told(root, tmp_path / f"cache{len(made)}", once=once))
         return made[-1]
 
     yield make
@@ -132,13 +131,13 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> Pushed:
     registry = Registry(directory / "root", directory)
     try:
         pushes = RandomPushes(registry.api, 20240203)
-        pushes.run(480)
+        pushes.run(420)
     finally:
         registry.end()
-    assert pushes.pushes > 350
+    assert pushes.pushes > 300
     assert pushes.deletions > 30
     assert pushes.uploads > 5
-    assert all(len(state) > 50 for state in pushes.states())
+    assert all(len(state) > 30 for state in pushes.states())
     assert stored(registry.root) == pushes.stored
     return Pushed(registry.root, pushes)
 
@@ -194,6 +193,28 @@ def test_with_m_it_takes_what_no_tag_leads_to_and_what_is_in_a_tagged_index(
     near |= {child for digest in tags for child in manifests[digest].children}
     assert needed - untagged.blobs == near
     assert len(untagged.blobs & needed) > 10
+
+
+def test_with_m_it_takes_the_images_that_regfs_calls_untagged_and_the_children_of_indexes(
+    pushed: Pushed, tell: Tell
+) -> None:
+    pushes = pushed.pushes
+    told = tell(pushed.root).untagged()
+    _, untagged = would_go(pushed.root, tell(pushed.root))
+    manifests = {(name, digest) for name, there in pushes.revisions.items() for digest in there}
+    assert untagged.manifests == manifests - {(name, digest) for (name, _), digest in pushes.tags.items()}
+    assert told.keys() < untagged.manifests
+    referrers = 0
+    for repository, there in pushes.revisions.items():
+        tags = [digest for (name, _), digest in pushes.tags.items() if name == repository]
+        shown, needed = pushes.reach(tags), pushes.reach(tags, referrers=True)
+        mine = {digest: why for (name, digest), why in told.items() if name == repository}
+        assert mine.keys() == there.keys() - shown
+        assert {digest for digest, why in mine.items() if why == "referrer of a tagged image"} == (
+            mine.keys() & needed
+        )
+        referrers += len(mine.keys() & needed)
+    assert referrers > 5
 
 
 def test_of_a_store_with_every_case_it_takes_the_orphans_and_the_layer_pushed_as_sha512(
@@ -361,6 +382,26 @@ def test_a_layer_pushed_as_sha512_is_tagged_and_an_alarm_says_that_it_would_go(
     assert row["digest"] == digest_of(content)
 
 
+@pytest.mark.parametrize("algorithm", ["sha384", "sha512"])
+def test_a_registry_takes_configs_and_layers_by_other_algorithms_and_each_is_an_alarm(
+    algorithm: str, start_registry: StartRegistry, tell: Tell
+) -> None:
+    registry = start_registry()
+    contents = b'{"os": "linux", "architecture": "amd64"}', b"a layer"
+    types = OCI_CONFIG, OCI_LAYER
+    for position, tag in enumerate(("config", "layer")):
+        pushed = [registry.api.push_blob("app", *pair) for pair in zip((b"{}", b""), types, strict=True)]
+        pushed[position] = registry.api.push_blob(
+            "app", contents[position], types[position], algorithm=algorithm
+        )
+        push_document(registry.api, "app", tag, OCI_MANIFEST, config=pushed[0], layers=pushed[1:])
+    told = tell(registry.root)
+    plain, untagged = would_go(registry.root, told)
+    assert plain.blobs == untagged.blobs == {digest_of(content) for content in contents}
+    assert told.states() == States(set(stored(registry.root)), set(), set())
+    assert told.findings() == {("collector-deletes", "app", "config"), ("collector-deletes", "app", "layer")}
+
+
 def test_a_layer_pushed_as_sha512_and_as_sha256_too_stays(store: StoreBuilder, tell: Tell) -> None:
     content = b"a layer with two names"
     layer = store.sha512_layer("app", content, "application/vnd.oci.image.layer.v1.tar")
@@ -371,6 +412,20 @@ def test_a_layer_pushed_as_sha512_and_as_sha256_too_stays(store: StoreBuilder, t
     assert plain.blobs == set()
     # Without a tag, the second name is none that counts.
     assert digest_of(content) in untagged.blobs
+    assert told.findings() == set()
+
+
+def test_a_build_cache_whose_index_names_layers_is_sound(start_registry: StartRegistry, tell: Tell) -> None:
+    """As BuildKit writes one with `--cache-to type=registry`: what the index names are no manifests."""
+    registry = start_registry()
+    api = registry.api
+    layer = api.push_blob("cache", b"\x1f\x8b a layer", f"{OCI_LAYER}+gzip")
+    config = api.push_blob("cache", b'{"layers":[]}', "application/vnd.buildkit.cacheconfig.v0")
+    index = push_index(api, "cache", "main", [layer.descriptor(), config.descriptor()])
+    told = tell(registry.root)
+    plain, untagged = would_go(registry.root, told)
+    assert plain.blobs == untagged.blobs == told.orphans() == set()
+    assert told.states().tagged == {index.digest, layer.digest, config.digest}
     assert told.findings() == set()
 
 
@@ -710,7 +765,7 @@ def test_after_a_collection_there_is_no_orphan_and_the_sizes_are_those_of_the_fi
     pushes = copy.deepcopy(pushed.pushes)
     pushes.collected(see_collected(root, told, untagged=untagged))
     assert told.states() == pushes.states()
-    assert told.everything() == tell(root).everything()
+    assert told.everything() == tell(root, once=True).everything()
 
 
 @pytest.mark.parametrize("untagged", [False, True])
@@ -733,7 +788,7 @@ def test_after_a_collection_of_a_store_with_every_case_too(
         )
         lost.add(("unlinked", "artifacts/sbom", referrers))
     assert told.findings() == lost
-    assert told.everything() == tell(root).everything()
+    assert told.everything() == tell(root, once=True).everything()
 
 
 def test_uploads_are_summed_up_beside_the_blobs(pushed: Pushed, tell: Tell) -> None:
@@ -766,18 +821,18 @@ def test_pushes_deletions_and_collections_show_the_next_time_that_regfs_looks(
         assert told.orphans() == states.orphaned
         assert told.tags() == pushes.tags
         would_go(registry.root, told)
-        assert told.everything() == tell(registry.root).everything()
+        assert told.everything() == tell(registry.root, once=True).everything()
 
     see()
     pushes.run(80)
-    for number in range(12):
-        if number in (0, 6):
+    for number in range(6):
+        if number in (0, 3):
             see()
             time.sleep(SETTLED)
-        pushes.run(5)
-        if number in (3, 8):
+        pushes.run(8)
+        if number in (1, 4):
             see()
-            pushes.collected(collect(registry.root, untagged=number == 8, really=True))
+            pushes.collected(collect(registry.root, untagged=number == 4, really=True))
         see()
     assert pushes.deletions > 5
 
@@ -805,17 +860,16 @@ class Working(threading.Thread):
         super().__init__()
         self._registry = registry
         self._pushes = pushes
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
 
     def run(self) -> None:
         try:
             for _ in range(3):
-                self._pushes.run(70)
+                self._pushes.run(50)
                 self._pushes.collected(collect(self._registry.root, really=True))
             self._pushes.run(30)
-        except BaseException as failure:
+        except (AssertionError, OSError, AbortedError) as failure:
             self.failure = failure
-            raise
 
 
 def test_an_index_that_is_read_while_the_registry_writes_is_right_in_the_end(
@@ -830,7 +884,7 @@ def test_an_index_that_is_read_while_the_registry_writes_is_right_in_the_end(
     try:
         while working.is_alive():
             told.everything()
-            tell(registry.root).states()
+            tell(registry.root, once=True).everything()
     finally:
         working.join()
     assert working.failure is None
@@ -839,7 +893,7 @@ def test_an_index_that_is_read_while_the_registry_writes_is_right_in_the_end(
     with told.index.reading() as connection:
         assert connection.execute("SELECT * FROM finding").fetchall() == []
     assert told.findings() == set()
-    assert told.everything() == tell(registry.root).everything()
+    assert told.everything() == tell(registry.root, once=True).everything()
 
 
 # --- other versions --------------------------------------------------------------------------------
@@ -853,6 +907,7 @@ WHOLE = [store for store in ALL if store.endswith(("before", "after"))]
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("stores")
     with tarfile.open(PACKED / "stores.tar.xz") as archive:
+        # The safe filter is the default only from Python 3.14 on, and to name none is a warning before.
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
         archive.extractall(directory)
     return directory

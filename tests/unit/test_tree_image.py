@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from regfs.errors import NoEntryError
+from regfs.graph.times import iso
 from regfs.oci import Digest
 from regfs.tree import Directory, Node, NodeType, Tree
-from regfs.graph.times import iso
 from tests.builder import StoreBuilder
 from tests.builder.media_types import OCI_ARTIFACT, OCI_LAYER, OCI_MANIFEST
 from tests.unit.memory_store import MemoryStore

@@ -67,7 +67,7 @@ def test_config_and_layers_are_links_to_the_default_platforms(
         assert isinstance(link, Symlink)
         assert link.target() == f"platforms/linux-{wanted}/{name}"
         found = link.attributes()
-        assert (found.type, found.size, found.links) == (NodeType.SYMLINK, len(link.target()), 1)
+        assert (found.type, found.size, found.links) == (NodeType.SYMLINK, 0, 1)
     assert (
         shown.walk("app/multi/layers").inode == shown.walk(f"app/multi/platforms/linux-{wanted}/layers").inode
     )

@@ -19,6 +19,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -105,7 +106,9 @@ class Database:
         descriptor = -1
         if self._directory is not None:
             try:
-                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for directory in (*reversed(self._directory.parents), self._directory):
+                    # Not with `parents`: those would get modes by the umask (XDG wants 0700 for all).
+                    directory.mkdir(mode=0o700, exist_ok=True)
                 descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             except OSError as error:
@@ -161,11 +164,14 @@ class Database:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_mode = WAL")
         waiting = self._directory / f"{self._name}.current"
-        with waiting.open("w") as file:
-            file.write(self._name)
-            file.flush()
-            os.fsync(file.fileno())
-        waiting.replace(self._directory / "current")
+        try:
+            with waiting.open("w") as file:
+                file.write(self._name)
+                file.flush()
+                os.fsync(file.fileno())
+            waiting.replace(self._directory / "current")
+        except OSError as error:
+            raise sqlite3.OperationalError(f"unable to open: {error}") from error
         self._sweep(self._directory)
 
     def _current(self) -> str:
@@ -187,7 +193,8 @@ class Database:
         keep = self._current()
         for path in directory.iterdir():
             if ".sqlite" in path.name and not (keep and path.name.startswith(keep)):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -55,12 +55,14 @@ class Kind(enum.Enum):
 class Finding(NamedTuple):
     """One thing that is wrong: of which image, what was wanted, and what is there instead.
 
-    `repository`, `tag`, `digest` are empty where it is of none; `path` is relative to the store.
+    `repository`, `tag` and `image` (the digest of its manifest) are empty where it is of none; `digest` is
+    that of the blob, `path` relative to the store.
     """
 
     kind: Kind
     repository: str = ""
     tag: str = ""
+    image: str = ""
     digest: str = ""
     wanted: str = ""
     found: str = ""

@@ -111,7 +111,7 @@ def _odd_links(repository: str, links: list[LinkSeen]) -> Iterator[Finding]:
     for link in links:
         if link.error:
             path = getattr(link.error, "path", "")
-            yield Finding(Kind.LINK, repository, "", link.name, "a digest", reason(link.error), path)
+            yield Finding(Kind.LINK, repository, "", "", link.name, "a digest", reason(link.error), path)
 
 
 def reason(error: RegfsError) -> str:
@@ -147,13 +147,12 @@ def _read(survey: Survey, text: str) -> ManifestRead:
 
 def _edges(manifest: Manifest) -> Iterator[EdgeRead]:
     if isinstance(manifest, Index):
-        names = directory_names([child.platform for child in manifest.manifests])
-        for position, child in enumerate(manifest.manifests):
+        names = directory_names([child.platform for child in manifest.children])
+        for position, child in enumerate(manifest.children):
             yield _edge(Role.CHILD, position, child, names[position])
-        return
     if isinstance(manifest, ImageManifest) and manifest.config is not None:
         yield _edge(Role.CONFIG, 0, manifest.config)
-    for position, layer in enumerate(manifest.layers):
+    for position, layer in enumerate(manifest.blobs if isinstance(manifest, Index) else manifest.layers):
         yield _edge(Role.LAYER, position, layer)
 
 

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from regfs.errors import IndexFileError
 from regfs.graph.index.database import Database
 from regfs.graph.index.readers import Readers, side_by_side
 from regfs.graph.index.states import CHANGED, WHEN, derive
@@ -84,9 +85,31 @@ class ReferenceIndex:
         with self._lock:
             if self._clock() >= (self._thorough_until if thorough else self._until):
                 self.refresh(thorough=thorough)
+            try:
+                self._derive(thorough)
+                with self._database.changing() as connection:
+                    yield connection
+            except sqlite3.DatabaseError as error:
+                if not self._give_up(error):
+                    raise
+                raise IndexFileError(str(error)) from error
+
+    def _derive(self, thorough: bool) -> None:
+        """Compute what follows from the index. A file that turns out to be unusable is built anew, once."""
+        try:
             with self._database.changing() as connection:
                 derive(connection)
-                yield connection
+        except sqlite3.DatabaseError as error:
+            if not self._give_up(error):
+                raise
+            self.refresh(thorough=thorough)
+            with self._database.changing() as connection:
+                derive(connection)
+
+    def _give_up(self, error: sqlite3.DatabaseError) -> bool:
+        """Let go of a file that cannot be used; tell whether it is the file's fault."""
+        self._until = self._thorough_until = float("-inf")
+        return self._database.recover(error)
 
     def changed(self, *, thorough: bool = False) -> int:
         """Tell when what the index says has last changed, in nanoseconds since 1970."""
@@ -104,7 +127,7 @@ class ReferenceIndex:
             try:
                 first, changed = self._update(thorough)
             except sqlite3.DatabaseError as error:
-                if not self._database.recover(error):
+                if not self._give_up(error):
                     raise
                 first, changed = self._update(thorough)
             seconds = self._clock() - began

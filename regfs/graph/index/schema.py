@@ -162,6 +162,7 @@ CREATE TABLE finding (
     kind TEXT NOT NULL,
     repository TEXT NOT NULL,
     tag TEXT NOT NULL,
+    image TEXT NOT NULL,
     digest TEXT NOT NULL,
     wanted TEXT NOT NULL,
     found TEXT NOT NULL,

@@ -79,6 +79,7 @@ def derive(connection: sqlite3.Connection) -> None:
     _untagged(connection)
     for table in ("weight", "repository_weight"):
         connection.execute(f"DELETE FROM {table}")
+    connection.execute("DELETE FROM finding WHERE 'findings ' || owner IN (SELECT key FROM meta)")
     connection.execute("DELETE FROM meta WHERE key LIKE 'findings %'")
     for owner, find in ((MANIFESTS, _lost_manifests), (BLOBS, _damaged_blobs), (COLLECTOR, _collected)):
         keep_findings(connection, owner, find)
@@ -96,7 +97,7 @@ def keep_findings(
         return
     connection.execute("DELETE FROM finding WHERE owner = ?", (owner,))
     connection.executemany(
-        "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(owner, finding.kind.value, *finding[1:]) for finding in find(connection)],
     )
     connection.execute("INSERT INTO meta VALUES (?, TRUE)", (key,))
@@ -167,6 +168,7 @@ def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
                 repository,
                 tag,
                 digest,
+                digest,
                 "a manifest",
                 f"{why}. What only this image needs shows as orphaned: do not collect garbage",
             )
@@ -177,7 +179,7 @@ def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
         ).fetchall()
         for (repository,) in held:
             if repository not in {name for name, _ in tags}:
-                yield Finding(Kind.MANIFEST, repository, "", digest, "a manifest", why)
+                yield Finding(Kind.MANIFEST, repository, "", digest, digest, "a manifest", why)
 
 
 def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -217,10 +219,10 @@ def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
             Kind.MISSING if got is None else Kind.SIZE,
             repository,
             tag,
+            image,
             digest,
             f"{name}{bytes_wanted}",
             "not stored" if got is None else f"{got} bytes",
-            "" if tag else f"@{image}",
         )
     connection.execute("DROP TABLE temp.wrong")
 
@@ -262,6 +264,7 @@ def _collected(connection: sqlite3.Connection) -> Iterator[Finding]:
             Kind.COLLECTOR_DELETES,
             repository,
             tag,
+            "",
             blobs[0][0],
             "kept, since the tag needs it",
             f"garbage-collect would delete {len(blobs)} of its blobs, {total} bytes: {why}",

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from regfs.graph.index.findings import Finding, Kind
@@ -157,7 +158,7 @@ class Update:
         if not self._fresh:
             self._db.execute("DELETE FROM finding WHERE owner = ?", (owner,))
         self._db.executemany(
-            "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(owner, finding.kind.value, *map(_storable, finding[1:])) for finding in findings],
         )
 
@@ -207,13 +208,23 @@ class Update:
         if len(self._numbers) < _REMEMBERED:
             self._numbers.update((blob[0], number) for number, blob in zip(numbers, blobs, strict=True))
 
-    def _store(self, blobs: Iterable[BlobRow]) -> None:
+    def _store(self, blobs: list[BlobRow]) -> None:
+        """Keep blobs that may be known: those that were named as manifests before can be read now."""
         self._db.executemany(
             "INSERT INTO blob (digest, size, blocks, stored) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (digest) DO UPDATE "
             "SET size = excluded.size, blocks = excluded.blocks, stored = excluded.stored",
             blobs,
         )
+        for chunk in _chunks(blobs):
+            marks = ",".join("?" * len(chunk))
+            rows = self._db.execute(
+                f"SELECT id FROM blob WHERE digest IN ({marks}) AND (id IN (SELECT blob FROM tag) "
+                "OR id IN (SELECT blob FROM revision) "
+                f"OR EXISTS (SELECT 1 FROM edge WHERE target = id AND role = {Role.CHILD:d}))",
+                [blob.digest for blob in chunk],
+            )
+            self._named.update(number for (number,) in rows)
 
     def _changed(self, start: str, blobs: list[BlobRow]) -> list[BlobRow]:
         """Forget the blobs of a shard that are gone, and what was read of changed ones; give the new."""
@@ -360,6 +371,7 @@ class Update:
 
     def _tags(self, repository: Repository, *, again: bool = False) -> Iterator[Task]:
         """Read the tags whose link changed; all of them `again` where histories may have changed."""
+        again = again or self._thorough
         path = layout.tags(repository.name)
         known = dict(
             self._db.execute("SELECT name, stamp FROM tag WHERE repository = ?", (repository.id,)).fetchall()
@@ -404,10 +416,12 @@ class Update:
             yield Task(Survey.stamps, (layout.tags(repository.name), paths), apply)
 
     def _read_tags(self, repository: Repository, names: Sequence[str]) -> Task:
-        def apply(seen: list[TagSeen]) -> None:
+        def apply(seen: list[TagSeen]) -> Iterator[Task]:
             for gone in set(names) - {tag.name for tag in seen}:
                 self._forget_tag(repository, gone)
             self._apply_tags(repository, seen)
+            if not self._fresh:  # an image that was pushed again has a new date as a revision as well
+                yield self._read_some_revisions(repository, {tag.digest for tag in seen if tag.digest})
 
         return Task(Survey.tags, (repository.name, names), apply)
 
@@ -440,9 +454,8 @@ class Update:
             path = f"{layout.tag(repository.name, tag.name)}"
             if tag.error:
                 link = layout.tag_link(repository.name, tag.name)
-                finding = Finding(
-                    Kind.TAG_LINK, repository.name, tag.name, "", "a digest", reason(tag.error), link
-                )
+                found = reason(tag.error)
+                finding = Finding(Kind.TAG_LINK, repository.name, tag.name, "", "", "a digest", found, link)
                 self._found(path, [finding])
             else:
                 self._found(path, [])
@@ -507,6 +520,12 @@ class Update:
 
         return Task(read_revisions, (repository.name, algorithm, self._thorough), apply)
 
+    def _read_some_revisions(self, repository: Repository, digests: set[str]) -> Task:
+        def apply(links: list[LinkSeen]) -> None:
+            self._store_revisions(repository, links)
+
+        return Task(Survey.some_links, (layout.revisions(repository.name), sorted(digests)), apply)
+
     def _deleted_revisions(self, repository: Repository, algorithm: str) -> Iterator[Task]:
         """Look at links in a directory that did not change: the API deletes one and leaves its directory.
 
@@ -543,6 +562,16 @@ class Update:
         self._db.executemany(
             "DELETE FROM revision WHERE repository = ? AND name = ?", [(repository.id, name) for name in gone]
         )
+        self._store_revisions(repository, links, known)
+        # A collection takes the entry of a deleted revision out of each tag's history as well.
+        return self._tags(repository, again=True) if gone else ()
+
+    def _store_revisions(
+        self,
+        repository: Repository,
+        links: list[LinkSeen],
+        known: Mapping[str, tuple[object, ...]] = MappingProxyType({}),
+    ) -> None:
         for chunk in _chunks(links):
             ids = self._ids(link.digest for link in chunk if link.digest)
             self._named.update(ids.values())
@@ -559,8 +588,6 @@ class Update:
                 "REPLACE INTO revision VALUES (?, ?, ?, ?, ?)",
                 [(repository.id, *row) for row in rows if known.get(row[0]) != row],
             )
-        # A collection takes the entry of a deleted revision out of each tag's history as well.
-        return self._tags(repository, again=True) if gone else ()
 
     def _layers(self, repository: Repository) -> Iterator[Task]:
         def enter(algorithm: str, same: bool) -> Iterator[Task]:

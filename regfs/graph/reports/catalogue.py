@@ -68,6 +68,17 @@ class Reports:
             yield report.make(connection)
 
     @contextmanager
+    def explaining(self) -> Iterator[Callable[[str], sqlite3.Connection]]:
+        """Give a function that gives the index with all that is to be known of one blob, by its digest."""
+        with self._index.reading() as connection:
+
+            def of(digest: str) -> sqlite3.Connection:
+                self._contents.read_orphan(connection, digest)
+                return connection
+
+            yield of
+
+    @contextmanager
     def recognised_orphans(self) -> Iterator[sqlite3.Connection]:
         """Give the index with each orphan's suffix and media type in its table `content`."""
         with self._index.reading() as connection:

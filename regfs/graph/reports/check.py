@@ -63,7 +63,7 @@ def _wrong_contents(connection: sqlite3.Connection) -> Iterator[Finding]:
             (number, Role.REFERRER),
         ).fetchall()
         for repository, tag in tags or [("", "")]:
-            yield Finding(Kind.CONTENT, repository, tag, digest, "content of this digest", found)
+            yield Finding(Kind.CONTENT, repository, tag, "", digest, "content of this digest", found)
 
 
 def verdict(connection: sqlite3.Connection) -> Verdict:

@@ -49,6 +49,10 @@ class BlobContents:
         """Recognise each orphan by its first bytes."""
         self._fill(connection, "content", _ORPHANS, (), self._orphan)
 
+    def read_orphan(self, connection: sqlite3.Connection, digest: str) -> None:
+        """Recognise one blob, if it is an orphan."""
+        self._fill(connection, "content", f"{_ORPHANS} AND digest = ?", (digest,), self._orphan)
+
     def _fill(
         self,
         connection: sqlite3.Connection,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from regfs.errors import NotKnownError
 from regfs.graph.index import Kind, Role, State
+from regfs.graph.reports.kinds import KIND, MEDIA_TYPE
 from regfs.graph.reports.paths import Paths
 from regfs.graph.reports.table import readable_size
 from regfs.graph.times import iso
@@ -81,23 +82,19 @@ def explain(connection: sqlite3.Connection, digest: str) -> Iterator[str]:
 def describe(connection: sqlite3.Connection, digest: str) -> Mapping[str, object]:
     """Give what is known of one blob, for programs: bytes, ISO 8601, paths. Raises NotKnownError."""
     row = connection.execute(
-        "SELECT id, size, blocks, stored, held.state, kind, manifest.media_type "
-        "FROM blob LEFT JOIN held ON held.blob = id LEFT JOIN manifest ON manifest.blob = id "
-        "WHERE digest = ?",
+        f"SELECT id, size, blocks, stored, held.state, {KIND}, {MEDIA_TYPE} FROM blob "
+        "LEFT JOIN held ON held.blob = id LEFT JOIN manifest ON manifest.blob = id "
+        "LEFT JOIN content ON content.blob = id WHERE digest = ?",
         (digest,),
     ).fetchone()
     if row is None:
         raise NotKnownError(digest, "the store neither has this blob nor names it")
     number, size, blocks, stored, state, kind, media_type = row
-    named = connection.execute(
-        "SELECT role, media_type FROM edge WHERE target = ? AND role IN (?, ?) LIMIT 1",
-        (number, Role.CONFIG, Role.LAYER),
-    ).fetchone()
     holders = list(Paths(connection).holders(number))
     return {
         "digest": digest,
-        "kind": kind or (Role(named[0]).name.lower() if named else ""),
-        "media_type": media_type or (named[1] if named else ""),
+        "kind": kind,
+        "media_type": media_type,
         "size": size,
         "blocks": blocks,
         "stored": None if stored is None else iso(stored),

@@ -23,8 +23,9 @@ _NEEDED = f"""
         UNION
         SELECT edge.target FROM shown JOIN edge ON edge.source = manifest WHERE edge.role = {Role.CHILD:d}
     )
-    SELECT digest, edge.source, edge.role, edge.position FROM shown JOIN edge ON edge.source = manifest
-    JOIN blob ON blob.id = edge.target
+    SELECT blob.digest, edge.source, edge.role, edge.position, image.digest FROM shown
+    JOIN edge ON edge.source = manifest JOIN blob ON blob.id = edge.target
+    JOIN blob AS image ON image.id = manifest
     WHERE edge.role IN ({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})
     AND (blob.size IS NOT NULL OR EXISTS (
         SELECT 1 FROM edge AS alias WHERE alias.source = edge.target AND alias.role = {Role.ALIAS:d}
@@ -40,13 +41,13 @@ def look_at_links(connection: sqlite3.Connection) -> None:
 def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:
     for number, name in connection.execute("SELECT id, name FROM repository").fetchall():
         links = _links(connection, number)
-        for digest, source, role, position in connection.execute(_NEEDED, (number,)).fetchall():
+        for digest, source, role, position, image in connection.execute(_NEEDED, (number,)).fetchall():
             if digest not in links:
                 what = f"layer {position}" if role == Role.LAYER else Role(role).name.lower()
                 for tag in _tags(connection, number, source):
-                    yield Finding(
-                        Kind.UNLINKED, name, tag, digest, f"a link to its {what}", "none: the API answers 404"
-                    )
+                    wanted = f"a link to its {what}"
+                    found = "none: the API answers 404"
+                    yield Finding(Kind.UNLINKED, name, tag, image, digest, wanted, found)
 
 
 def _links(connection: sqlite3.Connection, repository: int) -> set[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from regfs.graph.index import Kind, Mark, Role, State
 from regfs.graph.reports.check import look_at_contents
+from regfs.graph.reports.kinds import KIND, MEDIA_TYPE, NAMED_AS
 from regfs.graph.reports.links import look_at_links
 from regfs.graph.reports.paths import Paths
 from regfs.graph.reports.table import Row, Table, Type, columns
@@ -94,16 +95,16 @@ def tags(connection: sqlite3.Connection) -> Table:
     )
 
 
-#: The config that tells when a tag's image was built: its own, or that of the first child that has one; a
-#: manifest of schema 1 is its own config.
+#: The config that tells when a tag's image was built: a manifest of schema 1 itself, or the image's own, or
+#: that of the first child that has one.
 _CONFIG = f"""(
-    SELECT config.blob FROM config WHERE config.blob IN (
-        SELECT tag.blob
-        UNION ALL SELECT target FROM edge WHERE source = tag.blob AND role = {Role.CONFIG:d}
-        UNION ALL SELECT below.target FROM edge AS child
+    SELECT config.blob FROM (
+        SELECT tag.blob AS blob, -2 AS place
+        UNION ALL SELECT target, -1 FROM edge WHERE source = tag.blob AND role = {Role.CONFIG:d}
+        UNION ALL SELECT below.target, child.position FROM edge AS child
             JOIN edge AS below ON below.source = child.target AND below.role = {Role.CONFIG:d}
             WHERE child.source = tag.blob AND child.role = {Role.CHILD:d}
-    ) LIMIT 1
+    ) AS found JOIN config ON config.blob = found.blob ORDER BY place LIMIT 1
 )"""
 
 
@@ -153,11 +154,11 @@ def _blobs(connection: sqlite3.Connection) -> Iterator[Row]:
     last = 0
     while page := connection.execute(_PAGE_OF_BLOBS, (last, _PAGE)).fetchall():
         last = page[-1][0]
-        for number, digest, size, blocks, stored, state, kind, role, media_type, images, repositories in page:
+        for number, digest, size, blocks, stored, state, kind, media_type, images, repositories in page:
             yield (
                 digest,
-                kind or (Role(role).name.lower() if role else ""),
-                media_type or "",
+                kind,
+                media_type,
                 str(State(state or State.ORPHANED)),
                 repositories,
                 size,
@@ -169,27 +170,12 @@ def _blobs(connection: sqlite3.Connection) -> Iterator[Row]:
     connection.execute("DROP TABLE temp.shown")
 
 
-#: The edges by which a blob is named as config or layer, directly or by an alias.
-_NAMED_AS = f"""
-    FROM (
-        SELECT source, role, media_type FROM edge WHERE target = id AND role < {Role.CHILD:d}
-        UNION ALL
-        SELECT named.source, named.role, named.media_type FROM edge AS alias
-        JOIN edge AS named ON named.target = alias.source AND named.role < {Role.CHILD:d}
-        WHERE alias.target = id AND alias.role = {Role.ALIAS:d}
-    ) AS named
-"""
-
 _PAGE_OF_BLOBS = f"""
-    SELECT id, digest, size, blocks, stored, held.state, manifest.kind,
-        (SELECT role {_NAMED_AS} LIMIT 1),
-        coalesce(
-            nullif(manifest.media_type, ''), (SELECT media_type {_NAMED_AS} LIMIT 1), content.media_type
-        ),
-        (SELECT count(DISTINCT source) {_NAMED_AS}) + (manifest.kind IS NOT NULL AND held.state IS NOT NULL),
+    SELECT id, digest, size, blocks, stored, held.state, {KIND}, {MEDIA_TYPE},
+        (SELECT count(DISTINCT source) {NAMED_AS}) + (manifest.kind IS NOT NULL AND held.state IS NOT NULL),
         (SELECT group_concat(name, ' ') FROM (
             SELECT DISTINCT name FROM shown WHERE manifest = id
-            OR manifest IN (SELECT source {_NAMED_AS}) ORDER BY name
+            OR manifest IN (SELECT source {NAMED_AS}) ORDER BY name
         ))
     FROM blob LEFT JOIN manifest ON manifest.blob = id LEFT JOIN held ON held.blob = id
     LEFT JOIN content ON content.blob = id
@@ -249,10 +235,10 @@ def broken(connection: sqlite3.Connection) -> Table:
     look_at_links(connection)
     look_at_contents(connection)
     rows = connection.execute(
-        "SELECT kind, repository, tag, digest, wanted, found, path FROM finding"
+        "SELECT kind, repository, tag, image, digest, wanted, found, path FROM finding"
     ).fetchall()
     rows.sort(key=lambda row: (Kind(row[0]).rank, row[1:]))
     return Table(
-        columns("severity", "kind", "repository", "tag", "digest", "wanted", "found", "path"),
+        columns("severity", "kind", "repository", "tag", "image", "digest", "wanted", "found", "path"),
         [(Kind(row[0]).severity, *row) for row in rows],
     )

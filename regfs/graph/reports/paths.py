@@ -46,7 +46,9 @@ class Paths:
             yield self.tag(repository, tag)
         if depth:
             for parent, platform in self._db.execute(
-                "SELECT source, platform FROM edge WHERE target = ? AND role = ?", (manifest, Role.CHILD)
+                "SELECT source, platform FROM edge JOIN blob ON blob.id = source "
+                "WHERE target = ? AND role = ? ORDER BY digest, position",
+                (manifest, Role.CHILD),
             ).fetchall():
                 for path in self._images(parent, depth - 1):
                     yield naming.join((path, naming.PLATFORMS, platform))
@@ -68,7 +70,9 @@ class Paths:
         for image in self.images(blob):
             yield Holder(image, Role.CHILD, naming.join((image, naming.MANIFEST)))
         for source, role, position, media_type in self._db.execute(
-            "SELECT source, role, position, media_type FROM edge WHERE target = ? AND role != ?",
+            "SELECT source, role, position, media_type FROM edge JOIN blob ON blob.id = source "
+            "LEFT JOIN held ON held.blob = source WHERE target = ? AND role != ? "
+            "ORDER BY state, digest, role, position",
             (blob, Role.CHILD),
         ).fetchall():
             if role == Role.ALIAS:

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 
 from regfs.graph.index import Kind, Mark, Role, State
 from regfs.graph.index.states import EVERY_REVISION, MARKED, TAGGED_REVISION
+from regfs.graph.reports.check import look_at_contents
+from regfs.graph.reports.links import look_at_links
 from regfs.graph.reports.table import Row, Table, Type, columns, readable_size
 from regfs.graph.reports.weights import weigh
 from regfs.graph.times import iso
@@ -22,6 +24,8 @@ _LARGEST = 10
 def summary(connection: sqlite3.Connection, now: float) -> Table:
     """Sum the store up. `now` is in seconds since 1970: uploads have an age."""
     weigh(connection)
+    look_at_links(connection)
+    look_at_contents(connection)
     return Table(
         columns("section", "item", count=Type.NUMBER, size=Type.SIZE, note=Type.TEXT),
         list(_rows(connection, now)),

@@ -121,11 +121,11 @@ class BlobDirectory(Directory):
         raise NoEntryError(name)
 
     def _info(self) -> TextFile:
-        index = self._source.references
-        with index.reading() as connection:
-            found = describe(connection, str(self._digest))
+        digest = str(self._digest)
+        with self._source.reports.explaining() as known_of:
+            found = describe(known_of(digest), digest)
         text = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
-        return TextFile(text, inode.of_child(self.inode, "info.json"), index.changed())
+        return TextFile(text, inode.of_child(self.inode, "info.json"), self._source.references.changed())
 
 
 class ReferrersDirectory(Part):

@@ -49,17 +49,17 @@ class Broken(Shelf):
             return [tuple(map(str, row)) for row in broken(connection).rows]
 
     def _name(self, row: Finding) -> str:
-        _, _, repository, tag, digest, *_ = row
+        _, _, repository, tag, image, digest, *_ = row
         if tag:
             nested = self._source.graph.find(repository, tag).nested is not None
             return tag_name(printable(tag).replace("/", "_"), ambiguous=nested)
-        if digest:
-            return revision_name(digest)
+        if image or digest:
+            return revision_name(image or digest)
         return "@repository" if repository else "@store"
 
 
 def _words(row: Finding) -> str:
     severity, kind, _, _, *facts = row
-    titled = zip(("digest", "wanted", "found", "path"), facts, strict=True)
+    titled = zip(("image", "digest", "wanted", "found", "path"), facts, strict=True)
     lines = [f"{severity}: {kind}", *(f"  {title:<7} {text}" for title, text in titled if text)]
     return "".join(f"{printable(line)}\n" for line in lines)

@@ -1,0 +1,756 @@
+"""`regfs index`, `report`, `explain`, `reclaim`, `check` and `diff`, run as a person runs them."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.builder import Blob, StoreBuilder
+from tests.conftest import REGFS, run
+from tests.registry.snapshot import snapshot
+
+PUSHED = 1_700_000_000
+DAY = 86_400
+REPORTS = ["summary", "repositories", "tags", "blobs", "untagged", "orphans", "uploads", "broken"]
+
+#: Every command that takes a store, with what else it needs, and its status for trouble.
+COMMANDS = [
+    (["index", "{}"], 1),
+    (["index", "--thorough", "{}"], 1),
+    (["report", "summary", "{}"], 1),
+    (["report", "broken", "{}", "--format", "csv"], 1),
+    (["explain", "{}", "0123abcd"], 1),
+    (["reclaim", "{}", "--untagged"], 1),
+    (["check", "{}"], 2),
+    (["check", "--digests", "{}"], 2),
+    (["diff", "{}", "{}"], 2),
+]
+
+
+class Library(NamedTuple):
+    """A store of which the tests know what is in it. They only read it."""
+
+    store: StoreBuilder
+    base: Blob
+    image: Blob
+    loose: Blob
+    #: Two blobs whose digests begin alike.
+    twins: list[Blob]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    store = StoreBuilder(tmp_path_factory.mktemp("store") / "registry")
+    store.now = PUSHED
+    base = store.layer({"base": b"shared by all" * 1000})
+    image = store.image("team/app", "1.0", [base, store.layer({"one": b"1"})], store.config(author="one"))
+    store.tag("team/app", "stable", image)
+    for number in range(4):
+        config, layer = store.config(author=f"pr {number}"), store.layer({"pr": b"%d" % number})
+        store.image("team/app", f"pr-{number}", [base, layer], config, mtime=PUSHED + number * DAY)
+    children = [
+        store.image("multi", None, [base], store.config(architecture=name)).descriptor(
+            platform={"os": "linux", "architecture": name}
+        )
+        for name in ("amd64", "arm64")
+    ]
+    store.index("multi", "1.0", children)
+    store.image("multi/1.0", "nested", [base])
+    loose = store.image("team/app", None, [base, store.layer({"loose": b"!"})], store.config(author="loose"))
+    store.upload("team/app", b"x" * 1234)
+    return Library(store, base, image, loose, [store.blob(content) for content in twins()])
+
+
+def twins() -> tuple[bytes, bytes]:
+    """Find two texts whose digests begin with the same four digits."""
+    seen: dict[str, bytes] = {}
+    for content in (b"%d" % number for number in itertools.count()):
+        prefix = hashlib.sha256(content).hexdigest()[:4]
+        if prefix in seen:
+            return content, seen[prefix]
+        seen[prefix] = content
+    raise AssertionError
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> StoreBuilder:
+    """A store with many tags, for what has to last a moment or to print much. Tests only read it."""
+    store = StoreBuilder(tmp_path_factory.mktemp("large") / "registry")
+    image = store.image("app", "latest")
+    for number in range(1500):
+        store.tag("app", f"build-{number}", image)
+    return store
+
+
+def regfs(*arguments: str | Path, **keywords: object) -> subprocess.CompletedProcess[str]:
+    """Run regfs; whatever goes wrong, nobody must see a traceback."""
+    done = run(*REGFS, *arguments, **keywords)
+    for text in (done.stdout, done.stderr):
+        assert "Traceback" not in text, text
+        assert "Exception ignored" not in text, text
+    return done
+
+
+def told(*arguments: str | Path, status: int = 0) -> str:
+    """Run regfs, which must end with a status; gives what it printed."""
+    done = regfs(*arguments)
+    assert done.returncode == status, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def failed(*arguments: str | Path, status: int = 1) -> str:
+    """Run regfs, which must say what is wrong in one line."""
+    done = regfs(*arguments)
+    assert (done.returncode, done.stdout) == (status, ""), done
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("regfs: ")
+    return line
+
+
+def misused(*arguments: str | Path) -> str:
+    """Run regfs, which must answer with the usage; gives its error line."""
+    done = regfs(*arguments)
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert "Usage: regfs" in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def table(*arguments: str | Path, status: int = 0) -> list[dict[str, str]]:
+    """Run regfs with `--format csv`, and read that."""
+    return list(csv.DictReader(io.StringIO(told(*arguments, "--format", "csv", status=status))))
+
+
+# --- trouble ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), COMMANDS, ids=lambda value: "-".join(value) if isinstance(value, list) else ""
+)
+def test_a_store_that_is_none_is_an_error_in_one_line(
+    tmp_path: Path, command: list[str], status: int
+) -> None:
+    assert "no such directory" in failed(
+        *(part.format(tmp_path / "nothing") for part in command), status=status
+    )
+
+
+def test_a_directory_that_holds_no_store_is_named(tmp_path: Path) -> None:
+    assert f"{tmp_path}: " in failed("index", tmp_path)
+    assert f"{tmp_path}: " in failed("check", tmp_path, status=2)
+
+
+@pytest.mark.parametrize("command", ["index", "report", "explain", "reclaim", "check", "diff"])
+def test_every_command_has_help_and_wants_its_arguments(command: str) -> None:
+    assert f"Usage: regfs {command}" in told(command, "--help")
+    assert "Missing argument" in misused(command)
+
+
+def test_a_cache_directory_that_cannot_be_made_is_no_reason_to_fail(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    done = regfs("report", "tags", library.store.root, "--format", "csv")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 9
+    assert done.stderr.count(str(tmp_path / "file" / "cache")) == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_damaged_index_is_built_anew(library: Library, cache: Path) -> None:
+    before = told("report", "tags", library.store.root)
+    (index,) = cache.glob("regfs/graph/*/*.sqlite")
+    for content in (b"", b"no index", b"SQLite format 3\0" + os.urandom(5000)):
+        index.write_bytes(content)
+        assert told("report", "tags", library.store.root) == before
+        (index,) = cache.glob("regfs/graph/*/*.sqlite")
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_reader_that_goes_away_is_no_error_to_talk_about(large: StoreBuilder, form: str) -> None:
+    command = f"{' '.join(REGFS)} report tags {large.root} --format {form} | head -n 1"
+    done = run("sh", "-c", command)
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_output_that_cannot_be_written_is_an_error_in_one_line(library: Library) -> None:
+    for command in ("report tags", "check --all"):
+        words = command.split()
+        line = f"{' '.join(REGFS)} {words[0]} {' '.join(words[1:])} {library.store.root} > /dev/full"
+        done = run("sh", "-c", line)
+        assert done.returncode not in (0, 120)
+        assert "Traceback" not in done.stderr
+        assert "No space left" in done.stderr.splitlines()[-1]
+
+
+# --- index -----------------------------------------------------------------------------------------
+
+
+def test_index_reads_once_and_then_only_what_has_changed(store: StoreBuilder, cache: Path) -> None:
+    image = store.image("app", "1.0", mtime=PUSHED)
+    done = regfs("index", store.root)
+    pattern = rf"{re.escape(str(store.v2))}: (.*) in \d+\.\d\d s: (\d+) tags, (\d+) blobs, (\S+)\n"
+    match = re.fullmatch(pattern, done.stdout)
+    assert match is not None
+    assert match.groups()[:3] == ("read", "1", "3")
+    assert done.stderr == ""
+    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+
+    store.tag("app", "2.0", image)
+    match = re.fullmatch(pattern, told("index", store.root))
+    assert match is not None
+    assert match.groups()[:3] == ("brought up to date", "2", "3")
+
+    # What is younger than a tick of the clock is read again, and may count as changed.
+    deadline = time.monotonic() + 20
+    while "looked through; nothing changed in" not in told("index", store.root):
+        assert time.monotonic() < deadline
+    assert "2 tags, 3 blobs" in told("index", "--thorough", store.root)
+
+
+def test_a_thorough_index_sees_what_no_registry_does(store: StoreBuilder) -> None:
+    layer = store.layer({"f": b"x" * 1000})
+    store.image("app", "1.0", [layer])
+    told("index", store.root)
+    data = store.data(layer.digest)
+    stat = data.stat()
+    os.truncate(data, 10)
+    os.utime(data, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    told("index", "--thorough", store.root)
+    rows = {row["digest"]: row for row in table("report", "blobs", store.root)}
+    assert rows[layer.digest]["size"] == "10"
+
+
+def test_two_stores_have_an_index_each_and_two_names_of_one_share_it(
+    library: Library, store: StoreBuilder, tmp_path: Path, cache: Path
+) -> None:
+    (tmp_path / "link").symlink_to(library.store.root)
+    for path in (library.store.root, library.store.v2, tmp_path / "link"):
+        told("index", path)
+    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+    told("index", store.root)
+    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 2
+
+
+def children_of(process: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return []
+
+
+@pytest.mark.parametrize("moment", ["index made", "readers at work"])
+def test_control_c_in_the_middle_of_a_first_index_leaves_nothing_half_done(
+    large: StoreBuilder, cache: Path, moment: str
+) -> None:
+    reached: Callable[[int], object] = {
+        "index made": lambda process: list(cache.glob("regfs/graph/*/*.sqlite")),
+        "readers at work": lambda process: len(children_of(process)) > 1,
+    }[moment]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([*REGFS, "index", str(large.root)], start_new_session=True, **pipes)  # type: ignore[call-overload]
+    while not reached(process.pid) and process.poll() is None:
+        time.sleep(0.001)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0, out
+    for text in (out, err):
+        assert "Traceback" not in text, text
+        assert "Exception ignored" not in text, text
+    assert len(err.splitlines()) <= 2
+    assert "1501 tags, 3 blobs" in told("index", large.root)
+    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+
+
+# --- report ----------------------------------------------------------------------------------------
+
+DATES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_has_the_same_values_in_each_form(library: Library, name: str) -> None:
+    text = told("report", name, library.store.root, "--format", "csv")
+    header, *rows = list(csv.reader(io.StringIO(text)))
+    objects = json.loads(told("report", name, library.store.root, "--format", "json"))
+    assert [["" if cell is None else str(cell) for cell in row.values()] for row in objects] == rows
+    assert all(list(row) == header for row in objects)
+    if name != "broken":
+        assert rows
+    for row in objects:
+        for column, cell in row.items():
+            if column in (
+                "size",
+                "exclusive",
+                "shared",
+                "count",
+                "blocks",
+                "files",
+                "tags",
+                "images",
+                "pushes",
+            ):
+                assert cell is None or type(cell) is int, (column, cell)
+            if column in ("pushed", "stored", "changed", "created", "started"):
+                assert cell is None or DATES.fullmatch(cell), (column, cell)
+    shown = told("report", name, library.store.root).splitlines()
+    assert shown[0].split() == header
+    assert len(shown) == 1 + len(rows)
+    assert all(line == line.rstrip() for line in shown)
+
+
+def test_the_report_of_blobs_has_each_with_the_size_and_time_of_its_file(library: Library) -> None:
+    rows = {row["digest"]: row for row in table("report", "blobs", library.store.root)}
+    paths = list(library.store.v2.glob("blobs/sha256/*/*/data"))
+    assert set(rows) == {f"sha256:{path.parent.name}" for path in paths}
+    for path in paths:
+        row, stat = rows[f"sha256:{path.parent.name}"], path.stat()
+        assert (row["size"], row["blocks"]) == (str(stat.st_size), str(stat.st_blocks))
+        assert row["stored"] == "2023-11-14T22:13:20Z"
+    base = rows[library.base.digest]
+    assert (base["kind"], base["state"], base["repositories"]) == (
+        "layer",
+        "tagged",
+        "multi multi/1.0 team/app",
+    )
+    assert base["images"] == "9"
+    assert base["media_type"] == library.base.media_type
+    assert rows[library.twins[0].digest]["state"] == "orphaned"
+    assert rows[library.loose.digest]["state"] == "untagged"
+
+
+def test_the_report_of_tags_has_each_with_its_digest_and_push(library: Library) -> None:
+    rows = {f"{row['repository']}:{row['tag']}": row for row in table("report", "tags", library.store.root)}
+    assert list(rows) == sorted(rows, key=lambda name: name.split(":"))
+    assert len(rows) == 8
+    assert rows["team/app:1.0"]["digest"] == rows["team/app:stable"]["digest"] == library.image.digest
+    assert rows["team/app:pr-2"]["pushed"] == "2023-11-16T22:13:20Z"
+    assert rows["team/app:pr-2"]["created"] == "2024-02-03T04:05:06Z"
+    assert (rows["multi:1.0"]["kind"], rows["multi:1.0"]["platforms"]) == ("index", "linux-amd64 linux-arm64")
+
+
+def test_the_other_reports_name_what_there_is(library: Library) -> None:
+    root = library.store.root
+    assert [row["digest"] for row in table("report", "untagged", root)] == [library.loose.digest]
+    assert {row["digest"] for row in table("report", "orphans", root)} == {
+        twin.digest for twin in library.twins
+    }
+    (upload,) = table("report", "uploads", root)
+    assert (upload["repository"], upload["started"]) == ("team/app", "2024-01-02T03:04:05Z")
+    assert (upload["size"], upload["files"]) == (str(1234 + 20), "2")
+    assert table("report", "broken", root) == []
+
+
+def test_an_unknown_report_is_refused_with_the_names_that_there_are(library: Library) -> None:
+    line = misused("report", "nothing", library.store.root)
+    assert all(f"'{name}'" in line for name in REPORTS)
+    assert "--format" in misused("report", "tags", library.store.root, "--format", "xml")
+
+
+# --- explain ---------------------------------------------------------------------------------------
+
+
+def test_a_blob_is_explained_by_whatever_leads_to_it(library: Library) -> None:
+    store, base, image, loose = library.store, library.base.digest, library.image.digest, library.loose.digest
+    encoded = base.removeprefix("sha256:")
+    things = {
+        base: base,
+        encoded: base,
+        encoded[:12]: base,
+        f"sha256:{encoded[:10]}": base,
+        "team/app/1.0/layers/00.tar.gz": base,
+        "/team/app/1.0/layers/00.tar.gz": base,
+        "multi/:1.0/platforms/linux-arm64/layers/00.tar.gz": base,
+        str(store.data(base)): base,
+        str(store.data(base).parent): base,
+        f"blobs/sha256/{encoded[:2]}/{encoded}/data": base,
+        "team/app:1.0": image,
+        "team/app:stable": image,
+        "team/app/1.0": image,
+        "team/app/1.0/manifest.json": image,
+        f"team/app@{loose}": loose,
+        f"team/app/@{loose}": loose,
+    }
+    explained = told("explain", store.root, *things).split("\n\n")
+    assert [text.split("\n")[0] for text in explained] == list(things.values())
+
+
+def test_a_tag_of_a_repository_that_has_no_slash_in_its_name_is_found(library: Library) -> None:
+    explained = told("explain", library.store.root, "multi:1.0")
+    assert "an index, application/vnd.oci.image.index.v1+json" in explained
+    assert "held by  multi/:1.0/manifest.json" in explained
+
+
+def test_what_is_explained_says_who_holds_it_and_what_keeps_it(library: Library) -> None:
+    text = told("explain", library.store.root, library.base.digest)
+    assert "a layer of 9 images, application/vnd.oci.image.layer.v1.tar+gzip" in text
+    assert f"{library.base.size} bytes" in text
+    assert "stored   2023-11-14T22:13:20Z" in text
+    for path in (
+        "team/app/pr-3",
+        "multi/:1.0/platforms/linux-arm64",
+        "multi/1.0/nested",
+        f"team/app/@{library.loose.digest}",
+    ):
+        assert f"{path}/layers/00.tar.gz\n" in text
+    for name in ("multi:1.0", "multi/1.0:nested", "team/app:stable", f"team/app@{library.loose.digest}"):
+        assert f"when {name} is deleted\n" in text
+
+
+def test_an_orphan_is_explained_by_its_first_bytes_at_the_first_time(store: StoreBuilder) -> None:
+    orphan = store.blob(b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}')
+    assert "application/vnd.oci.image.config.v1+json" in told("explain", store.root, orphan.digest)
+
+
+def test_what_is_not_known_is_one_line_each_and_the_rest_is_explained(library: Library) -> None:
+    unknown = [
+        "nothing",
+        "abc",
+        "0" * 64,
+        "sha256:" + "0" * 64,
+        "sha256:",
+        "md5:" + "0" * 32,
+        "multi:nothing",
+        "team/app:nothing",
+        "nothing:1.0",
+        f"team/app@sha256:{'0' * 64}",
+        "team/app@sha256:123",
+        "team/app:",
+        "team/app",
+        "team/app/nothing",
+        "team/app/1.0/layers",
+        "team/app/1.0/layers/99.tar",
+        "/etc/passwd",
+        f"blobs/sha256/00/{'0' * 64}/data",
+        "",
+        "/",
+        ":",
+        "@",
+        "..",
+        "a\nb\x1b[2J",
+        library.twins[0].digest.removeprefix("sha256:")[:4],
+    ]
+    done = regfs("explain", library.store.root, *unknown, "team/app:1.0")
+    assert done.returncode == 1
+    assert done.stdout.startswith(library.image.digest) or done.stdout.startswith(f"\n{library.image.digest}")
+    errors = done.stderr.split("\n")
+    assert len(errors) == len(unknown) + 1
+    assert all(line.startswith("regfs: ") and line.isprintable() for line in errors[:-1])
+    assert all(twin.digest in errors[-2] for twin in library.twins)
+
+
+# --- reclaim ---------------------------------------------------------------------------------------
+
+
+def reclaimed(library: Library, *rules: str) -> list[str]:
+    """Give the tags that rules select, as `repository:tag`; only those that go."""
+    rows = table("reclaim", library.store.root, *rules, "--show", "tags")
+    return [f"{row['repository']}:{row['tag']}" for row in rows if row["goes"] == "yes"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "tags"),
+    [
+        (["--match", "team/app:pr-*"], ["pr-0", "pr-1", "pr-2", "pr-3"]),
+        (["--match", "team/app:pr-0", "--match", "*:pr-3"], ["pr-0", "pr-3"]),
+        (["--match", "*:pr-*", "--keep", "*:pr-2"], ["pr-0", "pr-1", "pr-3"]),
+        (["--match", "*:pr-*", "--keep", "*:pr-2", "--keep", "team/*:pr-0"], ["pr-1", "pr-3"]),
+        (["--match", "*:pr-*", "--keep-last", "1"], ["pr-0", "pr-1", "pr-2"]),
+        (["--keep-last", "2", "--keep", "multi*:*"], ["1.0", "pr-0", "pr-1", "stable"]),
+        (["--match", "*:pr-*", "--older-than", "90d"], ["pr-0", "pr-1", "pr-2", "pr-3"]),
+        (["--match", "*:pr-*", "--older-than", "90y"], []),
+        (["--older-than", "12h", "--keep-last", "3", "--match", "*:pr-*", "--keep", "x:y"], ["pr-0"]),
+        (["--untagged"], []),
+    ],
+)
+def test_reclaim_selects_what_all_rules_select(library: Library, rules: list[str], tags: list[str]) -> None:
+    assert reclaimed(library, *rules) == [f"team/app:{tag}" for tag in tags]
+
+
+@pytest.mark.parametrize("age", ["90d", "90", "2000h", "6w", "1m", "1y"])
+def test_an_age_can_be_told_in_several_units(store: StoreBuilder, age: str) -> None:
+    store.image("app", "old", mtime=PUSHED)
+    store.image("app", "new")
+    (row,) = table("reclaim", store.root, "--older-than", age, "--show", "tags")
+    assert row["tag"] == "old"
+
+
+def test_a_tag_whose_image_has_another_name_that_is_kept_stays(library: Library) -> None:
+    rows = table("reclaim", library.store.root, "--match", "team/app:1.0", "--show", "tags")
+    assert [(row["tag"], row["goes"]) for row in rows] == [("1.0", "no: stable names it as well")]
+    assert told("reclaim", library.store.root, "--match", "team/app:1.0", "--show", "digests") == ""
+    assert reclaimed(library, "--match", "team/app:1.0", "--match", "*:stable") == [
+        "team/app:1.0",
+        "team/app:stable",
+    ]
+
+
+def test_reclaim_tells_the_bytes_by_repository_and_in_all(library: Library) -> None:
+    done = regfs("reclaim", library.store.root, "--match", "*:pr-*", "--untagged", "--format", "json")
+    rows = {row["repository"]: row for row in json.loads(done.stdout)}
+    blobs = {row["digest"]: row for row in table("report", "blobs", library.store.root)}
+    goes = [row for row in blobs.values() if "pr-" in row["example"] or row["state"] == "untagged"]
+    size = sum(int(row["size"]) for row in goes if row["digest"] != library.base.digest)
+    orphans = sum(twin.size for twin in library.twins)
+    assert rows["team/app"]["tags"] == 4
+    assert rows["team/app"]["freed"] == size
+    assert rows["(orphaned already)"]["freed"] == orphans
+    assert rows["(total)"]["freed"] == size + orphans
+    shown = regfs("reclaim", library.store.root, "--match", "*:pr-*", "--untagged")
+    assert f"({size + orphans} bytes)" in shown.stderr
+    assert "4 tags, 5 manifests" in shown.stderr
+    assert done.stderr == ""
+
+
+def test_digests_are_printed_one_a_line_to_hand_on(library: Library) -> None:
+    text = told("reclaim", library.store.root, "--match", "multi:*", "--untagged", "--show", "digests")
+    assert all(re.fullmatch(r"[a-z/]+@sha256:[0-9a-f]{64}", line) for line in text.splitlines())
+    assert len(text.splitlines()) == 4
+    assert f"team/app@{library.loose.digest}" in text.splitlines()
+    rows = table("reclaim", library.store.root, "--match", "multi:*", "--untagged", "--show", "digests")
+    assert [f"{row['repository']}@{row['digest']}" for row in rows] == text.splitlines()
+
+
+def test_without_a_rule_reclaim_answers_with_the_usage(library: Library) -> None:
+    for rules in ([], ["--keep", "*:x"], ["--show", "tags"], ["--keep-last", "0"]):
+        assert "--match" in misused("reclaim", library.store.root, *rules)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--match", "team/app"),
+        ("--match", ""),
+        ("--keep", "release-*"),
+        ("--keep-last", "-1"),
+        ("--keep-last", "many"),
+        ("--older-than", "soon"),
+        ("--older-than", "-1d"),
+        ("--older-than", "1.5d"),
+        ("--older-than", ""),
+        ("--show", "everything"),
+    ],
+)
+def test_a_wrong_rule_is_refused_with_its_option(library: Library, option: str, value: str) -> None:
+    assert option in misused("reclaim", library.store.root, "--untagged", option, value)
+
+
+def test_an_age_beyond_all_time_selects_nothing(library: Library) -> None:
+    assert reclaimed(library, "--older-than", "99999999999999999999y") == []
+
+
+def test_reclaim_and_all_reports_change_nothing_in_the_store(library: Library, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(library.store.root, tmp_path / "copy"))
+    before = snapshot(root)
+    told("reclaim", root, "--match", "*:*", "--untagged", "--show", "digests")
+    told("report", "blobs", root)
+    told("check", "--digests", root)
+    told("explain", root, "team/app:1.0")
+    assert snapshot(root) == before
+
+
+# --- check -----------------------------------------------------------------------------------------
+
+
+def test_check_of_a_sound_store_prints_no_tag_and_ends_with_0(library: Library) -> None:
+    done = regfs("check", library.store.root)
+    assert (done.returncode, done.stderr) == (0, "regfs: 8 of 8 tags can be pulled\n")
+    assert len(done.stdout.splitlines()) == 1
+    rows = table("check", "--all", library.store.root)
+    assert len(rows) == 8
+    assert {row["can_be_pulled"] for row in rows} == {"yes"}
+    assert rows[-1] == {
+        "repository": "team/app",
+        "tag": "stable",
+        "digest": library.image.digest,
+        "can_be_pulled": "yes",
+        "lacks": "",
+    }
+
+
+def test_check_names_each_tag_that_cannot_be_pulled_and_ends_with_1(store: StoreBuilder) -> None:
+    layer, base = store.layer({"own": b"!"}), store.layer({"base": b"base"})
+    store.image("app", "no-layer", [base, layer])
+    store.image("app", "sound", [base])
+    image = store.image("app", "no-manifest", [base], store.config(author="lost"))
+    store.image("app", "no-link", [base])
+    store.data(layer.digest).unlink()
+    store.data(image.digest).unlink()
+    store.tag_link("app", "no-link").write_bytes(b"")
+    rows = {row["tag"]: row for row in table("check", store.root, status=1)}
+    assert set(rows) == {"no-layer", "no-manifest", "no-link"}
+    assert rows["no-layer"]["lacks"] == f"layer 1, {layer.size} bytes {layer.digest}: not stored"
+    assert image.digest in rows["no-manifest"]["lacks"]
+    assert rows["no-link"]["digest"] == ""
+    done = regfs("check", "--all", store.root)
+    assert done.returncode == 1
+    assert "regfs: 1 of 4 tags can be pulled\n" in done.stderr
+    assert len(done.stdout.splitlines()) == 5
+
+
+def test_damage_of_every_kind_is_told_by_check_and_by_the_report(store: StoreBuilder) -> None:
+    base = store.layer({"base": b"base"})
+    for name in ("revision", "tag", "blob", "fifo", "date"):
+        store.image(name, "1", [base, store.layer({"own": name.encode()})], store.config(author=name))
+    image = store.image("revision", "2", [base])
+    store.revision_link("revision", image.digest).write_bytes(b"")
+    store.tag_link("tag", "1").write_bytes(b"\xff" * 200)
+    store.upload("date", b"x", None)
+    (store.repository("date") / "_manifests" / "tags" / "-x").mkdir()
+    orphan = store.blob(b"orphan")
+    store.data(orphan.digest).unlink()
+    os.mkfifo(store.data(orphan.digest))
+    (store.v2 / "blobs" / "sha256" / "00" / "x").mkdir(parents=True)
+    assert regfs("check", store.root).returncode == 1
+    kinds = {row["kind"] for row in table("report", "broken", store.root)}
+    assert kinds >= {"link", "tag-link", "upload", "stray", "blob"}
+    told("index", "--thorough", store.root)
+
+
+def test_check_digests_finds_a_byte_that_was_changed_and_names_the_tags(store: StoreBuilder) -> None:
+    base = store.layer({"base": b"base" * 1000})
+    store.image("app", "broken", [base])
+    store.image("app", "sound", [store.layer({"own": b"!"})], store.config(author="sound"))
+    content = bytearray(store.data(base.digest).read_bytes())
+    content[-1] ^= 1
+    store.data(base.digest).write_bytes(content)
+    assert regfs("check", store.root).returncode == 0
+    rows = table("check", "--digests", store.root, status=1)
+    assert [row["tag"] for row in rows] == ["broken"]
+    assert f"{base.digest}: sha256:{hashlib.sha256(content).hexdigest()}" in rows[0]["lacks"]
+    # What was found is kept: the next check, which reads no content, tells it still.
+    assert [row["tag"] for row in table("check", store.root, status=1)] == ["broken"]
+    content[-1] ^= 1
+    store.data(base.digest).write_bytes(content)
+    told("check", "--digests", store.root)
+
+
+def test_a_check_of_digests_that_was_interrupted_goes_on_where_it_was(store: StoreBuilder) -> None:
+    size = 64 << 10
+    blobs = [store.blob(bytes([number]) * size, "application/x-data") for number in range(12)]
+    store.image("app", "1.0", blobs)
+    command = [*REGFS, "check", "--digests", "--jobs", "1", "--bandwidth", "100K", str(store.root)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+    opened: set[str] = set()
+    while len(opened) < 4 and process.poll() is None:  # so three were hashed to their end
+        for descriptor in Path(f"/proc/{process.pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                target = os.readlink(descriptor)
+                opened |= {target} if target.endswith("/data") else set()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode not in (0, 1)  # 1 would say that there is damage
+    assert "Traceback" not in out + err
+    assert len(err.splitlines()) <= 2
+
+    done = regfs("check", "--digests", store.root)
+    assert done.returncode == 0
+    match = re.search(r"regfs: goes on after (\d+)K hashed before\n", done.stderr)
+    assert match is not None
+    assert 2 * 64 <= int(match[1]) < 12 * 64
+    assert "goes on" not in regfs("check", "--digests", store.root).stderr
+
+
+def test_a_rate_can_be_told_in_several_units(store: StoreBuilder) -> None:
+    store.image("app", "1.0")
+    for rate in ("50M", "1.5G", "1000000", "500k", "1MiB/s", "2TB"):
+        told("check", "--digests", "--bandwidth", rate, store.root)
+
+
+def test_wrong_options_of_check_end_with_2_and_are_named(library: Library) -> None:
+    for rate in ("nonsense", "", "0", "-5M", "5X", "M"):
+        assert "--bandwidth" in misused("check", "--digests", "--bandwidth", rate, library.store.root)
+    for jobs in ("0", "65", "x"):
+        assert "--jobs" in misused("check", "--jobs", jobs, library.store.root)
+
+
+# --- diff ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(library: Library, tmp_path: Path) -> StoreBuilder:
+    """A copy of the store."""
+    root = tmp_path / "other"
+    built = StoreBuilder(root)
+    shutil.rmtree(root)
+    shutil.copytree(library.store.root, root)
+    return built
+
+
+def test_a_copy_of_a_store_does_not_differ(library: Library, other: StoreBuilder) -> None:
+    done = regfs("diff", library.store.root, other.root)
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert "0 added, 0 removed, 0 moved" in done.stderr
+    assert "lacks 0 blobs" in done.stderr
+
+
+def test_diff_names_tags_that_were_added_removed_and_moved(library: Library, other: StoreBuilder) -> None:
+    shutil.rmtree(other.tag_link("team/app", "pr-0").parent.parent)
+    other.tag("team/app", "pr-1", library.image)
+    other.tag("web", "new", library.image, mtime=PUSHED)
+    rows = table("diff", library.store.root, other.root, status=1)
+    names = {(row["change"], row["repository"], row["tag"]): row for row in rows}
+    assert set(names) == {
+        ("removed", "team/app", "pr-0"),
+        ("moved", "team/app", "pr-1"),
+        ("added", "web", "new"),
+    }
+    moved = names["moved", "team/app", "pr-1"]
+    assert moved["second"] == library.image.digest != moved["first"]
+    assert moved["pushed_first"] == "2023-11-15T22:13:20Z" != moved["pushed_second"]
+    assert names["added", "web", "new"]["pushed_second"] == "2023-11-14T22:13:20Z"
+    done = regfs("diff", library.store.root, other.root)
+    assert "1 added, 1 removed, 1 moved" in done.stderr
+    back = table("diff", other.root, library.store.root, status=1)
+    assert {(row["change"], row["tag"]) for row in back} == {
+        ("added", "pr-0"),
+        ("moved", "pr-1"),
+        ("removed", "new"),
+    }
+
+
+def test_diff_names_the_blobs_that_the_copy_lacks_and_their_bytes(
+    library: Library, other: StoreBuilder
+) -> None:
+    other.data(library.base.digest).unlink()
+    os.truncate(other.data(library.image.digest), 3)
+    other.data(library.twins[0].digest).unlink()  # which no tag needs
+    rows = {
+        row["digest"]: row
+        for row in table("diff", library.store.root, other.root, "--show", "blobs", status=1)
+    }
+    assert set(rows) == {library.base.digest, library.image.digest}
+    assert (rows[library.base.digest]["size"], rows[library.base.digest]["second"]) == (
+        str(library.base.size),
+        "",
+    )
+    assert rows[library.image.digest]["second"] == "3"
+    done = regfs("diff", library.store.root, other.root)
+    assert done.returncode == 1
+    assert f"lacks 2 blobs, {(library.base.size + library.image.size) / 1024:.1f}K" in done.stderr
+    assert f"({library.base.size + library.image.size} bytes)" in done.stderr
+    assert regfs("diff", other.root, library.store.root).returncode == 1  # the damaged image differs in size
+
+
+def test_a_store_cannot_be_compared_with_itself(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(library.store.root)
+    for path in (library.store.root, library.store.v2, tmp_path / "link"):
+        assert "the same store" in failed("diff", library.store.root, path, status=2)
