@@ -18,6 +18,8 @@ from regfs.errors import RegfsError, UsageError
 #: Exit statuses; 2 is also click's for a wrong command line.
 FAILED = 1
 MISUSED = 2
+#: As shells have it for a program that SIGINT ended.
+INTERRUPTED = 130
 
 
 class Commands(click.Group):
@@ -68,9 +70,14 @@ def main() -> None:
     _open_standard_streams()
     try:
         try:
-            regfs.main(prog_name="regfs")
+            regfs.main(prog_name="regfs", standalone_mode=False)
         finally:
             sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
     except UsageError as error:
         _fail(error, MISUSED)
     except RegfsError as error:

@@ -18,14 +18,13 @@ from regfs.oci.platform import directory_names
 from regfs.store import layout
 from regfs.store.survey import LinkSeen, Survey
 
+#: A stored blob: digest, size, blocks, when it was stored. Plain tuples: there are more of them, and of
+#: edges, than of anything else, and they go from process to process.
+BlobRow = tuple[str, int, int, int]
 
-class BlobRow(NamedTuple):
-    """A stored blob."""
-
-    digest: str
-    size: int
-    blocks: int
-    stored: int
+#: What a manifest says of one blob: role, position, digest, size, media type, a child's directory name in the
+#: tree, whether it is kept elsewhere.
+EdgeRow = tuple[int, int, str, int | None, str, str, bool]
 
 
 class ShardRead(NamedTuple):
@@ -48,30 +47,19 @@ class LinksRead(NamedTuple):
     odd: list[Finding]
 
 
-class EdgeRead(NamedTuple):
-    """What a manifest says of one blob; `platform` is a child's directory name in the tree."""
-
-    role: Role
-    position: int
-    digest: str
-    size: int | None
-    media_type: str
-    platform: str
-    elsewhere: bool
-
-
 class ManifestRead(NamedTuple):
     """A manifest as the index keeps it; no `kind` where `error` tells why it cannot be read.
 
-    `missing`: it is not stored (any more), which is no fault of its content.
+    `subject` is the digest of what it refers to, or empty. `missing`: it is not stored (any more), which is
+    no fault of its content.
     """
 
     digest: str
     kind: str | None
     media_type: str
     artifact_type: str
-    edges: list[EdgeRead]
-    subject: EdgeRead | None
+    edges: list[EdgeRow]
+    subject: str
     error: RegfsError | None = None
     missing: bool = False
 
@@ -86,7 +74,7 @@ def read_shard(survey: Survey, algorithm: str, prefix: str) -> ShardRead:
         for blob in seen
         if blob.error
     ]
-    rows = [BlobRow(blob.digest, *blob.stat[1:4]) for blob in seen if blob.stat]
+    rows = [(blob.digest, *blob.stat[1:4]) for blob in seen if blob.stat]
     return ShardRead(stamp, rows, findings)
 
 
@@ -94,7 +82,7 @@ def read_layer_links(survey: Survey, repository: str, algorithm: str, thorough: 
     """Look at all links of one algorithm below `_layers`; and into each, if it is to be thorough."""
     stamp, links = survey.links(f"{layout.layers(repository)}/{algorithm}", read=thorough)
     skip = len(algorithm) + 1
-    digests = b"".join(sorted(bytes.fromhex(link.name[skip:]) for link in links))
+    digests = b"".join(sorted([bytes.fromhex(link.name[skip:]) for link in links]))
     aliases = [(link.name, link.digest) for link in links if link.digest and link.digest != link.name]
     return LinksRead(stamp, digests, aliases, list(_odd_links(repository, links)))
 
@@ -133,7 +121,7 @@ def _read(survey: Survey, text: str) -> ManifestRead:
         manifest = parse_manifest(raw)
     except RegfsError as error:
         missing = isinstance(error, MissingError)
-        return ManifestRead(text, None, "", "", [], None, error, missing)
+        return ManifestRead(text, None, "", "", [], "", error, missing)
     subject = None if isinstance(manifest, Schema1Manifest) else manifest.subject
     return ManifestRead(
         text,
@@ -141,11 +129,11 @@ def _read(survey: Survey, text: str) -> ManifestRead:
         manifest.media_type,
         "" if isinstance(manifest, Schema1Manifest) else manifest.artifact_type,
         list(_edges(manifest)),
-        _edge(Role.REFERRER, 0, subject) if subject else None,
+        str(subject.digest) if subject else "",
     )
 
 
-def _edges(manifest: Manifest) -> Iterator[EdgeRead]:
+def _edges(manifest: Manifest) -> Iterator[EdgeRow]:
     if isinstance(manifest, Index):
         names = directory_names([child.platform for child in manifest.children])
         for position, child in enumerate(manifest.children):
@@ -156,13 +144,18 @@ def _edges(manifest: Manifest) -> Iterator[EdgeRead]:
         yield _edge(Role.LAYER, position, layer)
 
 
-def _edge(role: Role, position: int, descriptor: Descriptor, platform: str = "") -> EdgeRead:
-    return EdgeRead(
-        role,
+def _edge(role: Role, position: int, descriptor: Descriptor, platform: str = "") -> EdgeRow:
+    return (
+        int(role),
         position,
         str(descriptor.digest),
         descriptor.size,
-        descriptor.media_type,
-        platform,
+        storable(descriptor.media_type),
+        storable(platform),
         bool(descriptor.urls),
     )
+
+
+def storable(text: str) -> str:
+    """Give text that SQLite takes: names that are not UTF-8 are for people only, from here on."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

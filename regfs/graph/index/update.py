@@ -26,7 +26,6 @@ from regfs.graph.index.findings import Finding, Kind
 from regfs.graph.index.readers import Submit, Task, run
 from regfs.graph.index.reading import (
     BlobRow,
-    EdgeRead,
     LinksRead,
     ManifestRead,
     ShardRead,
@@ -35,6 +34,7 @@ from regfs.graph.index.reading import (
     read_revisions,
     read_shard,
     reason,
+    storable,
 )
 from regfs.graph.index.schema import INDEXES, Mark, Role
 from regfs.oci.digest import LENGTHS, Digest
@@ -159,7 +159,7 @@ class Update:
             self._db.execute("DELETE FROM finding WHERE owner = ?", (owner,))
         self._db.executemany(
             "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(owner, finding.kind.value, *map(_storable, finding[1:])) for finding in findings],
+            [(owner, finding.kind.value, *map(storable, finding[1:])) for finding in findings],
         )
 
     # --- blobs -------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class Update:
         )
         self._next = numbers.stop
         if len(self._numbers) < _REMEMBERED:
-            self._numbers.update((blob[0], number) for number, blob in zip(numbers, blobs, strict=True))
+            self._numbers.update(zip((blob[0] for blob in blobs), numbers, strict=True))
 
     def _store(self, blobs: list[BlobRow]) -> None:
         """Keep blobs that may be known: those that were named as manifests before can be read now."""
@@ -222,13 +222,13 @@ class Update:
                 f"SELECT id FROM blob WHERE digest IN ({marks}) AND (id IN (SELECT blob FROM tag) "
                 "OR id IN (SELECT blob FROM revision) "
                 f"OR EXISTS (SELECT 1 FROM edge WHERE target = id AND role = {Role.CHILD:d}))",
-                [blob.digest for blob in chunk],
+                [blob[0] for blob in chunk],
             )
             self._named.update(number for (number,) in rows)
 
     def _changed(self, start: str, blobs: list[BlobRow]) -> list[BlobRow]:
         """Forget the blobs of a shard that are gone, and what was read of changed ones; give the new."""
-        now = {blob.digest: blob for blob in blobs}
+        now = {blob[0]: blob for blob in blobs}
         rows = self._db.execute(
             "SELECT id, digest, size, blocks, stored FROM blob "
             "WHERE digest >= ? AND digest < ? AND size IS NOT NULL",
@@ -237,7 +237,7 @@ class Update:
         for number, *known in rows:
             blob = now.get(known[0])
             if blob == tuple(known):
-                del now[blob.digest]
+                del now[known[0]]
                 continue
             self._db.execute(
                 "UPDATE blob SET size = NULL, blocks = NULL, stored = NULL WHERE id = ?", (number,)
@@ -457,7 +457,7 @@ class Update:
                 found = reason(tag.error)
                 finding = Finding(Kind.TAG_LINK, repository.name, tag.name, "", "", "a digest", found, link)
                 self._found(path, [finding])
-            else:
+            elif not self._fresh:
                 self._found(path, [])
 
     def _forget_tag(self, repository: Repository, name: str) -> None:
@@ -718,7 +718,7 @@ class Update:
 
         def apply(seen: BlobSeen) -> None:
             if seen.stat:
-                self._store([BlobRow(seen.digest, *seen.stat[1:4])])
+                self._store([(seen.digest, *seen.stat[1:4])])
 
         self._run([Task(Survey.blob, (Digest.parse(digest),), apply) for (digest,) in rows.fetchall()])
 
@@ -727,9 +727,9 @@ class Update:
         named: list[str] = []
         for manifest in manifests:
             named.append(manifest.digest)
-            named.extend(edge.digest for edge in manifest.edges)
+            named.extend([edge[2] for edge in manifest.edges])
             if manifest.subject:
-                named.append(manifest.subject.digest)
+                named.append(manifest.subject)
         ids = self._ids(named)
         self._db.executemany(
             "REPLACE INTO manifest VALUES (?, ?, ?, ?, ?)",
@@ -737,46 +737,31 @@ class Update:
                 (
                     ids[read.digest],
                     read.kind,
-                    _storable(read.media_type),
-                    _storable(read.artifact_type),
-                    _storable(str(read.error or "")),
+                    storable(read.media_type),
+                    storable(read.artifact_type),
+                    storable(str(read.error or "")),
                 )
                 for read in manifests
             ],
         )
-        rows = [_row(ids[read.digest], edge, ids[edge.digest]) for read in manifests for edge in read.edges]
+        rows: list[tuple[object, ...]] = []
         for read in manifests:
+            source = ids[read.digest]
+            for role, position, digest, *said in read.edges:
+                rows.append((source, role, position, ids[digest], *said))
+                if role == Role.CHILD:
+                    self._named.add(ids[digest])
             if read.subject:
-                subject, referrer = ids[read.subject.digest], ids[read.digest]
-                rows.append((subject, Role.REFERRER, referrer, referrer, None, read.media_type, "", False))
+                rows.append(
+                    (ids[read.subject], Role.REFERRER, source, source, None, read.media_type, "", False)
+                )
         self._db.executemany("REPLACE INTO edge VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        self._named.update(
-            ids[edge.digest] for read in manifests for edge in read.edges if edge.role is Role.CHILD
-        )
-
-
-def _row(source: int, edge: EdgeRead, target: int) -> tuple[object, ...]:
-    return (
-        source,
-        edge.role,
-        edge.position,
-        target,
-        edge.size,
-        _storable(edge.media_type),
-        _storable(edge.platform),
-        edge.elsewhere,
-    )
 
 
 def _chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
     waiting = iter(items)
     while chunk := list(islice(waiting, size)):
         yield chunk
-
-
-def _storable(text: str) -> str:
-    """Give text that SQLite takes: names that are not UTF-8 are for people only, from here on."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _stray(repository: str, path: str, got: str, want: str, tag: str = "") -> Finding:
