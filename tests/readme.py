@@ -50,6 +50,7 @@ def _run(command: str, work: Path) -> str:
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
         "TIME_STYLE": "long-iso",
+        "XDG_CACHE_HOME": str(work / "cache"),
     }
     done = subprocess.run(
         ["bash", "-c", actual],

@@ -67,7 +67,9 @@ def check(
         with it.references.reading() as connection:
             all_findings = list(broken(connection).rows)
             found = checking.verdict(connection)
-            print_table(checking.by_tag(connection, sound=everything), form)
+            tags = checking.by_tag(connection, sound=everything)
+    if tags.rows or form is not Format.TABLE:
+        print_table(tags, form)
     without_tag = [row for row in all_findings if not row[3] and row[0] == "damage"]
     alarms = [row for row in all_findings if row[0] == "alarm"]
     print(f"regfs: {found.sound} of {found.tags} tags can be pulled", file=sys.stderr)

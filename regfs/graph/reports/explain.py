@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from regfs.errors import NotKnownError
+from regfs.graph import naming
 from regfs.graph.index import Kind, Role, State
 from regfs.graph.reports.kinds import KIND, MEDIA_TYPE
-from regfs.graph.reports.paths import Paths
+from regfs.graph.reports.paths import Holder, Paths
 from regfs.graph.reports.table import readable_size
 from regfs.graph.times import iso
 from regfs.oci.digest import LENGTHS
@@ -66,7 +67,7 @@ def explain(connection: sqlite3.Connection, digest: str) -> Iterator[str]:
         yield f"  size     {size} bytes ({readable_size(size)}), {blocks * 512} on disk"
         yield f"  stored   {iso(stored)}"
         yield f"  state    {_MEANING[State(state or State.ORPHANED)]}"
-    holders = list(Paths(connection).holders(number))
+    holders = _sorted(Paths(connection).holders(number))
     yield from _listed("held by", [f"{holder.path}{_role(holder.role)}" for holder in holders])
     yield from _listed("linked", _linked(connection, digest))
     yield from _listed("was", _was(connection, number))
@@ -90,7 +91,7 @@ def describe(connection: sqlite3.Connection, digest: str) -> Mapping[str, object
     if row is None:
         raise NotKnownError(digest, "the store neither has this blob nor names it")
     number, size, blocks, stored, state, kind, media_type = row
-    holders = list(Paths(connection).holders(number))
+    holders = _sorted(Paths(connection).holders(number))
     return {
         "digest": digest,
         "kind": kind,
@@ -125,6 +126,11 @@ def _what(connection: sqlite3.Connection, number: int, kind: str | None, media_t
         if seen
         else "named by nothing"
     )
+
+
+def _sorted(holders: Iterable[Holder]) -> list[Holder]:
+    """Sort by path; what only a digest leads to comes last."""
+    return sorted(holders, key=lambda holder: (naming.revision_name("") in holder.path, holder.path))
 
 
 def _role(role: Role) -> str:
