@@ -64,7 +64,7 @@ def index(store: str, thorough: bool) -> None:
                 "SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL"
             ).fetchone()
             (tags,) = connection.execute("SELECT count(*) FROM tag").fetchone()
-    print(f"{it.path}: {kind} in {done.seconds:.2f} s: {tags} tags, {count} blobs, {readable_size(size)}")
+    print(f"{it.path}: {kind} in {done.seconds:.3f} s: {tags} tags, {count} blobs, {readable_size(size)}")
 
 
 _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of a mount.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scripts.benchmarks.contestants import Contestant, contestants, drop_caches, mounted
+from scripts.benchmarks.indexing import indexing
 from tests.builder import StoreBuilder
 
 _GIB = 1_000_000_000
@@ -131,6 +132,7 @@ PARTS: dict[str, Callable[[Path, Path, int], None]] = {
     "listing": listing,
     "reading": reading,
     "starting": starting,
+    "indexing": indexing,
 }
 
 

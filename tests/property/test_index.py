@@ -199,6 +199,33 @@ def test_a_thorough_refresh_after_damage_equals_a_new_index(data: st.DataObject)
             compare(ground, index, reports)
 
 
+def test_a_manifest_deleted_after_its_tag_moved_away_is_seen_to_be_gone() -> None:
+    """As in a repository that is rolled back and cleaned: neither step shows in the time of a directory."""
+    with grounds() as ground, settled():
+        old = ground.store.image("app", "old", [ground.store.blob(b"old", "x/y")])
+        new = ground.store.image("app", "latest", [ground.store.blob(b"new", "x/y")])
+        time.sleep(TICK)
+        with ground.index("kept") as (index, reports):
+            everything(index, reports)
+            time.sleep(TICK)
+            ground.store.tag("app", "latest", old)
+            ground.store.revision_link("app", new.digest).unlink()
+            index.refresh()
+            compare(ground, index, reports)
+
+
+def test_an_index_was_created_when_its_first_child_was() -> None:
+    with grounds() as ground, ground.index("cache") as (_, reports):
+        children = []
+        for day in (2, 1, 3):
+            config = ground.store.config(created=f"2024-01-0{day}T00:00:00Z")
+            children.append(ground.store.image("app", None, [], config).descriptor())
+        ground.store.index("app", "built", children)
+        ground.store.index("app", "reversed", children[::-1])
+        created = {row["tag"]: row["created"] for row in report(reports, "tags")}
+    assert created == {"built": "2024-01-02T00:00:00Z", "reversed": "2024-01-03T00:00:00Z"}
+
+
 @contextmanager
 def settled() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

@@ -5,6 +5,7 @@ Knows nothing of regfs: what stands here is what regfs is compared with.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -79,3 +80,7 @@ def count_and_size(root: Path, blobs: Iterable[str]) -> tuple[int, int]:
     sizes = stored(root)
     chosen = [sizes[digest] for digest in blobs]
     return len(chosen), sum(chosen)
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +11,13 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import Mount, cannot_run, need
+from tests.registry.collector import stored
 from tests.registry.pushes import Pushed, push_everything
+from tests.registry.random_pushes import RandomPushes
 from tests.registry.server import Registry
+from tests.registry.told import Pushed as PushedAtRandom
+from tests.registry.told import Tell, Told
+from tests.registry.truth import PACKED
 
 
 class Filled(NamedTuple):
@@ -67,3 +73,45 @@ def mount_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[P
     yield mount
     for made in mounts.values():
         made.end()
+
+
+@pytest.fixture
+def tell(tmp_path: Path) -> Iterator[Tell]:
+    """Give a function that has regfs tell of a store, with a new index each time: `tell(root)`."""
+    made: list[Told] = []
+
+    def make(root: Path, *, once: bool = False) -> Told:
+        made.append(Told(root, tmp_path / f"cache{len(made)}", once=once))
+        return made[-1]
+
+    yield make
+    for told in made:
+        told.index.close()
+
+
+@pytest.fixture(scope="session")
+def pushed(tmp_path_factory: pytest.TempPathFactory) -> PushedAtRandom:
+    """A store of several hundred pushes; its registry has ended. Tests only read it."""
+    directory = tmp_path_factory.mktemp("random")
+    registry = Registry(directory / "root", directory)
+    try:
+        pushes = RandomPushes(registry.api, 20240203)
+        pushes.run(420)
+    finally:
+        registry.end()
+    assert pushes.pushes > 300
+    assert pushes.deletions > 30
+    assert pushes.uploads > 5
+    assert all(len(state) > 30 for state in pushes.states())
+    assert stored(registry.root) == pushes.stored
+    return PushedAtRandom(registry.root, pushes)
+
+
+@pytest.fixture(scope="session")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("stores")
+    with tarfile.open(PACKED / "stores.tar.xz") as archive:
+        # The safe filter is the default only from Python 3.14 on, and to name none is a warning before.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(directory)
+    return directory

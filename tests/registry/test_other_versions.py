@@ -10,7 +10,6 @@ import errno
 import json
 import os
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 
 from tests.conftest import REGFS, output, run
 from tests.registry.shown import Failure, digest_of, read_image, repositories, tag_directory
-from tests.registry.truth import PACKED, Truth
+from tests.registry.truth import Truth
 
 pytestmark = pytest.mark.registry
 
@@ -37,16 +36,6 @@ TAGS = {
     "3.0.0/store-crash": 2,
     "3.0.0/store-proxy": 3,
 }
-
-
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("stores")
-    with tarfile.open(PACKED / "stores.tar.xz") as archive:
-        # The safe filter is the default only from Python 3.14 on, and to name none is a warning before.
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)
-        archive.extractall(directory)
-    return directory
 
 
 @pytest.fixture

@@ -68,10 +68,19 @@ def side_by_side(survey: Survey, readers: Readers) -> Iterator[Submit | None]:
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
-        with ProcessPoolExecutor(
+        processes = ProcessPoolExecutor(
             readers.processes, mp_context=get_context("fork"), initializer=_begin, initargs=(survey,)
-        ) as processes:
+        )
+        try:
+            # An interrupt half way through the forks would leave readers that nobody tells to end.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                processes.submit(_nothing).result()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             yield lambda read, arguments: processes.submit(_read, read, arguments)
+        finally:
+            processes.shutdown(cancel_futures=True)
     else:
         yield None
 
@@ -81,6 +90,10 @@ def _begin(survey: Survey) -> None:
     global _survey
     _survey = survey
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _nothing() -> None:
+    """Do nothing: to ask for it starts the processes."""
 
 
 def _read(read: Read, arguments: tuple[object, ...]) -> Any:

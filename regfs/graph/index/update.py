@@ -419,11 +419,23 @@ class Update:
         def apply(seen: list[TagSeen]) -> Iterator[Task]:
             for gone in set(names) - {tag.name for tag in seen}:
                 self._forget_tag(repository, gone)
+            before = set() if self._fresh else self._named_by(repository, names)
             self._apply_tags(repository, seen)
-            if not self._fresh:  # an image that was pushed again has a new date as a revision as well
-                yield self._read_some_revisions(repository, {tag.digest for tag in seen if tag.digest})
+            if not self._fresh:
+                # What was pushed again has a new date as a revision, too; what no tag names now may be deleted.
+                now = {tag.digest for tag in seen if tag.digest}
+                yield self._read_some_revisions(repository, before | now)
 
         return Task(Survey.tags, (repository.name, names), apply)
+
+    def _named_by(self, repository: Repository, tags: Sequence[str]) -> set[str]:
+        """Tell what tags named at the last pass."""
+        marks = ",".join("?" * len(tags))
+        rows = self._db.execute(
+            f"SELECT digest FROM tag JOIN blob ON id = blob WHERE repository = ? AND name IN ({marks})",
+            (repository.id, *tags),
+        )
+        return {digest for (digest,) in rows}
 
     def _apply_tags(self, repository: Repository, seen: list[TagSeen]) -> None:
         number = repository.id
@@ -522,6 +534,11 @@ class Update:
 
     def _read_some_revisions(self, repository: Repository, digests: set[str]) -> Task:
         def apply(links: list[LinkSeen]) -> None:
+            gone = digests - {link.name for link in links}
+            self._db.executemany(
+                "DELETE FROM revision WHERE repository = ? AND name = ?",
+                [(repository.id, name) for name in gone],
+            )
             self._store_revisions(repository, links)
 
         return Task(Survey.some_links, (layout.revisions(repository.name), sorted(digests)), apply)
