@@ -64,13 +64,21 @@ class NamesDirectory(Directory):
         below = f"{repository}/{name}" if repository else name
         if not found.nested:
             return BrokenDirectory(self, name, StoreError(below, "no repository can have this name or form"))
-        return NamesDirectory(Scope(graph, below, platform), inode.of_child(self.inode, name))
+        return self._nested(Scope(graph, below, platform), inode.of_child(self.inode, name))
+
+    def _nested(self, scope: Scope, number: int) -> NamesDirectory:
+        """Make the directory of a nested name."""
+        return NamesDirectory(scope, number)
+
+    def _sound_tag(self, tag: str, number: int) -> Directory:
+        """Make the directory of a tag."""
+        return TagDirectory(self._scope, number, tag)
 
     def _tag(self, tag: str, sound: bool | None) -> Node:
         if sound is None:
             raise NoEntryError(tag)
         if sound:
-            return TagDirectory(self._scope, tag_inode(self.inode, tag), tag)
+            return self._sound_tag(tag, tag_inode(self.inode, tag))
         path = f"{self._scope.repository}/{tag}"
         return BrokenDirectory(self, f":{tag}", StoreError(path, "no tag can have this name or form"))
 

@@ -15,11 +15,11 @@ from regfs.errors import DigestError, MissingError, NoEntryError
 from regfs.graph.reports.explain import describe
 from regfs.graph.reports.paths import Paths
 from regfs.oci import Descriptor, Digest
-from regfs.oci.digest import LENGTHS
 from regfs.tree import inode
 from regfs.tree.blob import BlobFile
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
+from regfs.tree.views.algorithms import OfAlgorithm
 from regfs.tree.views.source import Source
 from regfs.tree.views.text import TextFile
 
@@ -30,44 +30,10 @@ _TO_ROOT = "../../../../"
 _FOR_SLASH = "+"
 
 
-class BlobsDirectory(Directory):
-    """`@blobs`: a directory for each algorithm of digests."""
-
-    __slots__ = ("_source",)
-
-    def __init__(self, source: Source, number: int) -> None:
-        super().__init__(number)
-        self._source = source
-
-    def attributes(self) -> Attributes:
-        """Tell what stat(2) tells."""
-        return Attributes.of_directory(self.inode, 0)
-
-    def children(self) -> Iterable[Child]:
-        """List the algorithms under which blobs are stored."""
-        for name in self._source.contents.algorithms():
-            yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
-
-    def lookup(self, name: str) -> Node:
-        """Find one of them."""
-        if name not in LENGTHS or name not in self._source.contents.algorithms():
-            raise NoEntryError(name)
-        return BlobsOfAlgorithm(self._source, inode.of_child(self.inode, name), name)
-
-
-class BlobsOfAlgorithm(Directory):
+class BlobsOfAlgorithm(OfAlgorithm):
     """The blobs whose digests are of one algorithm."""
 
-    __slots__ = ("_algorithm", "_source")
-
-    def __init__(self, source: Source, number: int, algorithm: str) -> None:
-        super().__init__(number)
-        self._source = source
-        self._algorithm = algorithm
-
-    def attributes(self) -> Attributes:
-        """Tell what stat(2) tells."""
-        return Attributes.of_directory(self.inode, 0)
+    __slots__ = ()
 
     def children(self) -> Iterable[Child]:
         """List every blob that is stored."""

@@ -9,52 +9,27 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from regfs.errors import NoEntryError
-from regfs.graph.naming import tag_name
 from regfs.graph.times import iso
 from regfs.oci import Descriptor, Digest
 from regfs.tree import inode
 from regfs.tree.image import ChildDirectory
+from regfs.tree.names import NamesDirectory
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
 from regfs.tree.scope import Scope
-from regfs.tree.tag import tag_inode
 
 
-class HistoryDirectory(Directory):
-    """The repositories and tags at the scope's repository name, as the tree itself lists them."""
+class HistoryDirectory(NamesDirectory):
+    """The repositories and tags, as the tree itself lists them."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ()
 
-    def __init__(self, scope: Scope, number: int) -> None:
-        super().__init__(number)
-        self._scope = scope
+    def _nested(self, scope: Scope, number: int) -> HistoryDirectory:
+        """Make the directory of a nested name."""
+        return HistoryDirectory(scope, number)
 
-    def attributes(self) -> Attributes:
-        """Tell what stat(2) tells."""
-        found = self._scope.graph.directory(self._scope.repository)
-        return Attributes.of_directory(self.inode, found.mtime_ns)
-
-    def children(self) -> Iterable[Child]:
-        """List the nested repositories and the tags."""
-        listing = self._scope.graph.listing(self._scope.repository)
-        for name, sound in listing.nested.items():
-            if sound:
-                yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
-        for tag, sound in listing.tags.items():
-            if sound:
-                shown = tag_name(tag, ambiguous=tag in listing.nested)
-                yield Child(shown, NodeType.DIRECTORY, tag_inode(self.inode, tag))
-
-    def lookup(self, name: str) -> Node:
-        """Find a nested repository, else a tag; `:tag` is a tag."""
-        graph, repository, platform = self._scope
-        tag = name.removeprefix(":")
-        found = graph.find(repository, tag)
-        if found.nested and tag == name:
-            below = Scope(graph, f"{repository}/{name}" if repository else name, platform)
-            return HistoryDirectory(below, inode.of_child(self.inode, name))
-        if not found.tag:
-            raise NoEntryError(name)
-        return TagHistory(self._scope, tag_inode(self.inode, tag), tag)
+    def _sound_tag(self, tag: str, number: int) -> TagHistory:
+        """Make the directory of a tag."""
+        return TagHistory(self._scope, number, tag)
 
 
 class TagHistory(Directory):

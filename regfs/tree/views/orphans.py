@@ -8,8 +8,8 @@ from regfs.errors import DigestError, NoEntryError
 from regfs.oci import Descriptor, Digest
 from regfs.tree import inode
 from regfs.tree.blob import BlobFile
-from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
-from regfs.tree.views.source import Source
+from regfs.tree.node import Child, Node, NodeType
+from regfs.tree.views.algorithms import OfAlgorithm
 
 _ORPHANS = """
     SELECT digest, suffix, media_type FROM blob JOIN content ON content.blob = id
@@ -17,44 +17,10 @@ _ORPHANS = """
 """
 
 
-class OrphansDirectory(Directory):
-    """`@orphans`: a directory for each algorithm of digests."""
-
-    __slots__ = ("_source",)
-
-    def __init__(self, source: Source, number: int) -> None:
-        super().__init__(number)
-        self._source = source
-
-    def attributes(self) -> Attributes:
-        """Tell what stat(2) tells."""
-        return Attributes.of_directory(self.inode, 0)
-
-    def children(self) -> Iterable[Child]:
-        """List the algorithms under which blobs are stored."""
-        for name in self._source.contents.algorithms():
-            yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
-
-    def lookup(self, name: str) -> Node:
-        """Find one of them."""
-        if name not in self._source.contents.algorithms():
-            raise NoEntryError(name)
-        return OrphansOfAlgorithm(self._source, inode.of_child(self.inode, name), name)
-
-
-class OrphansOfAlgorithm(Directory):
+class OrphansOfAlgorithm(OfAlgorithm):
     """The orphans whose digests are of one algorithm."""
 
-    __slots__ = ("_algorithm", "_source")
-
-    def __init__(self, source: Source, number: int, algorithm: str) -> None:
-        super().__init__(number)
-        self._source = source
-        self._algorithm = algorithm
-
-    def attributes(self) -> Attributes:
-        """Tell what stat(2) tells."""
-        return Attributes.of_directory(self.inode, 0)
+    __slots__ = ()
 
     def children(self) -> Iterable[Child]:
         """List them."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from regfs.tree import inode
 from regfs.tree.names import NamesDirectory
 from regfs.tree.node import Child, Directory, Node, NodeType
-from regfs.tree.views.blobs import BlobsDirectory
+from regfs.tree.views.algorithms import AlgorithmsDirectory
+from regfs.tree.views.blobs import BlobsOfAlgorithm
 from regfs.tree.views.broken import Broken
 from regfs.tree.views.by_repository import RepositoriesDirectory
 from regfs.tree.views.history import HistoryDirectory
-from regfs.tree.views.orphans import OrphansDirectory
+from regfs.tree.views.orphans import OrphansOfAlgorithm
 from regfs.tree.views.reports import MadeReports, ReportsDirectory
 from regfs.tree.views.source import Source
 from regfs.tree.views.untagged import Untagged
@@ -28,10 +29,10 @@ class RootDirectory(NamesDirectory):
         self._listed = listed
         made = MadeReports(source)
         views: dict[str, Callable[[int], Directory]] = {
-            "@blobs": lambda number: BlobsDirectory(source, number),
+            "@blobs": lambda number: AlgorithmsDirectory(source, number, BlobsOfAlgorithm),
             "@broken": lambda number: RepositoriesDirectory(Broken(source), number),
             "@history": lambda number: HistoryDirectory(source.scope(""), number),
-            "@orphans": lambda number: OrphansDirectory(source, number),
+            "@orphans": lambda number: AlgorithmsDirectory(source, number, OrphansOfAlgorithm),
             "@reports": lambda number: ReportsDirectory(made, number),
             "@untagged": lambda number: RepositoriesDirectory(Untagged(source), number),
             "@uploads": lambda number: RepositoriesDirectory(Uploads(source), number),

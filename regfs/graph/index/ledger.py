@@ -1,0 +1,443 @@
+"""What a pass over the store asks the index and writes into it: all statements on the tables that are read.
+
+One ledger serves one pass, in the caller's transaction and thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
+
+from regfs.graph.index.findings import Finding, Kind
+from regfs.graph.index.reading import BlobRow, LinksRead, ManifestRead, reason, storable
+from regfs.graph.index.schema import INDEXES, Mark, Role
+from regfs.oci.digest import LENGTHS
+from regfs.store import layout
+from regfs.store.survey import LinkSeen, TagSeen, UploadSeen
+
+T = TypeVar("T")
+
+#: Names in one task and in one statement: enough to be worth a directory's opening, few enough to share out.
+CHUNK = 256
+
+#: Numbers of blobs that a first pass keeps in memory, so as not to ask the index for each: some 40 MB.
+_REMEMBERED = 200_000
+
+#: The parts of a repository, and the tables that hold what is below each.
+_PARTS = (
+    (layout.LAYERS, Mark.LAYERS, ("layer_links",)),
+    (layout.MANIFESTS, Mark.MANIFESTS, ("tag", "history", "revision")),
+    (layout.UPLOADS, Mark.UPLOADS, ("upload",)),
+)
+MARKS = {name: mark for name, mark, _ in _PARTS}
+
+
+class Repository(NamedTuple):
+    """A directory among the repositories, as the index has it."""
+
+    id: int
+    name: str
+    marks: Mark
+
+
+class Ledger:
+    """The index during one pass. A stamp from before `settled` is believed, a younger one noted as unknown.
+
+    `places` are the directories that were read, with their stamps; `fresh` tells that there were none.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, settled: int) -> None:
+        self._db = connection
+        self._settled = settled
+        self._before = connection.total_changes
+        self.places: dict[str, int] = dict(connection.execute("SELECT path, stamp FROM place"))
+        self.fresh = not self.places
+        self._numbers: dict[str, int] = {}
+        self._next = 1
+        # Blobs that were found to be named as manifests.
+        self._named: set[int] = set()
+
+    def finish(self) -> bool:
+        """End the pass. Tells whether anything had changed."""
+        if not self.fresh and self._db.total_changes != self._before:
+            self._forget_unnamed()
+        if self.fresh:
+            for statement in INDEXES.strip().splitlines():
+                self._db.execute(statement)
+        return self._db.total_changes != self._before
+
+    def repositories(self) -> dict[str, Repository]:
+        """Give all directories among the repositories, by name."""
+        rows = self._db.execute("SELECT name, id, marks FROM repository")
+        return {name: Repository(number, name, Mark(marks)) for name, number, marks in rows}
+
+    def note_place(self, path: str, stamp: int) -> None:
+        """Remember a directory that was just read."""
+        stamp = stamp if stamp < self._settled else 0
+        if self.places.get(path) != stamp:
+            self._db.execute("REPLACE INTO place VALUES (?, ?)", (path, stamp))
+            self.places[path] = stamp
+
+    def forget_place(self, path: str) -> None:
+        """Forget a directory that is gone."""
+        if path in self.places:
+            self._db.execute("DELETE FROM place WHERE path = ?", (path,))
+
+    def found(self, owner: str, findings: Iterable[Finding]) -> None:
+        """Replace the findings of one thing that was read."""
+        if not self.fresh:
+            self._db.execute("DELETE FROM finding WHERE owner = ?", (owner,))
+        self._db.executemany(
+            "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(owner, finding.kind.value, *map(storable, finding[1:])) for finding in findings],
+        )
+
+    def store_shard(self, start: str, blobs: list[BlobRow]) -> None:
+        """Keep the blobs whose digests begin so: these and no others."""
+        if self.fresh:
+            self._store_new(blobs)
+        else:
+            self.store(self._changed(start, blobs))
+
+    def _store_new(self, blobs: list[BlobRow]) -> None:
+        numbers = range(self._next, self._next + len(blobs))
+        self._db.executemany(
+            "INSERT INTO blob (id, digest, size, blocks, stored) VALUES (?, ?, ?, ?, ?)",
+            [(number, *blob) for number, blob in zip(numbers, blobs, strict=True)],
+        )
+        self._next = numbers.stop
+        if len(self._numbers) < _REMEMBERED:
+            self._numbers.update(zip((blob[0] for blob in blobs), numbers, strict=True))
+
+    def store(self, blobs: list[BlobRow]) -> None:
+        """Keep blobs that may be known: those that were named as manifests before can be read now."""
+        self._db.executemany(
+            "INSERT INTO blob (digest, size, blocks, stored) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (digest) DO UPDATE "
+            "SET size = excluded.size, blocks = excluded.blocks, stored = excluded.stored",
+            blobs,
+        )
+        if self.fresh:  # then those are noted already
+            return
+        for chunk in chunks(blobs):
+            marks = ",".join("?" * len(chunk))
+            rows = self._db.execute(
+                f"SELECT id FROM blob WHERE digest IN ({marks}) AND (id IN (SELECT blob FROM tag) "
+                "OR id IN (SELECT blob FROM revision) "
+                f"OR EXISTS (SELECT 1 FROM edge WHERE target = id AND role = {Role.CHILD:d}))",
+                [blob[0] for blob in chunk],
+            )
+            self._named.update(number for (number,) in rows)
+
+    def _changed(self, start: str, blobs: list[BlobRow]) -> list[BlobRow]:
+        """Forget the blobs of a shard that are gone, and what was read of changed ones; give the new."""
+        now = {blob[0]: blob for blob in blobs}
+        rows = self._db.execute(
+            "SELECT id, digest, size, blocks, stored FROM blob "
+            "WHERE digest >= ? AND digest < ? AND size IS NOT NULL",
+            (start, f"{start}g"),
+        ).fetchall()
+        for number, *known in rows:
+            blob = now.get(known[0])
+            if blob == tuple(known):
+                del now[known[0]]
+                continue
+            self._db.execute(
+                "UPDATE blob SET size = NULL, blocks = NULL, stored = NULL WHERE id = ?", (number,)
+            )
+            self._forget_manifest(number)
+            self._named.update([number])
+        return list(now.values())
+
+    def _forget_manifest(self, number: int) -> None:
+        self._db.execute("DELETE FROM manifest WHERE blob = ?", (number,))
+        self._db.execute(
+            "DELETE FROM edge WHERE source = ? AND role IN (?, ?, ?)",
+            (number, Role.CONFIG, Role.LAYER, Role.CHILD),
+        )
+        self._db.execute("DELETE FROM edge WHERE target = ? AND role = ?", (number, Role.REFERRER))
+        self._db.execute("DELETE FROM content WHERE blob = ?", (number,))
+        self._db.execute("DELETE FROM config WHERE blob = ?", (number,))
+
+    def _ids(self, digests: Iterable[str]) -> dict[str, int]:
+        """Give the numbers of digests, new ones to those not known yet."""
+        found: dict[str, int] = {}
+        unknown = []
+        for digest in dict.fromkeys(digests):
+            number = self._numbers.get(digest)
+            if number is None:
+                unknown.append(digest)
+            else:
+                found[digest] = number
+        for chunk in chunks(unknown):
+            marks = ",".join("?" * len(chunk))
+            known = f"SELECT digest, id FROM blob WHERE digest IN ({marks})"
+            found.update(self._db.execute(known, chunk))
+            new = [(digest,) for digest in chunk if digest not in found]
+            if new:
+                self._db.executemany("INSERT INTO blob (digest) VALUES (?)", new)
+                found.update(self._db.execute(known, chunk))
+        return found
+
+    def store_repository(self, name: str, marks: Mark, before: Repository | None) -> Repository:
+        """Keep a directory among the repositories; forget the parts that it had `before` and has no more."""
+        if before is not None:
+            self._forget_parts(before, before.marks & ~marks)
+        self._db.execute(
+            "INSERT INTO repository (name, marks) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET marks = excluded.marks",
+            (name, int(marks)),
+        )
+        (number,) = self._db.execute("SELECT id FROM repository WHERE name = ?", (name,)).fetchone()
+        return Repository(number, name, marks)
+
+    def _forget_parts(self, repository: Repository, parts: Mark) -> None:
+        """Forget what was read below `_layers`, `_manifests` or `_uploads`, which are gone as a whole."""
+        for name, mark, tables in _PARTS:
+            if mark in parts:
+                for table in tables:
+                    self._db.execute(f"DELETE FROM {table} WHERE repository = ?", (repository.id,))
+                self.forget_below(f"{layout.repository(repository.name)}/{name}")
+        if Mark.LAYERS in parts:
+            for algorithm in LENGTHS:
+                self._forget_aliases(repository, algorithm)
+
+    def forget_below(self, path: str) -> None:
+        """Forget findings and directories at a path and below it."""
+        below = (f"{path}/", f"{path}0")  # "0" follows "/"
+        self._db.execute("DELETE FROM finding WHERE owner = ? OR (owner > ? AND owner < ?)", (path, *below))
+        self._db.execute("DELETE FROM place WHERE path = ? OR (path > ? AND path < ?)", (path, *below))
+
+    def forget_repository(self, repository: Repository) -> None:
+        """Forget a repository that is gone, with all that was read below it."""
+        self._forget_parts(repository, Mark.LAYERS | Mark.MANIFESTS | Mark.UPLOADS)
+        self._db.execute("DELETE FROM repository WHERE id = ?", (repository.id,))
+        self.forget_below(layout.repository(repository.name))
+
+    def named_by(self, repository: Repository, tags: Sequence[str]) -> set[str]:
+        """Tell what tags named at the last pass."""
+        marks = ",".join("?" * len(tags))
+        rows = self._db.execute(
+            f"SELECT digest FROM tag JOIN blob ON id = blob WHERE repository = ? AND name IN ({marks})",
+            (repository.id, *tags),
+        )
+        return {digest for (digest,) in rows}
+
+    def store_tags(self, repository: Repository, seen: list[TagSeen]) -> None:
+        """Keep tags and what they have named, in place of what was known of them."""
+        number = repository.id
+        named = [tag.digest for tag in seen if tag.digest]
+        ids = self._ids([*named, *(digest for tag in seen for digest, _ in tag.history)])
+        self._named.update(ids[digest] for digest in named)
+        self._db.executemany(
+            "REPLACE INTO tag VALUES (?, ?, ?, ?, ?)",
+            [
+                (
+                    number,
+                    tag.name,
+                    ids[tag.digest] if tag.digest else None,
+                    tag.pushed,
+                    tag.stamp if tag.stamp < self._settled else 0,
+                )
+                for tag in seen
+            ],
+        )
+        self._db.executemany(
+            "DELETE FROM history WHERE repository = ? AND tag = ?", [(number, tag.name) for tag in seen]
+        )
+        self._db.executemany(
+            "INSERT INTO history VALUES (?, ?, ?, ?)",
+            [(number, tag.name, ids[digest], pushed) for tag in seen for digest, pushed in tag.history],
+        )
+        for tag in seen:
+            path = f"{layout.tag(repository.name, tag.name)}"
+            if tag.error:
+                link = layout.tag_link(repository.name, tag.name)
+                found = reason(tag.error)
+                finding = Finding(Kind.TAG_LINK, repository.name, tag.name, "", "", "a digest", found, link)
+                self.found(path, [finding])
+            elif not self.fresh:
+                self.found(path, [])
+
+    def forget_tag(self, repository: Repository, name: str) -> None:
+        """Forget a tag that is gone."""
+        key = (repository.id, name)
+        self._db.execute("DELETE FROM tag WHERE repository = ? AND name = ?", key)
+        self._db.execute("DELETE FROM history WHERE repository = ? AND tag = ?", key)
+        self.found(layout.tag(repository.name, name), [])
+
+    def tag_stamps(self, repository: Repository) -> dict[str, int]:
+        """Give the stamps of a repository's tags."""
+        rows = self._db.execute("SELECT name, stamp FROM tag WHERE repository = ?", (repository.id,))
+        return dict(rows.fetchall())
+
+    def revision_stamps(
+        self, repository: Repository, algorithm: str, *, untagged: bool
+    ) -> list[tuple[str, int]]:
+        """Give the stamps of a repository's revisions; `untagged`: of those that no tag of it names."""
+        query = "SELECT name, stamp FROM revision WHERE repository = ?1 AND name >= ?2 AND name < ?3"
+        if untagged:
+            query += " AND blob NOT IN (SELECT blob FROM tag WHERE repository = ?1 AND blob IS NOT NULL)"
+        return self._db.execute(query, (repository.id, f"{algorithm}:", f"{algorithm};")).fetchall()
+
+    def replace_revisions(self, repository: Repository, algorithm: str, links: list[LinkSeen]) -> set[str]:
+        """Keep the revisions of one algorithm, these and no others; tells which are gone."""
+        known = {
+            row[0]: row
+            for row in self._db.execute(
+                "SELECT name, blob, pushed, stamp FROM revision "
+                "WHERE repository = ? AND name >= ? AND name < ?",
+                (repository.id, f"{algorithm}:", f"{algorithm};"),
+            )
+        }
+        gone = known.keys() - {link.name for link in links}
+        self.forget_revisions(repository, gone)
+        self.store_revisions(repository, links, known)
+        return gone
+
+    def forget_revisions(self, repository: Repository, names: Iterable[str]) -> None:
+        """Forget revisions that were deleted."""
+        self._db.executemany(
+            "DELETE FROM revision WHERE repository = ? AND name = ?",
+            [(repository.id, name) for name in names],
+        )
+
+    def store_revisions(
+        self,
+        repository: Repository,
+        links: list[LinkSeen],
+        known: Mapping[str, tuple[object, ...]] = MappingProxyType({}),
+    ) -> None:
+        """Keep revisions; those that are `known` to be just so stay as they are."""
+        for chunk in chunks(links):
+            ids = self._ids(link.digest for link in chunk if link.digest)
+            self._named.update(ids.values())
+            rows = [
+                (
+                    link.name,
+                    ids[link.digest] if link.digest else None,
+                    link.pushed,
+                    link.stamp if link.stamp < self._settled else 0,
+                )
+                for link in chunk
+            ]
+            self._db.executemany(
+                "REPLACE INTO revision VALUES (?, ?, ?, ?, ?)",
+                [(repository.id, *row) for row in rows if known.get(row[0]) != row],
+            )
+
+    def store_layers(self, repository: Repository, algorithm: str, read: LinksRead) -> None:
+        """Keep the links below `_layers` of one algorithm, these and no others."""
+        key = (repository.id, algorithm)
+        known = self._db.execute(
+            "SELECT digests FROM layer_links WHERE repository = ? AND algorithm = ?", key
+        ).fetchone()
+        if known != (read.digests,):
+            self._db.execute("REPLACE INTO layer_links VALUES (?, ?, ?)", (*key, read.digests))
+        if not self.fresh:
+            self._forget_aliases(repository, algorithm)
+        ids = self._ids(digest for alias in read.aliases for digest in alias)
+        self._db.executemany(
+            "INSERT INTO edge VALUES (?, ?, ?, ?, NULL, '', '', FALSE)",
+            [(ids[name], Role.ALIAS, repository.id, ids[stored]) for name, stored in read.aliases],
+        )
+
+    def _forget_aliases(self, repository: Repository, algorithm: str) -> None:
+        self._db.execute(
+            f"DELETE FROM edge WHERE role = {Role.ALIAS:d} AND position = ? "
+            "AND (SELECT digest >= ? AND digest < ? FROM blob WHERE id = source)",
+            (repository.id, f"{algorithm}:", f"{algorithm};"),
+        )
+
+    def has_uploads(self, repository: Repository) -> bool:
+        """Tell whether uploads of a repository are known."""
+        query = "SELECT 1 FROM upload WHERE repository = ? LIMIT 1"
+        return self._db.execute(query, (repository.id,)).fetchone() is not None
+
+    def store_uploads(self, repository: Repository, uploads: list[UploadSeen]) -> bool:
+        """Keep the uploads of a repository, these and no others; tells whether that was news."""
+        rows = [(repository.id, *upload) for upload in uploads]
+        old = self._db.execute("SELECT * FROM upload WHERE repository = ? ORDER BY name", (repository.id,))
+        if rows == old.fetchall():
+            return False
+        self._db.execute("DELETE FROM upload WHERE repository = ?", (repository.id,))
+        self._db.executemany("INSERT INTO upload VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        return True
+
+    def last(self) -> int:
+        """Give the last number of a blob."""
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM blob").fetchone()[0])
+
+    def not_stored(self, after: int) -> list[str]:
+        """Give the digests that are named and not stored, of those with numbers after one."""
+        rows = self._db.execute("SELECT digest FROM blob WHERE size IS NULL AND id > ?", (after,))
+        return [digest for (digest,) in rows.fetchall()]
+
+    def unread(self) -> Iterator[str]:
+        """Give the manifests that were named since this was last asked, are stored, and were not read yet."""
+        named, self._named = self._named, set()
+        for chunk in chunks(sorted(named)):
+            marks = ",".join("?" * len(chunk))
+            for (digest,) in self._db.execute(
+                "SELECT digest FROM blob LEFT JOIN manifest ON manifest.blob = id "
+                f"WHERE id IN ({marks}) AND size IS NOT NULL AND manifest.blob IS NULL",
+                chunk,
+            ).fetchall():
+                yield digest
+
+    def _forget_unnamed(self) -> None:
+        """Forget what was read as a manifest and is none any more: no tag, revision or index names it."""
+        while rows := self._db.execute(
+            "SELECT blob FROM manifest AS m WHERE NOT EXISTS (SELECT 1 FROM tag WHERE blob = m.blob) "
+            "AND NOT EXISTS (SELECT 1 FROM revision WHERE blob = m.blob) "
+            "AND NOT EXISTS (SELECT 1 FROM edge WHERE target = m.blob AND role = ?)",
+            (Role.CHILD,),
+        ).fetchall():
+            for (number,) in rows:
+                self._forget_manifest(number)
+
+    def store_manifests(self, manifests: list[ManifestRead]) -> None:
+        """Keep manifests that were read, and the edges that they draw."""
+        manifests = [manifest for manifest in manifests if not manifest.missing]
+        named: list[str] = []
+        for manifest in manifests:
+            named.append(manifest.digest)
+            named.extend([edge[2] for edge in manifest.edges])
+            if manifest.subject:
+                named.append(manifest.subject)
+        ids = self._ids(named)
+        self._db.executemany(
+            "REPLACE INTO manifest VALUES (?, ?, ?, ?, ?)",
+            [
+                (
+                    ids[read.digest],
+                    read.kind,
+                    storable(read.media_type),
+                    storable(read.artifact_type),
+                    storable(str(read.error or "")),
+                )
+                for read in manifests
+            ],
+        )
+        rows: list[tuple[object, ...]] = []
+        for read in manifests:
+            source = ids[read.digest]
+            for role, position, digest, *said in read.edges:
+                rows.append((source, role, position, ids[digest], *said))
+                if role == Role.CHILD:
+                    self._named.add(ids[digest])
+            if read.subject:
+                rows.append(
+                    (ids[read.subject], Role.REFERRER, source, source, None, read.media_type, "", False)
+                )
+        self._db.executemany("REPLACE INTO edge VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+    """Part items into lists of at most `size`."""
+    waiting = iter(items)
+    while chunk := list(islice(waiting, size)):
+        yield chunk
