@@ -6,7 +6,6 @@ Source: OCI image-spec, descriptor.md. Docker's schema 2 uses the same form.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -40,8 +39,7 @@ class DescriptorJSON(msgspec.Struct, rename="camel"):
     artifact_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(msgspec.Struct, frozen=True):
     """What a manifest says of one blob: its digest, its size in bytes, its media type.
 
     `size` is None where the manifest tells none, as schema 1 never does.
@@ -53,7 +51,7 @@ class Descriptor:
     urls: tuple[str, ...] = ()
     platform: Platform | None = None
     artifact_type: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def attestation(self) -> bool:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from regfs.errors import DigestError
 
@@ -26,8 +27,7 @@ def well_formed(text: str) -> bool:
     return _WELL_FORMED.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True, order=True):
     """`algorithm:hex`. Only `parse` and `of` make one, so every Digest is well formed."""
 
     algorithm: str

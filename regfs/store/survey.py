@@ -13,10 +13,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from regfs.errors import DigestError, LinkError, MissingError, RegfsError, StoreError, UnsafeError
-from regfs.oci.digest import LONGEST, Digest, well_formed
+from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_upload
 from regfs.store import layout
 from regfs.store.protocol import Entry, FileStat, FileType, Store
+
+#: What a digest's text is of. To strip it is the fastest way to see that there is nothing else.
+_HEX = "0123456789abcdef"
 
 #: Where the files of an upload lie below its directory: data and startedat, hashstates/<alg>/<offset>.
 _DEEPEST_UPLOAD = 3
@@ -58,12 +61,9 @@ class LinkSeen(NamedTuple):
     error: RegfsError | None
 
 
-class BlobSeen(NamedTuple):
-    """A blob's directory, and its data; None where there is none, or no plain file."""
-
-    digest: str
-    stat: FileStat | None
-    error: RegfsError | None = None
+#: A stored blob: digest, bytes, blocks of 512 bytes, when it was stored (ns). A plain tuple, for there are
+#: more of them than of anything else.
+BlobSeen = tuple[str, int, int, int]
 
 
 class UploadSeen(NamedTuple):
@@ -149,28 +149,64 @@ class Survey:
                     found.append(_read_link(opened, below, name, stat))
         return found
 
-    def shard(self, algorithm: str, prefix: str) -> tuple[int, list[BlobSeen], list[RegfsError]]:
-        """Look at every blob of a shard: its stamp from before, the blobs, and what has no place there."""
+    def layer_links(self, directory: str, *, read: bool = False) -> tuple[int, list[str], list[LinkSeen]]:
+        """Look at all links of one algorithm below `_layers`, as `links` does.
+
+        Gives the directory's stamp from before, the hex digits of all, and those links that hold something
+        else than their names.
+        """
+        if read:
+            stamp, links = self.links(directory, read=True)
+            skip = len(directory.rpartition("/")[2]) + 1
+            return (
+                stamp,
+                [link.name[skip:] for link in links],
+                [link for link in links if link.digest != link.name],
+            )
+        algorithm = directory.rpartition("/")[2]
+        length, size = LENGTHS[algorithm], LENGTHS[algorithm] + len(algorithm) + 1
+        names, other = [], []
+        stamp = 0
+        with suppress(StoreError):
+            stamp = self._store.stat(directory).changed_ns
+            with self._store.at(directory) as below:
+                for encoded, stat in below.find("", 1, layout.LINK):
+                    if stat is None or len(encoded) != length or encoded.strip(_HEX):
+                        continue
+                    names.append(encoded)
+                    if stat.size != size or stat.type is not FileType.FILE:
+                        other.append(_read_link(below, directory, f"{algorithm}:{encoded}", stat))
+        return stamp, names, other
+
+    def shard(self, algorithm: str, prefix: str) -> tuple[int, list[BlobSeen], list[tuple[str, RegfsError]]]:
+        """Look at every blob of a shard: its stamp from before, the blobs, and what has no place there.
+
+        That is told with the digest that it stands for, empty for none.
+        """
         path = layout.shard(algorithm, prefix)
         (stamp,) = self._store.stamps([path])
-        found, odd = [], list[RegfsError]()
+        start, length = f"{algorithm}:", LENGTHS[algorithm]
+        found: list[BlobSeen] = []
+        odd: list[tuple[str, RegfsError]] = []
         for encoded, stat in self._store.find(path, 1, layout.DATA):
-            digest = f"{algorithm}:{encoded}"
-            if encoded.startswith(prefix) and well_formed(digest):
-                found.append(_blob_seen(path, digest, stat))
-            else:
-                odd.append(UnsafeError(f"{path}/{encoded}", "directory", "blob of this shard"))
+            if not encoded.startswith(prefix) or len(encoded) != length or encoded.strip(_HEX):
+                odd.append(("", UnsafeError(f"{path}/{encoded}", "directory", "blob of this shard")))
+            elif stat is not None and stat.type is FileType.FILE:
+                found.append((start + encoded, stat.size, stat.blocks, stat.mtime_ns))
+            elif stat is not None:
+                place = f"{path}/{encoded}/{layout.DATA}"
+                odd.append((start + encoded, UnsafeError(place, stat.type.value, FileType.FILE.value)))
         return stamp, found, odd
 
-    def blob(self, digest: Digest) -> BlobSeen:
-        """Look at one blob."""
+    def blob(self, digest: Digest) -> BlobSeen | None:
+        """Look at one blob; None if it is not stored, or not as a plain file."""
         try:
             stat = self._store.stat(layout.blob_data(digest))
-        except MissingError:
-            return BlobSeen(str(digest), None)
-        except StoreError as error:
-            return BlobSeen(str(digest), None, error)
-        return _blob_seen(layout.blob_directory(digest), str(digest), stat)
+        except StoreError:
+            return None
+        if stat.type is not FileType.FILE:
+            return None
+        return (str(digest), stat.size, stat.blocks, stat.mtime_ns)
 
     def read_blob(self, digest: Digest, limit: int) -> bytes:
         """Read a whole blob of at most `limit` bytes. Raises StoreError."""
@@ -230,13 +266,6 @@ def _read_link(below: Store, directory: str, name: str, stat: FileStat) -> LinkS
             name, stat.changed_ns, stat.mtime_ns, None, LinkError(f"{directory}/{path}", str(reason))
         )
     return LinkSeen(name, stat.changed_ns, stat.mtime_ns, digest, None)
-
-
-def _blob_seen(directory: str, digest: str, stat: FileStat | None) -> BlobSeen:
-    if stat is None or stat.type is FileType.FILE:
-        return BlobSeen(digest, stat)
-    error = UnsafeError(f"{directory}/…/{layout.DATA}", stat.type.value, FileType.FILE.value)
-    return BlobSeen(digest, None, error)
 
 
 def _upload(below: Store, name: str) -> UploadSeen:

@@ -247,6 +247,12 @@ def test_index_says_that_nothing_has_changed(library: Library) -> None:
     deadline = time.monotonic() + 20
     while "looked through; nothing changed in" not in told("index", library.store.root):
         assert time.monotonic() < deadline
+
+
+def test_a_thorough_index_says_that_nothing_has_changed_either(library: Library) -> None:
+    deadline = time.monotonic() + 20
+    while "looked through; nothing changed in" not in told("index", library.store.root):
+        assert time.monotonic() < deadline
     assert ": looked through; nothing changed in " in told("index", "--thorough", library.store.root)
 
 

@@ -9,6 +9,9 @@ A new index is built under a name of its own and published by renaming `current`
 open reads on in it. A damaged file, or one of another version, is thrown away. Where nothing can be kept (no
 room, no permission), the index is a temporary file of SQLite's, gone with the process.
 
+Nothing waits for the disk: a process that is killed loses nothing by that, and after the whole machine went
+down SQLite checks the file before it is believed.
+
 One connection, used by one thread at a time: the caller holds the lock.
 """
 
@@ -34,6 +37,9 @@ _PAGES = 24 << 10
 
 #: Seconds to wait for another process's short lock.
 _PATIENCE = 60.0
+
+#: The key in `meta` of the run of the machine in which the index was last known to be whole.
+_BOOT = "boot"
 
 #: What makes the file itself unusable, as against a fault in asking it. SQLITE_FULL, _IOERR, _CANTOPEN,
 #: _READONLY: nothing can be kept there; _CORRUPT, _NOTADB: it is damaged. (sqlite.org/rescode.html)
@@ -136,7 +142,8 @@ class Database:
             self._name = f"{secrets.token_hex(8)}.sqlite"
             self._connection = _connect(str(self._directory / self._name))
             # Until it is published nobody reads it, and what a crash leaves is swept away.
-            self._connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
+            self._connection.executescript(f"PRAGMA journal_mode = OFF; {SCHEMA}")
+            self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, _boot()))
         return self._connection
 
     def _open_current(self, path: Path) -> sqlite3.Connection | None:
@@ -149,8 +156,7 @@ class Database:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (pages,) = connection.execute("PRAGMA page_count").fetchone()
             (page,) = connection.execute("PRAGMA page_size").fetchone()
-            if version == VERSION and size >= pages * page - _in_log(path):
-                connection.execute("PRAGMA synchronous = NORMAL")
+            if version == VERSION and size >= pages * page - _in_log(path) and _survived(connection):
                 return connection
             _log.info("the index %s is of another version or cut short; it is built anew", path)
         except sqlite3.DatabaseError as error:
@@ -161,14 +167,10 @@ class Database:
     def _publish(self, connection: sqlite3.Connection) -> None:
         if self._directory is None or self._name == self._current():
             return
-        connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_mode = WAL")
         waiting = self._directory / f"{self._name}.current"
         try:
-            with waiting.open("w") as file:
-                file.write(self._name)
-                file.flush()
-                os.fsync(file.fileno())
+            waiting.write_text(self._name)
             waiting.replace(self._directory / "current")
         except OSError as error:
             raise sqlite3.OperationalError(f"unable to open: {error}") from error
@@ -201,7 +203,27 @@ def _connect(path: str) -> sqlite3.Connection:
     # isolation_level None: transactions begin and end where they are written, not where Python guesses.
     connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA cache_size = -{_PAGES}")
+    connection.execute("PRAGMA synchronous = OFF")
     return connection
+
+
+def _survived(connection: sqlite3.Connection) -> bool:
+    """Tell whether an index is whole, if the machine has gone down since it was made."""
+    boot = _boot()
+    if connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (_BOOT, boot)).fetchone():
+        return True
+    if connection.execute("PRAGMA quick_check (1)").fetchone() != ("ok",):
+        return False
+    connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, boot))
+    return True
+
+
+def _boot() -> str:
+    """Name this run of the machine (proc(5), /proc/sys/kernel/random/boot_id)."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return secrets.token_hex(8)  # cannot be told: checked each time
 
 
 def _in_log(path: Path) -> int:

@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from regfs.graph.index.findings import Finding, Kind
-from regfs.graph.index.reading import BlobRow, LinksRead, ManifestRead, reason, storable
+from regfs.graph.index.reading import LinksRead, ManifestRead, reason, storable
 from regfs.graph.index.schema import INDEXES, Mark, Role
 from regfs.oci.digest import LENGTHS
 from regfs.store import layout
-from regfs.store.survey import LinkSeen, TagSeen, UploadSeen
+from regfs.store.survey import BlobSeen, LinkSeen, TagSeen, UploadSeen
 
 T = TypeVar("T")
 
@@ -88,21 +88,21 @@ class Ledger:
 
     def found(self, owner: str, findings: Iterable[Finding]) -> None:
         """Replace the findings of one thing that was read."""
+        rows = [(owner, finding.kind.value, *map(storable, finding[1:])) for finding in findings]
         if not self.fresh:
+            if rows == self._db.execute("SELECT * FROM finding WHERE owner = ?", (owner,)).fetchall():
+                return
             self._db.execute("DELETE FROM finding WHERE owner = ?", (owner,))
-        self._db.executemany(
-            "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(owner, finding.kind.value, *map(storable, finding[1:])) for finding in findings],
-        )
+        self._db.executemany("INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def store_shard(self, start: str, blobs: list[BlobRow]) -> None:
+    def store_shard(self, start: str, blobs: list[BlobSeen]) -> None:
         """Keep the blobs whose digests begin so: these and no others."""
         if self.fresh:
             self._store_new(blobs)
         else:
             self.store(self._changed(start, blobs))
 
-    def _store_new(self, blobs: list[BlobRow]) -> None:
+    def _store_new(self, blobs: list[BlobSeen]) -> None:
         numbers = range(self._next, self._next + len(blobs))
         self._db.executemany(
             "INSERT INTO blob (id, digest, size, blocks, stored) VALUES (?, ?, ?, ?, ?)",
@@ -112,7 +112,7 @@ class Ledger:
         if len(self._numbers) < _REMEMBERED:
             self._numbers.update(zip((blob[0] for blob in blobs), numbers, strict=True))
 
-    def store(self, blobs: list[BlobRow]) -> None:
+    def store(self, blobs: list[BlobSeen]) -> None:
         """Keep blobs that may be known: those that were named as manifests before can be read now."""
         self._db.executemany(
             "INSERT INTO blob (digest, size, blocks, stored) VALUES (?, ?, ?, ?) "
@@ -132,7 +132,7 @@ class Ledger:
             )
             self._named.update(number for (number,) in rows)
 
-    def _changed(self, start: str, blobs: list[BlobRow]) -> list[BlobRow]:
+    def _changed(self, start: str, blobs: list[BlobSeen]) -> list[BlobSeen]:
         """Forget the blobs of a shard that are gone, and what was read of changed ones; give the new."""
         now = {blob[0]: blob for blob in blobs}
         rows = self._db.execute(
@@ -228,29 +228,34 @@ class Ledger:
 
     def store_tags(self, repository: Repository, seen: list[TagSeen]) -> None:
         """Keep tags and what they have named, in place of what was known of them."""
-        number = repository.id
         named = [tag.digest for tag in seen if tag.digest]
         ids = self._ids([*named, *(digest for tag in seen for digest, _ in tag.history)])
         self._named.update(ids[digest] for digest in named)
-        self._db.executemany(
-            "REPLACE INTO tag VALUES (?, ?, ?, ?, ?)",
-            [
-                (
-                    number,
-                    tag.name,
-                    ids[tag.digest] if tag.digest else None,
-                    tag.pushed,
-                    tag.stamp if tag.stamp < self._settled else 0,
-                )
-                for tag in seen
-            ],
-        )
-        self._db.executemany(
-            "DELETE FROM history WHERE repository = ? AND tag = ?", [(number, tag.name) for tag in seen]
-        )
+        rows = {
+            tag.name: (
+                repository.id,
+                tag.name,
+                ids[tag.digest] if tag.digest else None,
+                tag.pushed,
+                tag.stamp if tag.stamp < self._settled else 0,
+            )
+            for tag in seen
+        }
+        histories = {
+            tag.name: {(repository.id, tag.name, ids[digest], pushed) for digest, pushed in tag.history}
+            for tag in seen
+        }
+        if not self.fresh:
+            self._leave_unchanged(repository, rows, histories)
+        self._db.executemany("REPLACE INTO tag VALUES (?, ?, ?, ?, ?)", rows.values())
+        if not self.fresh:
+            self._db.executemany(
+                "DELETE FROM history WHERE repository = ? AND tag = ?",
+                [(repository.id, name) for name in histories],
+            )
         self._db.executemany(
             "INSERT INTO history VALUES (?, ?, ?, ?)",
-            [(number, tag.name, ids[digest], pushed) for tag in seen for digest, pushed in tag.history],
+            [push for pushes in histories.values() for push in pushes],
         )
         for tag in seen:
             path = f"{layout.tag(repository.name, tag.name)}"
@@ -261,6 +266,22 @@ class Ledger:
                 self.found(path, [finding])
             elif not self.fresh:
                 self.found(path, [])
+
+    def _leave_unchanged(
+        self,
+        repository: Repository,
+        rows: dict[str, tuple[int, str, int | None, int, int]],
+        histories: dict[str, set[tuple[int, str, int, int]]],
+    ) -> None:
+        """Take out of what is to be written the tags, and the histories, that are known to be so."""
+        for name in list(rows):
+            key = (repository.id, name)
+            known = self._db.execute("SELECT * FROM tag WHERE repository = ? AND name = ?", key).fetchone()
+            if known == rows[name]:
+                del rows[name]
+            pushes = self._db.execute("SELECT * FROM history WHERE repository = ? AND tag = ?", key)
+            if set(pushes.fetchall()) == histories[name]:
+                del histories[name]
 
     def forget_tag(self, repository: Repository, name: str) -> None:
         """Forget a tag that is gone."""

@@ -6,10 +6,11 @@ give more tasks. So only one thread touches the index, and no more results wait 
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -75,7 +76,7 @@ def side_by_side(survey: Survey, readers: Readers) -> Iterator[Submit | None]:
             # An interrupt half way through the forks would leave readers that nobody tells to end.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
-                processes.submit(_nothing).result()
+                wait([processes.submit(_nothing) for _ in range(readers.processes)])
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             yield lambda read, arguments: processes.submit(_read, read, arguments)
@@ -90,10 +91,11 @@ def _begin(survey: Survey) -> None:
     global _survey
     _survey = survey
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # it lives for seconds, and makes no cycles
 
 
 def _nothing() -> None:
-    """Do nothing: to ask for it starts the processes."""
+    """Do nothing: to ask for it starts the processes, one each time before Python 3.11.2."""
 
 
 def _read(read: Read, arguments: tuple[object, ...]) -> Any:

@@ -16,11 +16,7 @@ from regfs.graph.index.schema import Role
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, parse_manifest
 from regfs.oci.platform import directory_names
 from regfs.store import layout
-from regfs.store.survey import LinkSeen, Survey
-
-#: A stored blob: digest, size, blocks, when it was stored. Plain tuples: there are more of them, and of
-#: edges, than of anything else, and they go from process to process.
-BlobRow = tuple[str, int, int, int]
+from regfs.store.survey import BlobSeen, LinkSeen, Survey
 
 #: What a manifest says of one blob: role, position, digest, size, media type, a child's directory name in the
 #: tree, whether it is kept elsewhere.
@@ -31,7 +27,7 @@ class ShardRead(NamedTuple):
     """The blobs of a shard, its stamp from before they were read, and what is odd there."""
 
     stamp: int
-    blobs: list[BlobRow]
+    blobs: list[BlobSeen]
     odd: list[Finding]
 
 
@@ -66,25 +62,21 @@ class ManifestRead(NamedTuple):
 
 def read_shard(survey: Survey, algorithm: str, prefix: str) -> ShardRead:
     """Look at every blob of a shard."""
-    stamp, seen, odd = survey.shard(algorithm, prefix)
+    stamp, blobs, odd = survey.shard(algorithm, prefix)
     path = layout.shard(algorithm, prefix)
-    findings = [Finding(Kind.STRAY, found=str(error), path=path) for error in odd]
-    findings += [
-        Finding(Kind.BLOB, digest=blob.digest, found=str(blob.error), path=path)
-        for blob in seen
-        if blob.error
+    findings = [
+        Finding(Kind.BLOB if digest else Kind.STRAY, digest=digest, found=str(error), path=path)
+        for digest, error in odd
     ]
-    rows = [(blob.digest, *blob.stat[1:4]) for blob in seen if blob.stat]
-    return ShardRead(stamp, rows, findings)
+    return ShardRead(stamp, blobs, findings)
 
 
 def read_layer_links(survey: Survey, repository: str, algorithm: str, thorough: bool) -> LinksRead:
     """Look at all links of one algorithm below `_layers`; and into each, if it is to be thorough."""
-    stamp, links = survey.links(f"{layout.layers(repository)}/{algorithm}", read=thorough)
-    skip = len(algorithm) + 1
-    digests = b"".join(sorted([bytes.fromhex(link.name[skip:]) for link in links]))
-    aliases = [(link.name, link.digest) for link in links if link.digest and link.digest != link.name]
-    return LinksRead(stamp, digests, aliases, list(_odd_links(repository, links)))
+    stamp, names, other = survey.layer_links(f"{layout.layers(repository)}/{algorithm}", read=thorough)
+    digests = b"".join(sorted(map(bytes.fromhex, names)))
+    aliases = [(link.name, link.digest) for link in other if link.digest]
+    return LinksRead(stamp, digests, aliases, list(_odd_links(repository, other)))
 
 
 def read_revisions(

@@ -243,7 +243,7 @@ class Update:
                 self._ledger.forget_tag(repository, gone)
             before = set() if self._ledger.fresh else self._ledger.named_by(repository, names)
             self._ledger.store_tags(repository, seen)
-            if not self._ledger.fresh:
+            if not self._ledger.fresh and not self._thorough:
                 # What was pushed again has a new date as a revision; what no tag names now may be gone.
                 now = {tag.digest for tag in seen if tag.digest}
                 yield self._read_some_revisions(repository, before | now)
@@ -398,9 +398,9 @@ class Update:
     def _look_for_unknown(self, last: int) -> None:
         """Look for blobs that are named, and were not there when their shard was read."""
 
-        def apply(seen: BlobSeen) -> None:
-            if seen.stat:
-                self._ledger.store([(seen.digest, *seen.stat[1:4])])
+        def apply(seen: BlobSeen | None) -> None:
+            if seen:
+                self._ledger.store([seen])
 
         self._run(
             [Task(Survey.blob, (Digest.parse(digest),), apply) for digest in self._ledger.not_stored(last)]
