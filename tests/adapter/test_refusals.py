@@ -89,6 +89,7 @@ NUMBERS = {
     errors.MissingError("p"): errno.ENOENT,
     errors.NotDirectoryError("p"): errno.ENOTDIR,
     errors.IsDirectoryError("p"): errno.EISDIR,
+    errors.IndexFileError("damaged"): errno.EIO,
     errors.NotKnownError("p", "gone"): errno.EIO,
     errors.NotSymlinkError("p"): errno.EINVAL,
     errors.NoAttributeError("p", "n"): errno.ENODATA,

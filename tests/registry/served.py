@@ -89,7 +89,7 @@ def serve_image(api: Api, repository: str, reference: str) -> Image:
 def _serve_file(api: Api, repository: str, name: str, descriptor: Descriptor) -> File:
     if "urls" in descriptor:
         url = descriptor["urls"][0]
-        return File(name, len(url), Link(url))
+        return File(name, 0, Link(url))
     content = api.blob(repository, descriptor["digest"])
     assert len(content) == descriptor["size"]
     return File(name, len(content), content)
