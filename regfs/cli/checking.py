@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from tqdm import tqdm
 
 from regfs.cli.opening import Opened, opened
 from regfs.cli.reporting import format_option, print_table
@@ -87,6 +86,8 @@ def _hash(it: Opened, bandwidth: float | None, jobs: int) -> None:
     work = checking.DigestCheck(it.references, it.contents, checking.Throttle(bandwidth), jobs)
     if work.done:
         print(f"regfs: goes on after {readable_size(work.done)} hashed before", file=sys.stderr)
+    from tqdm import tqdm  # only now, as in opening.py
+
     bar = tqdm(
         total=work.total,
         initial=work.done,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, NoReturn
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import Reports
 from regfs.store import Contents, LocalStore, locate
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 #: Processes that read a store side by side in a first pass; more only wait for the one that writes.
 _MOST_PROCESSES = 4
@@ -66,14 +68,19 @@ class Progress:
     """Bars in a terminal, one for each kind of thing that is read; nothing where there is no terminal."""
 
     def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
         self._what = ""
         self._bar: tqdm[NoReturn] | None = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show how many of a kind are done, and of how many (0: unknown)."""
+        if not self._shown:
+            return
         if what != self._what or self._bar is None:
             self._end()
             self._what = what
+            from tqdm import tqdm  # only now: most commands show none, and it takes a while
+
             # disable=None: shown in a terminal alone.
             self._bar = tqdm(total=total or None, desc=f"regfs: {what}", disable=None, leave=False)
         bar = self._bar

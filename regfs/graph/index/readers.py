@@ -10,8 +10,9 @@ import gc
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from regfs.store.survey import Survey
@@ -79,11 +80,23 @@ def side_by_side(survey: Survey, readers: Readers) -> Iterator[Submit | None]:
                 wait([processes.submit(_nothing) for _ in range(readers.processes)])
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            yield lambda read, arguments: processes.submit(_read, read, arguments)
+            yield partial(_submit, processes, survey)
         finally:
             processes.shutdown(cancel_futures=True)
     else:
         yield None
+
+
+def _submit(processes: Executor, survey: Survey, read: Read, arguments: tuple[object, ...]) -> Future[Any]:
+    """Have something read by another process, unless to ask for it costs more than to do it."""
+    if read not in _LIGHT:
+        return processes.submit(_read, read, arguments)
+    done: Future[Any] = Future()
+    done.set_result(read(survey, *arguments))
+    return done
+
+
+_LIGHT = {Survey.directory, Survey.uploads, Survey.stamps, Survey.blob}
 
 
 def _begin(survey: Survey) -> None:

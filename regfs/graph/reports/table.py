@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
-from tabulate import tabulate
 
 from regfs.errors import printable
 from regfs.graph.times import iso
@@ -73,6 +72,8 @@ def _table(table: Table) -> Iterator[str]:
     if not cells:
         yield "  ".join(headers) + "\n"
         return
+    from tabulate import tabulate  # only now: csv and json do without
+
     text = tabulate(cells, headers, tablefmt="plain", disable_numparse=True, colalign=align)
     yield "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
