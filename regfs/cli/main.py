@@ -41,8 +41,16 @@ docker/registry/v2. Nothing is ever written to it, and no registry needs to run.
   regfs mount /var/lib/registry /mnt/reg       mount it
   ls -lt /mnt/reg/team/app                     tags, the last pushed first
   du -sh /mnt/reg/*                            sizes; a shared layer counts once
+  du -shc /mnt/reg /mnt/reg/@untagged /mnt/reg/@orphans /mnt/reg/@uploads
+                                               what is in use, what could go: all of the store
   grep -l log4j /mnt/reg/*/*/config.json       what the images' configs say
   regfs umount /mnt/reg
+\b
+  regfs report summary /var/lib/registry       the same on one page, without a mount
+  regfs explain /var/lib/registry sha256:1f3e  who holds a blob
+  regfs reclaim /var/lib/registry --older-than 90d
+                                               what deleting old tags would free
+  regfs check /var/lib/registry                whether each image can be pulled
 """
 
 _EPILOG = """`regfs STORE MOUNTPOINT [-o OPTIONS]` is short for `regfs mount`, and what mount(8) calls for

@@ -6,9 +6,8 @@ One ledger serves one pass, in the caller's transaction and thread.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from regfs.graph.index.findings import Finding, Kind
@@ -57,17 +56,20 @@ class Ledger:
         self.fresh = not self.places
         self._numbers: dict[str, int] = {}
         self._next = 1
+        # Changes of rows that only say when something was read, and whether anything was forgotten.
+        self._quiet = 0
+        self._forgot = False
         # Blobs that were found to be named as manifests.
         self._named: set[int] = set()
 
     def finish(self) -> bool:
         """End the pass. Tells whether anything had changed."""
-        if not self.fresh and self._db.total_changes != self._before:
+        if self._forgot:
             self._forget_unnamed()
         if self.fresh:
             for statement in INDEXES.strip().splitlines():
                 self._db.execute(statement)
-        return self._db.total_changes != self._before
+        return self._db.total_changes - self._before != self._quiet
 
     def repositories(self) -> dict[str, Repository]:
         """Give all directories among the repositories, by name."""
@@ -80,6 +82,7 @@ class Ledger:
         if self.places.get(path) != stamp:
             self._db.execute("REPLACE INTO place VALUES (?, ?)", (path, stamp))
             self.places[path] = stamp
+            self._quiet += 1
 
     def forget_place(self, path: str) -> None:
         """Forget a directory that is gone."""
@@ -153,6 +156,7 @@ class Ledger:
         return list(now.values())
 
     def _forget_manifest(self, number: int) -> None:
+        self._forgot = True
         self._db.execute("DELETE FROM manifest WHERE blob = ?", (number,))
         self._db.execute(
             "DELETE FROM edge WHERE source = ? AND role IN (?, ?, ?)",
@@ -196,6 +200,7 @@ class Ledger:
 
     def _forget_parts(self, repository: Repository, parts: Mark) -> None:
         """Forget what was read below `_layers`, `_manifests` or `_uploads`, which are gone as a whole."""
+        self._forgot = self._forgot or bool(parts)
         for name, mark, tables in _PARTS:
             if mark in parts:
                 for table in tables:
@@ -279,12 +284,17 @@ class Ledger:
             known = self._db.execute("SELECT * FROM tag WHERE repository = ? AND name = ?", key).fetchone()
             if known == rows[name]:
                 del rows[name]
+            elif known and known[:-1] == rows[name][:-1]:
+                self._quiet += 1  # nothing but the stamp
+            elif known:
+                self._forgot = True
             pushes = self._db.execute("SELECT * FROM history WHERE repository = ? AND tag = ?", key)
             if set(pushes.fetchall()) == histories[name]:
                 del histories[name]
 
     def forget_tag(self, repository: Repository, name: str) -> None:
         """Forget a tag that is gone."""
+        self._forgot = True
         key = (repository.id, name)
         self._db.execute("DELETE FROM tag WHERE repository = ? AND name = ?", key)
         self._db.execute("DELETE FROM history WHERE repository = ? AND tag = ?", key)
@@ -306,49 +316,42 @@ class Ledger:
 
     def replace_revisions(self, repository: Repository, algorithm: str, links: list[LinkSeen]) -> set[str]:
         """Keep the revisions of one algorithm, these and no others; tells which are gone."""
-        known = {
-            row[0]: row
-            for row in self._db.execute(
-                "SELECT name, blob, pushed, stamp FROM revision "
-                "WHERE repository = ? AND name >= ? AND name < ?",
-                (repository.id, f"{algorithm}:", f"{algorithm};"),
-            )
-        }
-        gone = known.keys() - {link.name for link in links}
+        rows = self._db.execute(
+            "SELECT name FROM revision WHERE repository = ? AND name >= ? AND name < ?",
+            (repository.id, f"{algorithm}:", f"{algorithm};"),
+        )
+        gone = {name for (name,) in rows} - {link.name for link in links}
         self.forget_revisions(repository, gone)
-        self.store_revisions(repository, links, known)
+        self.store_revisions(repository, links)
         return gone
 
     def forget_revisions(self, repository: Repository, names: Iterable[str]) -> None:
         """Forget revisions that were deleted."""
-        self._db.executemany(
-            "DELETE FROM revision WHERE repository = ? AND name = ?",
-            [(repository.id, name) for name in names],
-        )
+        rows = [(repository.id, name) for name in names]
+        self._forgot = self._forgot or bool(rows)
+        self._db.executemany("DELETE FROM revision WHERE repository = ? AND name = ?", rows)
 
-    def store_revisions(
-        self,
-        repository: Repository,
-        links: list[LinkSeen],
-        known: Mapping[str, tuple[object, ...]] = MappingProxyType({}),
-    ) -> None:
-        """Keep revisions; those that are `known` to be just so stay as they are."""
+    def store_revisions(self, repository: Repository, links: list[LinkSeen]) -> None:
+        """Keep revisions; those that are known to be so stay as they are."""
         for chunk in chunks(links):
             ids = self._ids(link.digest for link in chunk if link.digest)
             self._named.update(ids.values())
-            rows = [
-                (
-                    link.name,
-                    ids[link.digest] if link.digest else None,
-                    link.pushed,
-                    link.stamp if link.stamp < self._settled else 0,
-                )
-                for link in chunk
-            ]
-            self._db.executemany(
-                "REPLACE INTO revision VALUES (?, ?, ?, ?, ?)",
-                [(repository.id, *row) for row in rows if known.get(row[0]) != row],
-            )
+            rows = []
+            for link in chunk:
+                number = ids[link.digest] if link.digest else None
+                stamp = link.stamp if link.stamp < self._settled else 0
+                row = (repository.id, link.name, number, link.pushed, stamp)
+                known = None if self.fresh else self._revision(repository, link.name)
+                if known != row:
+                    rows.append(row)
+                    self._quiet += known is not None and known[:-1] == row[:-1]
+                    self._forgot = self._forgot or (known is not None and known[2] != number)
+            self._db.executemany("REPLACE INTO revision VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _revision(self, repository: Repository, name: str) -> tuple[object, ...] | None:
+        query = "SELECT * FROM revision WHERE repository = ? AND name = ?"
+        found: tuple[object, ...] | None = self._db.execute(query, (repository.id, name)).fetchone()
+        return found
 
     def store_layers(self, repository: Repository, algorithm: str, read: LinksRead) -> None:
         """Keep the links below `_layers` of one algorithm, these and no others."""

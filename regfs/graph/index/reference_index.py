@@ -88,6 +88,7 @@ class ReferenceIndex:
             try:
                 self._derive(thorough)
                 with self._database.changing() as connection:
+                    derive(connection)  # another process may have been here since
                     yield connection
             except sqlite3.DatabaseError as error:
                 if not self._give_up(error):

@@ -187,6 +187,15 @@ CREATE TABLE repository_weight (
     exclusive INTEGER NOT NULL
 );
 
+-- What a garbage collection would delete, by the revisions that it starts from: blobs, their bytes, and the
+-- bytes that tags need.
+CREATE TABLE collection (
+    revisions TEXT PRIMARY KEY,
+    blobs INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    needed INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- The blobs that some revision or tag leads to, and whether a tag does.
 CREATE TABLE held (blob INTEGER PRIMARY KEY, state INTEGER NOT NULL);
 """

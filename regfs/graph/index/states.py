@@ -77,7 +77,7 @@ def derive(connection: sqlite3.Connection) -> None:
         return
     _states(connection)
     _untagged(connection)
-    for table in ("weight", "repository_weight"):
+    for table in ("weight", "repository_weight", "collection"):
         connection.execute(f"DELETE FROM {table}")
     connection.execute("DELETE FROM finding WHERE 'findings ' || owner IN (SELECT key FROM meta)")
     connection.execute("DELETE FROM meta WHERE key LIKE 'findings %'")

@@ -85,15 +85,20 @@ def _freed(connection: sqlite3.Connection, now: float) -> Iterator[Row]:
 
 def _collected(connection: sqlite3.Connection, revisions: str) -> tuple[int, int, str]:
     """Tell what a collection by the registry would delete: blobs, bytes, and how much of that a tag needs."""
-    count, size, needed = connection.execute(
-        f"""
-        WITH marked AS ({MARKED.format(revisions=revisions)})
-        SELECT count(*), coalesce(sum(size), 0),
-            coalesce(sum(CASE WHEN state = {State.TAGGED:d} THEN size END), 0)
-        FROM blob LEFT JOIN held ON held.blob = id
-        WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL)
-        """
-    ).fetchone()
+    query = "SELECT blobs, size, needed FROM collection WHERE revisions = ?"
+    if not connection.execute(query, (revisions,)).fetchone():
+        connection.execute(
+            f"""
+            INSERT INTO collection
+            WITH marked AS ({MARKED.format(revisions=revisions)})
+            SELECT ?, count(*), coalesce(sum(size), 0),
+                coalesce(sum(CASE WHEN state = {State.TAGGED:d} THEN size END), 0)
+            FROM blob LEFT JOIN held ON held.blob = id
+            WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL)
+            """,
+            (revisions,),
+        )
+    count, size, needed = connection.execute(query, (revisions,)).fetchone()
     return count, size, f"{readable_size(needed)} of it tags need!" if needed else "no tag needs any of it"
 
 
