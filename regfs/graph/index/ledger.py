@@ -128,8 +128,9 @@ class Ledger:
         for chunk in chunks(blobs):
             marks = ",".join("?" * len(chunk))
             rows = self._db.execute(
-                f"SELECT id FROM blob WHERE digest IN ({marks}) AND (id IN (SELECT blob FROM tag) "
-                "OR id IN (SELECT blob FROM revision) "
+                f"SELECT id FROM blob WHERE digest IN ({marks}) AND ("
+                "EXISTS (SELECT 1 FROM tag WHERE blob = id) "
+                "OR EXISTS (SELECT 1 FROM revision WHERE blob = id) "
                 f"OR EXISTS (SELECT 1 FROM edge WHERE target = id AND role = {Role.CHILD:d}))",
                 [blob[0] for blob in chunk],
             )
