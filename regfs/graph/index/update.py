@@ -72,10 +72,11 @@ class Update:
 
     def run(self) -> bool:
         """Do the pass. Tells whether anything had changed."""
+        last = self._ledger.last()
         self._look_at_places()
         self._blobs()
         self._repositories()
-        self._manifests()
+        self._manifests(last)
         return self._ledger.finish()
 
     def _run(self, tasks: Iterable[Task]) -> None:
@@ -374,9 +375,12 @@ class Update:
 
     # --- manifests ---------------------------------------------------------------------------------
 
-    def _manifests(self) -> None:
-        """Read each manifest that is named and was not read yet, then the manifests that those name."""
-        done, last = 0, 0
+    def _manifests(self, last: int) -> None:
+        """Read each manifest that is named and was not read yet, then the manifests that those name.
+
+        `last` is the last number of a blob from before the pass.
+        """
+        done = 0
         while True:
             self._look_for_unknown(last)
             last = self._ledger.last()
