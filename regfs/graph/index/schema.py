@@ -35,7 +35,9 @@ class State(enum.IntEnum):
     UNTAGGED = 2
     ORPHANED = 3
 
-    def __str__(self) -> str:
+    @property
+    def word(self) -> str:
+        """What reports call it."""
         return self.name.lower()
 
 

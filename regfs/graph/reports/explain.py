@@ -99,7 +99,7 @@ def describe(connection: sqlite3.Connection, digest: str) -> Mapping[str, object
         "size": size,
         "blocks": blocks,
         "stored": None if stored is None else iso(stored),
-        "state": str(State(state or State.ORPHANED)),
+        "state": State(state or State.ORPHANED).word,
         "held_by": [holder.path for holder in holders],
         "linked": _linked(connection, digest),
     }

@@ -159,7 +159,7 @@ def _blobs(connection: sqlite3.Connection) -> Iterator[Row]:
                 digest,
                 kind,
                 media_type,
-                str(State(state or State.ORPHANED)),
+                State(state or State.ORPHANED).word,
                 repositories,
                 size,
                 blocks,

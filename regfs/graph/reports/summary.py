@@ -61,7 +61,7 @@ def _stored(connection: sqlite3.Connection) -> Iterator[Row]:
         State.ORPHANED: "nothing leads there",
     }
     for state in State:
-        yield "stored", str(state), *found.get(state, (0, 0)), notes[state]
+        yield "stored", state.word, *found.get(state, (0, 0)), notes[state]
     uploads = connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM upload").fetchone()
     yield "stored", "uploads", *uploads, "unfinished pushes"
     count, size, blocks = connection.execute(
