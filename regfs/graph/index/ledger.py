@@ -310,10 +310,16 @@ class Ledger:
         self, repository: Repository, algorithm: str, *, untagged: bool
     ) -> list[tuple[str, int]]:
         """Give the stamps of a repository's revisions; `untagged`: of those that no tag of it names."""
-        query = "SELECT name, stamp FROM revision WHERE repository = ?1 AND name >= ?2 AND name < ?3"
+        query = (
+            "SELECT name, stamp FROM revision "
+            "WHERE repository = :repository AND name >= :first AND name < :behind"
+        )
         if untagged:
-            query += " AND blob NOT IN (SELECT blob FROM tag WHERE repository = ?1 AND blob IS NOT NULL)"
-        return self._db.execute(query, (repository.id, f"{algorithm}:", f"{algorithm};")).fetchall()
+            query += (
+                " AND blob NOT IN (SELECT blob FROM tag WHERE repository = :repository AND blob IS NOT NULL)"
+            )
+        names = {"repository": repository.id, "first": f"{algorithm}:", "behind": f"{algorithm};"}
+        return self._db.execute(query, names).fetchall()
 
     def replace_revisions(self, repository: Repository, algorithm: str, links: list[LinkSeen]) -> set[str]:
         """Keep the revisions of one algorithm, these and no others; tells which are gone."""

@@ -169,8 +169,8 @@ def _was(connection: sqlite3.Connection, number: int) -> list[str]:
             "SELECT repository.name, tag, history.pushed FROM history "
             "JOIN repository ON repository.id = history.repository "
             "JOIN tag ON tag.repository = history.repository AND tag.name = history.tag "
-            "WHERE history.blob = ?1 AND tag.blob IS NOT ?1 ORDER BY 3",
-            (number,),
+            "WHERE history.blob = :blob AND tag.blob IS NOT :blob ORDER BY 3",
+            {"blob": number},
         )
     ]
 

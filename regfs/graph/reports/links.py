@@ -18,8 +18,8 @@ OWNER = "links"
 
 _NEEDED = f"""
     WITH RECURSIVE shown (manifest) AS (
-        SELECT blob FROM tag WHERE repository = ?1 AND blob IS NOT NULL
-        UNION SELECT blob FROM untagged WHERE repository = ?1
+        SELECT blob FROM tag WHERE repository = :repository AND blob IS NOT NULL
+        UNION SELECT blob FROM untagged WHERE repository = :repository
         UNION
         SELECT edge.target FROM shown JOIN edge ON edge.source = manifest WHERE edge.role = {Role.CHILD:d}
     )
@@ -41,7 +41,9 @@ def look_at_links(connection: sqlite3.Connection) -> None:
 def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:
     for number, name in connection.execute("SELECT id, name FROM repository").fetchall():
         links = _links(connection, number)
-        for digest, source, role, position, image in connection.execute(_NEEDED, (number,)).fetchall():
+        for digest, source, role, position, image in connection.execute(
+            _NEEDED, {"repository": number}
+        ).fetchall():
             if digest not in links:
                 what = f"layer {position}" if role == Role.LAYER else Role(role).name.lower()
                 for tag in _tags(connection, number, source):
