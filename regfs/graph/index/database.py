@@ -202,8 +202,12 @@ class Database:
 def _connect(path: str) -> sqlite3.Connection:
     # isolation_level None: transactions begin and end where they are written, not where Python guesses.
     connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA cache_size = -{_PAGES}")
-    connection.execute("PRAGMA synchronous = OFF")
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_PAGES}")
+        connection.execute("PRAGMA synchronous = OFF")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
