@@ -17,7 +17,7 @@ from regfs.graph.reports import explain as explaining
 from regfs.graph.reports.catalogue import REPORTS
 from regfs.graph.reports.reclaim import Rules
 from regfs.graph.reports.reclaim import reclaim as compute
-from regfs.graph.reports.table import Format, Table, readable_size, render
+from regfs.graph.reports.table import Format, Table, columns, readable_size, render
 from regfs.mount.options import this_machine
 from regfs.oci.digest import LENGTHS
 
@@ -218,6 +218,4 @@ def _print_digests(digests: Iterable[str], form: Format) -> None:
         for digest in digests:
             print(digest)
         return
-    from regfs.graph.reports.table import columns
-
     print_table(Table(columns("repository", "digest"), [digest.split("@") for digest in digests]), form)

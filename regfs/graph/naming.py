@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from regfs.oci.digest import Digest
 from regfs.oci.media_types import suffix
 
@@ -30,8 +28,3 @@ def tag_name(tag: str, *, ambiguous: bool) -> str:
 def revision_name(digest: Digest | str) -> str:
     """Name any revision's directory in its repository's."""
     return f"@{digest}"
-
-
-def join(parts: Sequence[str]) -> str:
-    """Make a path of the tree."""
-    return "/".join(parts)

@@ -155,14 +155,6 @@ class Survey:
         Gives the directory's stamp from before, the hex digits of all, and those links that hold something
         else than their names.
         """
-        if read:
-            stamp, links = self.links(directory, read=True)
-            skip = len(directory.rpartition("/")[2]) + 1
-            return (
-                stamp,
-                [link.name[skip:] for link in links],
-                [link for link in links if link.digest != link.name],
-            )
         algorithm = directory.rpartition("/")[2]
         length, size = LENGTHS[algorithm], LENGTHS[algorithm] + len(algorithm) + 1
         names, other = [], []
@@ -174,8 +166,10 @@ class Survey:
                     if stat is None or len(encoded) != length or encoded.strip(_HEX):
                         continue
                     names.append(encoded)
-                    if stat.size != size or stat.type is not FileType.FILE:
-                        other.append(_read_link(below, directory, f"{algorithm}:{encoded}", stat))
+                    if read or stat.size != size or stat.type is not FileType.FILE:
+                        link = _read_link(below, directory, f"{algorithm}:{encoded}", stat)
+                        if link.digest != link.name:
+                            other.append(link)
         return stamp, names, other
 
     def shard(self, algorithm: str, prefix: str) -> tuple[int, list[BlobSeen], list[tuple[str, RegfsError]]]:

@@ -14,9 +14,6 @@ from regfs.tree import inode
 from regfs.tree.node import Attributes, Directory, File, NodeType
 from regfs.tree.scope import Scope
 
-#: What a reader of the disk counts in; stat(2) reports blocks in it.
-BLOCK = 512
-
 
 class BlobFile(File):
     """One stored blob, as a manifest of the scope's repository names it.
@@ -113,13 +110,8 @@ class MadeConfig(File):
         return str(Digest.of(self._config))
 
     def attributes(self) -> Attributes:
-        """Tell what stat(2) tells.
-
-        It takes no space in the store, but a file with bytes and no blocks is all holes to `tar -S`.
-        """
-        size = len(self._config)
-        blocks = -(-size // BLOCK)
-        return Attributes(NodeType.FILE, self.inode, 1, size, blocks, self._image.attributes().mtime_ns)
+        """Tell what stat(2) tells."""
+        return Attributes.of_computed(self.inode, len(self._config), self._image.attributes().mtime_ns)
 
     def facts(self) -> Mapping[str, str]:
         """Tell what it is."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from regfs.errors import DamageError, NestingError, NoEntryError, RegfsError, StoreError
+from regfs.graph import naming
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest
 from regfs.oci.platform import choose, directory_names
 from regfs.tree import inode
@@ -26,7 +27,7 @@ from regfs.tree.scope import Scope
 #: Docker builds indexes of images, OCI allows indexes of indexes; two deep is the most ever seen.
 DEEPEST_INDEX = 16
 
-_INHERITED = ("config.json", "layers")
+_INHERITED = (naming.CONFIG, naming.LAYERS)
 
 
 class ManifestDirectory(Directory):
@@ -66,17 +67,17 @@ class ManifestDirectory(Directory):
         """List the manifest, the config and the layers; or an index's platforms."""
         digest = self.digest()
         manifest = self._manifest(digest)
-        names = ["manifest.json"]
+        names = [naming.MANIFEST]
         if isinstance(manifest, Index):
-            names.append("platforms")
+            names.append(naming.PLATFORMS)
             if manifest.blobs:
-                names.append("layers")
+                names.append(naming.LAYERS)
             elif self._default(manifest) is not None:
                 names.extend(_INHERITED)
         else:
-            names.append("layers")
+            names.append(naming.LAYERS)
             if isinstance(manifest, Schema1Manifest) or manifest.config is not None:
-                names.append("config.json")
+                names.append(naming.CONFIG)
         for name in names:
             node = self._child(digest, manifest, name)
             yield Child(name, node.type, node.inode)
@@ -87,24 +88,24 @@ class ManifestDirectory(Directory):
         return self._child(digest, self._manifest(digest), name)
 
     def _child(self, digest: Digest, manifest: Manifest, name: str) -> Node:
-        if name == "manifest.json":
+        if name == naming.MANIFEST:
             descriptor = Descriptor(manifest.media_type, digest, len(manifest.raw))
             return BlobFile(self._scope, descriptor, manifest.kind, self)
         if isinstance(manifest, Index):
             return self._index_child(manifest, name)
-        if name == "layers":
+        if name == naming.LAYERS:
             return LayersDirectory(self._scope, self, manifest.layers)
-        if name == "config.json" and isinstance(manifest, Schema1Manifest):
+        if name == naming.CONFIG and isinstance(manifest, Schema1Manifest):
             return MadeConfig(self, manifest.config)
-        if name == "config.json" and isinstance(manifest, ImageManifest) and manifest.config is not None:
+        if name == naming.CONFIG and isinstance(manifest, ImageManifest) and manifest.config is not None:
             return BlobFile(self._scope, manifest.config, "config", self)
         raise NoEntryError(name)
 
     def _index_child(self, index: Index, name: str) -> Node:
-        if name == "platforms":
+        if name == naming.PLATFORMS:
             return PlatformsDirectory(self._scope, self, index, self._depth)
         if index.blobs:
-            if name == "layers":
+            if name == naming.LAYERS:
                 return LayersDirectory(self._scope, self, index.blobs)
         elif name in _INHERITED and (default := self._default(index)) is not None:
             return FixedLink(self, name, f"platforms/{default}/{name}")
@@ -200,7 +201,7 @@ class PlatformsDirectory(Part):
     __slots__ = ("_depth", "_manifests", "_scope")
 
     def __init__(self, scope: Scope, parent: Directory, index: Index, depth: int) -> None:
-        super().__init__(parent, "platforms")
+        super().__init__(parent, naming.PLATFORMS)
         self._scope = scope
         self._depth = depth
         names = directory_names([child.platform for child in index.children])

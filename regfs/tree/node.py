@@ -20,6 +20,10 @@ from regfs.tree.inode import of_child
 XATTR_PREFIX = "user.regfs."
 
 
+#: What stat(2) counts blocks in, in bytes.
+_BLOCK = 512
+
+
 class NodeType(enum.Enum):
     """What a node is to the kernel."""
 
@@ -54,6 +58,14 @@ class Attributes(NamedTuple):
     def of_directory(cls, inode: int, mtime_ns: int) -> Attributes:
         """Give the attributes of a directory."""
         return cls(NodeType.DIRECTORY, inode, 1, 0, 0, mtime_ns)
+
+    @classmethod
+    def of_computed(cls, inode: int, size: int, mtime_ns: int) -> Attributes:
+        """Give the attributes of a file that the store does not hold.
+
+        It takes no space there, but a file with bytes and no blocks is all holes to `tar -S`.
+        """
+        return cls(NodeType.FILE, inode, 1, size, -(-size // _BLOCK), mtime_ns)
 
 
 class Child(NamedTuple):

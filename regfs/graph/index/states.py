@@ -15,6 +15,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 
+from regfs.graph.index.ancestry import tags_above
 from regfs.graph.index.findings import Finding, Kind
 from regfs.graph.index.schema import Mark, Role, State
 
@@ -142,26 +143,17 @@ def _untagged(connection: sqlite3.Connection) -> None:
 
 def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Find manifests that a tag or revision names and nobody can read; those of a tag's index, too."""
-    lost = """
-        SELECT blob.id, blob.digest, CASE WHEN blob.size IS NULL THEN 'not stored' ELSE manifest.error END
-        FROM blob LEFT JOIN manifest ON manifest.blob = blob.id
-        WHERE (blob.size IS NULL AND EXISTS (SELECT 1 FROM tag WHERE blob = blob.id))
-        OR (blob.size IS NULL AND EXISTS (SELECT 1 FROM revision WHERE blob = blob.id))
-        OR (manifest.blob IS NOT NULL AND manifest.kind IS NULL)
-    """
-    rows = connection.execute(lost.replace("WHERE blob = blob.id", "WHERE blob = id")).fetchall()
+    rows = connection.execute(
+        """
+        SELECT id, digest, CASE WHEN size IS NULL THEN 'not stored' ELSE manifest.error END
+        FROM blob LEFT JOIN manifest ON manifest.blob = id
+        WHERE (manifest.blob IS NOT NULL AND manifest.kind IS NULL) OR (size IS NULL AND (
+            EXISTS (SELECT 1 FROM tag WHERE blob = id) OR EXISTS (SELECT 1 FROM revision WHERE blob = id)
+        ))
+        """
+    ).fetchall()
     for number, digest, why in rows:
-        tags = connection.execute(
-            f"""
-            WITH RECURSIVE up (blob) AS (
-                VALUES (?) UNION
-                SELECT edge.source FROM up JOIN edge ON edge.target = up.blob AND edge.role = {Role.CHILD:d}
-            )
-            SELECT repository.name, tag.name FROM up JOIN tag ON tag.blob = up.blob
-            JOIN repository ON repository.id = tag.repository
-            """,
-            (number,),
-        ).fetchall()
+        tags = tags_above(connection, number)
         for repository, tag in tags:
             yield Finding(
                 Kind.MANIFEST_LOST,

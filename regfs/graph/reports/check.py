@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from regfs.errors import MissingError, StoreError
 from regfs.graph.index import Finding, Kind, ReferenceIndex, Role
+from regfs.graph.index.ancestry import tags_above
 from regfs.graph.index.states import keep_findings
 from regfs.graph.reports.table import Row, Table, columns
 from regfs.oci import Digest
@@ -51,17 +52,7 @@ def _wrong_contents(connection: sqlite3.Connection) -> Iterator[Finding]:
         "AND blob.size = hashed.size AND blob.stored = hashed.stored WHERE found != hashed.digest"
     ).fetchall()
     for number, digest, found in rows:
-        tags = connection.execute(
-            """
-            WITH RECURSIVE up (blob) AS (
-                VALUES (?) UNION
-                SELECT edge.source FROM up JOIN edge ON edge.target = up.blob WHERE edge.role != ?
-            )
-            SELECT repository.name, tag.name FROM up JOIN tag ON tag.blob = up.blob
-            JOIN repository ON repository.id = tag.repository
-            """,
-            (number, Role.REFERRER),
-        ).fetchall()
+        tags = tags_above(connection, number, set(Role) - {Role.REFERRER})
         for repository, tag in tags or [("", "")]:
             yield Finding(Kind.CONTENT, repository, tag, "", digest, "content of this digest", found)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from regfs.errors import NotKnownError
 from regfs.graph import naming
 from regfs.graph.index import Kind, Role, State
+from regfs.graph.index.ancestry import tags_above
 from regfs.graph.reports.kinds import KIND, MEDIA_TYPE
 from regfs.graph.reports.paths import Holder, Paths
 from regfs.graph.reports.table import readable_size
@@ -177,25 +178,19 @@ def _was(connection: sqlite3.Connection, number: int) -> list[str]:
 
 def _goes(connection: sqlite3.Connection, number: int) -> Iterator[str]:
     """Tell which tags and untagged revisions lead to a blob: all of them would have to go."""
-    above = """
-        WITH RECURSIVE above (blob) AS (
-            VALUES (?) UNION SELECT edge.source FROM above JOIN edge ON edge.target = above.blob
-        )
-    """
-    tags = connection.execute(
-        f"{above} SELECT repository.name || ':' || tag.name FROM above JOIN tag ON tag.blob = above.blob "
-        "JOIN repository ON repository.id = tag.repository ORDER BY 1",
-        (number,),
-    ).fetchall()
+    tags = sorted(f"{repository}:{tag}" for repository, tag in tags_above(connection, number, Role))
     revisions = connection.execute(
-        f"{above} SELECT repository.name || '@' || digest FROM above "
+        "WITH RECURSIVE above (blob) AS ("
+        "VALUES (?) UNION SELECT edge.source FROM above JOIN edge ON edge.target = above.blob) "
+        "SELECT repository.name || '@' || digest FROM above "
         "JOIN untagged ON untagged.blob = above.blob JOIN blob ON blob.id = above.blob "
         "JOIN repository ON repository.id = untagged.repository "
         "WHERE NOT referrer ORDER BY 1",
         (number,),
     ).fetchall()
-    if tags or revisions:
-        yield from _listed("goes", [f"when {name} is deleted" for (name,) in [*tags, *revisions]], "and ")
+    names = [*tags, *(name for (name,) in revisions)]
+    if names:
+        yield from _listed("goes", [f"when {name} is deleted" for name in names], "and ")
         yield "           and garbage is collected"
 
 

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from regfs.graph.index import Finding, Kind, Role
+from regfs.graph.index.ancestry import tags_above
 from regfs.graph.index.states import keep_findings
 from regfs.oci.digest import LENGTHS
 
@@ -46,7 +47,8 @@ def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:
         ).fetchall():
             if digest not in links:
                 what = f"layer {position}" if role == Role.LAYER else Role(role).name.lower()
-                for tag in _tags(connection, number, source):
+                above = tags_above(connection, source)
+                for tag in [tag for repository, tag in above if repository == name] or [""]:
                     wanted = f"a link to its {what}"
                     found = "none: the API answers 404"
                     yield Finding(Kind.UNLINKED, name, tag, image, digest, wanted, found)
@@ -65,18 +67,3 @@ def _links(connection: sqlite3.Connection, repository: int) -> set[str]:
             f"{algorithm}:{digests[start : start + length].hex()}" for start in range(0, len(digests), length)
         )
     return found
-
-
-def _tags(connection: sqlite3.Connection, repository: int, manifest: int) -> list[str]:
-    """Find the tags of a repository that lead to a manifest; "" if only an untagged revision does."""
-    rows = connection.execute(
-        f"""
-        WITH RECURSIVE up (blob) AS (
-            VALUES (?) UNION
-            SELECT edge.source FROM up JOIN edge ON edge.target = up.blob WHERE edge.role = {Role.CHILD:d}
-        )
-        SELECT name FROM up JOIN tag ON tag.blob = up.blob WHERE repository = ?
-        """,
-        (manifest, repository),
-    )
-    return [name for (name,) in rows] or [""]

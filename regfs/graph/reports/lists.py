@@ -1,6 +1,6 @@
 """The reports that are lists: of repositories, tags, blobs, and of what could go.
 
-Each takes the index, and gives its rows as they are read. `configs.py` fills in what only configs tell.
+Each takes the index, and gives its rows as they are read. `contents.py` fills in what only blobs tell.
 """
 
 from __future__ import annotations

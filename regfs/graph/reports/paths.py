@@ -6,13 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import cachetools
-
 from regfs.graph import naming
 from regfs.graph.index import Role
-
-#: Manifests whose one example path is kept.
-_KEPT = 4096
 
 #: No image is deeper than this in indexes; the tree ends there as well.
 _DEEPEST = 16
@@ -31,7 +26,6 @@ class Paths:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
-        self._examples: cachetools.LRUCache[int, str] = cachetools.LRUCache(_KEPT)
 
     def images(self, manifest: int) -> Iterator[str]:
         """Give every path at which a manifest shows as a directory: tags, untagged revisions, in indexes."""
@@ -51,24 +45,24 @@ class Paths:
                 (manifest, Role.CHILD),
             ).fetchall():
                 for path in self._images(parent, depth - 1):
-                    yield naming.join((path, naming.PLATFORMS, platform))
+                    yield f"{path}/{naming.PLATFORMS}/{platform}"
         for repository, digest in self._db.execute(
             "SELECT repository.name, digest FROM untagged "
             "JOIN repository ON repository.id = untagged.repository JOIN blob ON blob.id = untagged.blob "
             "WHERE untagged.blob = ? ORDER BY 1",
             (manifest,),
         ).fetchall():
-            yield naming.join((repository, naming.revision_name(digest)))
+            yield f"{repository}/{naming.revision_name(digest)}"
 
     def tag(self, repository: str, tag: str) -> str:
         """Give the path of a tag."""
         nested = self._db.execute("SELECT 1 FROM repository WHERE name = ?", (f"{repository}/{tag}",))
-        return naming.join((repository, naming.tag_name(tag, ambiguous=nested.fetchone() is not None)))
+        return f"{repository}/{naming.tag_name(tag, ambiguous=nested.fetchone() is not None)}"
 
     def holders(self, blob: int) -> Iterator[Holder]:
         """Give every image that holds a blob, and as what; first those where the blob is itself the image."""
         for image in self.images(blob):
-            yield Holder(image, Role.CHILD, naming.join((image, naming.MANIFEST)))
+            yield Holder(image, Role.CHILD, f"{image}/{naming.MANIFEST}")
         for source, role, position, media_type in self._db.execute(
             "SELECT source, role, position, media_type FROM edge JOIN blob ON blob.id = source "
             "LEFT JOIN held ON held.blob = source WHERE target = ? AND role != ? "
@@ -83,7 +77,7 @@ class Paths:
             else:
                 name = self._name(source, Role(role), position, media_type)
                 for image in self.images(source):
-                    yield Holder(image, Role(role), naming.join((image, name)))
+                    yield Holder(image, Role(role), f"{image}/{name}")
 
     def _name(self, source: int, role: Role, position: int, media_type: str) -> str:
         if role is Role.CONFIG:
@@ -91,7 +85,7 @@ class Paths:
         (count,) = self._db.execute(
             "SELECT count(*) FROM edge WHERE source = ? AND role = ?", (source, Role.LAYER)
         ).fetchone()
-        return naming.join((naming.LAYERS, naming.layer_name(position, count, media_type)))
+        return f"{naming.LAYERS}/{naming.layer_name(position, count, media_type)}"
 
     def example(self, blob: int) -> str:
         """Give one path of a blob, the same as long as the index says the same; empty for an orphan."""

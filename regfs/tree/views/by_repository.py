@@ -25,10 +25,6 @@ class Shelf(abc.ABC):
     def entry(self, repository: str, parent: Directory, name: str) -> Node:
         """Find an entry. Raises NoEntryError."""
 
-    def changed(self) -> int:
-        """Tell when the entries last changed, in nanoseconds."""
-        return 0
-
 
 class RepositoriesDirectory(Directory):
     """The entries of one repository, and the repositories below its name that have some; "" is the top."""

@@ -16,7 +16,6 @@ from regfs.graph.reports.catalogue import REPORTS
 from regfs.graph.reports.table import Format, render
 from regfs.store import Content
 from regfs.tree import inode
-from regfs.tree.blob import BLOCK
 from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType
 from regfs.tree.views.source import Source
 
@@ -125,7 +124,7 @@ class ReportFile(File):
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells; to know the size, the report is made."""
         made = self._made.get(self._name)
-        return Attributes(NodeType.FILE, self.inode, 1, made.size, -(-made.size // BLOCK), made.when)
+        return Attributes.of_computed(self.inode, made.size, made.when)
 
     def open(self) -> Content:
         """Give the bytes."""

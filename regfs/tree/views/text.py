@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from regfs.oci import Digest
 from regfs.store import Content
-from regfs.tree.blob import BLOCK, BytesContent
-from regfs.tree.node import Attributes, File, NodeType
+from regfs.tree.blob import BytesContent
+from regfs.tree.node import Attributes, File
 
 
 class TextFile(File):
@@ -25,8 +25,7 @@ class TextFile(File):
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
-        size = len(self._content)
-        return Attributes(NodeType.FILE, self.inode, 1, size, -(-size // BLOCK), self._when)
+        return Attributes.of_computed(self.inode, len(self._content), self._when)
 
     def open(self) -> Content:
         """Give the bytes."""
