@@ -232,13 +232,34 @@ def uploads(connection: sqlite3.Connection) -> Table:
 
 def broken(connection: sqlite3.Connection) -> Table:
     """List what is wrong, the loudest first."""
-    look_at_links(connection)
-    look_at_contents(connection)
-    rows = connection.execute(
-        "SELECT kind, repository, tag, image, digest, wanted, found, path FROM finding"
-    ).fetchall()
-    rows.sort(key=lambda row: (Kind(row[0]).rank, row[1:]))
     return Table(
         columns("severity", "kind", "repository", "tag", "image", "digest", "wanted", "found", "path"),
-        [(Kind(row[0]).severity, *row) for row in rows],
+        _findings(connection, "TRUE", ()),
     )
+
+
+def broken_in(connection: sqlite3.Connection, repository: str) -> list[Row]:
+    """Give the rows of `broken` that are of one repository; "" for those of none."""
+    return _findings(connection, "repository = ?", (repository,))
+
+
+def broken_repositories(connection: sqlite3.Connection) -> list[str]:
+    """Name the repositories that `broken` has rows of, sorted."""
+    _look(connection)
+    rows = connection.execute("SELECT DISTINCT repository FROM finding ORDER BY 1")
+    return [name for (name,) in rows.fetchall()]
+
+
+def _findings(connection: sqlite3.Connection, condition: str, values: tuple[str, ...]) -> list[Row]:
+    _look(connection)
+    rows = connection.execute(
+        f"SELECT kind, repository, tag, image, digest, wanted, found, path FROM finding WHERE {condition}",
+        values,
+    ).fetchall()
+    rows.sort(key=lambda row: (Kind(row[0]).rank, row[1:]))
+    return [(Kind(row[0]).severity, *row) for row in rows]
+
+
+def _look(connection: sqlite3.Connection) -> None:
+    look_at_links(connection)
+    look_at_contents(connection)
