@@ -589,6 +589,9 @@ def test_two_processes_may_build_at_once(store: StoreBuilder, cache: Path, large
         with one:
             assert one.stdout
             assert (one.stdout.read(), one.wait(60)) == (f"{held}\n", 0)
+    # Two that close in the same moment each leave SQLite's log to the other; who comes next removes it.
+    with opened(store, cache) as index:
+        assert states(index) == truth(store)
     assert only_the_index_remains(cache)
 
 
