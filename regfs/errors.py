@@ -18,6 +18,8 @@
     │   ├── MismatchError         content of another digest
     │   └── NestingError          indexes nested deeper than any tool builds them
     ├── NotKnownError             what was asked about is not in the store (graph)
+    ├── LayerError                what cannot be read inside a layer (layers)
+    │   └── LayerLimitError       it would take more than is allowed: entries, bytes, length of a name
     ├── IndexFileError            the reference graph's index cannot be read; it is built anew (graph)
     ├── TreeError                 a path of the mounted tree that leads nowhere (tree)
     │   ├── NoEntryError
@@ -185,6 +187,18 @@ class NotKnownError(RegfsError):
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
         super().__init__(f"{what}: {reason}")
+
+
+class LayerError(RegfsError):
+    """A layer is not what it should be: its compression is damaged, its tar cut short. `reason` says what."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class LayerLimitError(LayerError):
+    """A layer would take more than regfs allows: of entries, of bytes for each stored one, of a name."""
 
 
 class IndexFileError(RegfsError):
