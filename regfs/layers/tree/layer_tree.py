@@ -1,0 +1,109 @@
+"""One layer's tree, as its tables say. Whiteouts are names like others here.
+
+Safe for many threads: one connection, and a lock around each question. A question takes some microseconds,
+so that threads hardly ever wait, and a connection for each thread would cost its own pages and descriptors.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from threading import Lock
+
+from regfs.errors import LayerError
+from regfs.layers.entry import EntryType, Extent
+from regfs.layers.tree.node import LayerNode, Member
+from regfs.layers.tree.paths import WHITEOUT
+from regfs.layers.tree.schema import ROOT_KEY
+
+#: By their values. To ask the enum itself takes ten times as long.
+_TYPES = tuple(EntryType)
+
+_MEMBER = """
+SELECT name.node, type, ifnull(traits, 0)
+FROM name LEFT JOIN directory ON directory.node = name.node WHERE parent = ? AND name = ?
+"""
+
+_MEMBERS = """
+SELECT name, name.node, type, ifnull(traits, 0)
+FROM name LEFT JOIN directory ON directory.node = name.node WHERE parent = ? ORDER BY name
+"""
+
+_NODE = """
+SELECT type, mode, uid, gid, size, mtime_ns, target, major, minor, links, offset FROM node WHERE id = ?
+"""
+
+_CONTENT = "SELECT size, offset, sparse FROM node WHERE id = ?"
+
+_EXTENTS = "SELECT start, size, offset FROM extent WHERE node = ? ORDER BY position"
+
+_XATTRS = "SELECT name, value FROM xattr WHERE node = ? ORDER BY name"
+
+
+class LayerTree:
+    """Reads what `TreeWriter` wrote.
+
+    The connection must allow other threads (`check_same_thread=False`); the tree is its only user. A layer's
+    tree never changes once it is written, so its file can be opened with `mode=ro&immutable=1`, and SQLite
+    neither locks it nor looks for a journal. Nothing is read before the first question.
+
+    Every method may raise sqlite3.DatabaseError if the file is damaged.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = Lock()
+
+    def root(self) -> Member:
+        """Give the root, as a member of nothing. Its id is ROOT."""
+        found = self.find(*ROOT_KEY)
+        if found is None:
+            raise LayerError("the tree of the layer has no root")
+        return found
+
+    def find(self, parent: int, name: bytes) -> Member | None:
+        """Find a name in a directory."""
+        with self._lock:
+            rows = self._connection.execute(_MEMBER, (parent, name)).fetchall()
+        for node, kind, traits in rows:
+            return Member(name, node, _TYPES[kind], traits)
+        return None
+
+    def hides(self, parent: int, name: bytes) -> bool:
+        """Tell whether a directory has a whiteout of a name. Only one with the trait WHITEOUTS has any."""
+        return self.find(parent, WHITEOUT + name) is not None
+
+    def children(self, parent: int) -> list[Member]:
+        """List a directory, in the order of the names' bytes."""
+        with self._lock:
+            rows = self._connection.execute(_MEMBERS, (parent,)).fetchall()
+        return [Member(name, node, _TYPES[kind], traits) for name, node, kind, traits in rows]
+
+    def node(self, node: int) -> LayerNode:
+        """Read a node. Raises LayerError if there is none."""
+        with self._lock:
+            rows = self._connection.execute(_NODE, (node,)).fetchall()
+        for kind, mode, uid, gid, size, mtime_ns, target, major, minor, links, offset in rows:
+            return LayerNode(
+                node, _TYPES[kind], mode, uid, gid, size, mtime_ns, target, (major, minor), links, offset
+            )
+        raise LayerError(f"the tree of the layer has no node {node}")
+
+    def extents(self, node: int) -> list[Extent]:
+        """Tell where a file's content lies in the tar, in the order of the tar's map; zeros are between."""
+        with self._lock:
+            rows = self._connection.execute(_CONTENT, (node,)).fetchall()
+            for size, offset, sparse in rows:
+                if not sparse:
+                    return [Extent(0, size, offset)] if size else []
+            rows = self._connection.execute(_EXTENTS, (node,)).fetchall()
+        return [Extent(*row) for row in rows]
+
+    def xattrs(self, node: int) -> dict[bytes, bytes]:
+        """Read a node's extended attributes."""
+        with self._lock:
+            return dict(self._connection.execute(_XATTRS, (node,)))
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()

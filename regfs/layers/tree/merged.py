@@ -1,0 +1,233 @@
+"""The merged tree of an image's layers: each directory is worked out when it is asked for, nothing is built.
+
+A merged directory is the list of the layers' directories that make it up, from the top down. What a name in
+it stands for is told by the first of them that has it; where that is a directory, those of the same name
+below join it, until something ends the list (image-spec, layer.md, "Applying Changesets", "Whiteouts"):
+
+- a file, which hides all below it and is hidden by what is above;
+- a whiteout, which hides what is in lower layers, not what its own layer has;
+- an opaque directory, which hides what lower ones hold. They still stand for the same directory: where the
+  opaque one is only implied, the attributes are theirs.
+
+The attributes of a directory are those of the uppermost layer that has an entry for it: an implied directory
+changes nothing, as containerd copies the lower one's. A name that begins with `.wh.` never shows.
+
+A hard link whose target is in no earlier entry of its layer stands for what its path leads to in the layers
+below. No symlink is followed on the way. A link to nothing, or to a directory, is listed as HARDLINK.
+
+Safe for many threads, as the layers' trees are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from regfs.errors import LayerError
+from regfs.layers.entry import EntryType, Extent
+from regfs.layers.tree.layer_tree import LayerTree
+from regfs.layers.tree.node import IMPLIED_NODE, LayerNode, Member
+from regfs.layers.tree.paths import WHITEOUT
+from regfs.layers.tree.schema import IMPLIED, OPAQUE, ROOT, WHITEOUTS
+
+
+class Identity(NamedTuple):
+    """Which node it is: the layer's position, 0 for the base, and the id in that layer's tree.
+
+    All names of a file have the same, also in different layers. A directory's is that of its uppermost part.
+    """
+
+    layer: int
+    id: int
+
+
+class Part(NamedTuple):
+    """A layer's directory in a merged one."""
+
+    layer: int
+    id: int
+    traits: int
+
+
+class Merged(NamedTuple):
+    """What a name of the merged tree stands for.
+
+    `source` is the node with its attributes. A directory's `parts` are those whose children may show.
+    """
+
+    identity: Identity
+    type: EntryType
+    source: Identity
+    parts: tuple[Part, ...] = ()
+
+
+class _Gathering:
+    """A merged directory while its parts are gathered, from the top down; nothing, if it never gets one."""
+
+    __slots__ = ("_more", "_named", "_open", "_parts")
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+        self._named: Identity | None = None
+        self._open = True
+        self._more = True
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been added."""
+        return not self._parts
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more can change it."""
+        return not self._more
+
+    def add(self, layer: int, member: Member) -> None:
+        """Add what the next lower layer has under the name."""
+        if not self._more:
+            return
+        if member.type is not EntryType.DIRECTORY:
+            self._more = False
+            return
+        if self._open:
+            self._parts.append(Part(layer, member.id, member.traits))
+            self._open = not member.traits & OPAQUE
+        if self._named is None and not member.traits & IMPLIED:
+            self._named = Identity(layer, member.id)
+        self._more = self._open or self._named is None
+
+    def end(self) -> None:
+        """Let nothing that is lower join."""
+        self._more = False
+
+    def merged(self) -> Merged | None:
+        """Give the directory, if there is one."""
+        if not self._parts:
+            return None
+        layer, node, _ = self._parts[0]
+        top = Identity(layer, node)
+        return Merged(top, EntryType.DIRECTORY, self._named or top, tuple(self._parts))
+
+
+def _file(layer: int, member: Member) -> Merged:
+    identity = Identity(layer, member.id)
+    return Merged(identity, member.type, identity)
+
+
+def _begin(layer: int, member: Member) -> Merged | _Gathering:
+    if member.type is not EntryType.DIRECTORY:
+        return _file(layer, member)
+    gathering = _Gathering()
+    gathering.add(layer, member)
+    return gathering
+
+
+class MergedTree:
+    """The layers of one image, base first, as a container sees them."""
+
+    def __init__(self, layers: Sequence[LayerTree]) -> None:
+        self._layers = layers
+
+    @cached_property
+    def root(self) -> Merged:
+        """The root directory. To have it asks each layer once."""
+        return self._root_below(len(self._layers))
+
+    def lookup(self, directory: Merged, name: bytes) -> Merged | None:
+        """Find a name in a directory. In what is no directory there is none."""
+        found = self._find(directory, name)
+        return self._resolved(found) if found and found.type is EntryType.HARDLINK else found
+
+    def children(self, directory: Merged) -> list[tuple[bytes, Merged]]:
+        """List a directory, in no order."""
+        gathered: dict[bytes, Merged | _Gathering] = {}
+        for part in directory.parts:
+            members = self._layers[part.layer].children(part.id)
+            if part.traits & WHITEOUTS:
+                hidden = [member.name for member in members if member.name.startswith(WHITEOUT)]
+                members = [member for member in members if not member.name.startswith(WHITEOUT)]
+            else:
+                hidden = []
+            for member in members:
+                above = gathered.get(member.name)
+                if isinstance(above, _Gathering):
+                    above.add(part.layer, member)
+                elif above is None:
+                    gathered[member.name] = _begin(part.layer, member)
+            for whiteout in hidden:
+                above = gathered.setdefault(whiteout.removeprefix(WHITEOUT), _Gathering())
+                if isinstance(above, _Gathering):
+                    above.end()
+        return list(self._settled(gathered))
+
+    def node(self, merged: Merged) -> LayerNode:
+        """Read a node. Its id is that of `source`, its links are the names in the layer that has the file.
+
+        Raises LayerError for a hard link that leads to nothing.
+        """
+        if not self._layers:
+            return IMPLIED_NODE
+        node = self._layers[merged.source.layer].node(merged.source.id)
+        if node.type is EntryType.HARDLINK:
+            raise LayerError(
+                f"a hard link to {node.target.decode(errors='replace')!r}, which no layer below has"
+            )
+        return node
+
+    def xattrs(self, merged: Merged) -> dict[bytes, bytes]:
+        """Read the extended attributes of a node."""
+        return self._layers[merged.source.layer].xattrs(merged.source.id) if self._layers else {}
+
+    def extents(self, merged: Merged) -> list[Extent]:
+        """Tell where a file's content lies in the tar of the layer that `source` names."""
+        return self._layers[merged.source.layer].extents(merged.source.id)
+
+    def _find(self, directory: Merged, name: bytes) -> Merged | None:
+        """Find a name; a hard link is not resolved."""
+        if name.startswith(WHITEOUT):
+            return None
+        gathering = _Gathering()
+        for layer, node, traits in directory.parts:
+            tree = self._layers[layer]
+            member = tree.find(node, name)
+            if member is not None:
+                if gathering.empty and member.type is not EntryType.DIRECTORY:
+                    return _file(layer, member)
+                gathering.add(layer, member)
+            if gathering.complete or (traits & WHITEOUTS and tree.hides(node, name)):
+                break
+        return gathering.merged()
+
+    def _settled(self, gathered: Mapping[bytes, Merged | _Gathering]) -> Iterator[tuple[bytes, Merged]]:
+        for name, what in gathered.items():
+            found = what.merged() if isinstance(what, _Gathering) else what
+            if found is not None:
+                yield name, self._resolved(found) if found.type is EntryType.HARDLINK else found
+
+    def _resolved(self, link: Merged) -> Merged:
+        """Give what a hard link stands for, itself if that is nothing. Each turn looks further down."""
+        found = link
+        while found.type is EntryType.HARDLINK:
+            layer, node = found.identity
+            *directories, name = self._layers[layer].node(node).target.split(b"/")
+            directory: Merged | None = self._root_below(layer)
+            for part in directories:
+                directory = directory and self._find(directory, part)
+            target = directory and self._find(directory, name)
+            if target is None or target.type is EntryType.DIRECTORY:
+                return link
+            found = target
+        return found
+
+    @cached_property
+    def _roots(self) -> tuple[Member, ...]:
+        return tuple(layer.root() for layer in self._layers)
+
+    def _root_below(self, above: int) -> Merged:
+        """Give the root of the layers below a position, merged."""
+        gathering = _Gathering()
+        for layer in reversed(range(above)):
+            gathering.add(layer, self._roots[layer])
+        nothing = Identity(0, ROOT)
+        return gathering.merged() or Merged(nothing, EntryType.DIRECTORY, nothing)
