@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -9,10 +10,6 @@ import sys
 import click
 
 from regfs import __version__
-from regfs.cli.browse import cat, ls
-from regfs.cli.checking import check, diff
-from regfs.cli.mounting import mount, umount
-from regfs.cli.reporting import explain, index, reclaim, report
 from regfs.errors import RegfsError, UsageError
 
 #: Exit statuses; 2 is also click's for a wrong command line.
@@ -22,12 +19,40 @@ MISUSED = 2
 INTERRUPTED = 130
 
 
+#: Each subcommand, and the module of this package that has it: loaded when it is called, for to load all
+#: takes longer than many of them run.
+_MODULES = {
+    "cat": "browse",
+    "check": "checking",
+    "diff": "checking",
+    "explain": "reporting",
+    "index": "indexing",
+    "ls": "browse",
+    "mount": "mounting",
+    "reclaim": "reporting",
+    "report": "reporting",
+    "umount": "mounting",
+}
+
+
 class Commands(click.Group):
     """Subcommands; `regfs STORE MOUNTPOINT` without one means mount, as mount(8) calls its helpers."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the subcommands."""
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a subcommand."""
+        if cmd_name not in _MODULES:
+            return None
+        module = importlib.import_module(f"regfs.cli.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put in `mount` where the first word is a path."""
-        if args and args[0] not in self.commands and ("/" in args[0] or os.path.isdir(args[0])):
+        if args and args[0] not in _MODULES and ("/" in args[0] or os.path.isdir(args[0])):
             args = ["mount", *args]
         return super().parse_args(ctx, args)
 
@@ -67,10 +92,6 @@ the type fuse.regfs. `regfs COMMAND --help` tells more of each.
 @click.version_option(__version__, prog_name="regfs")
 def regfs() -> None:
     """Run one of the subcommands."""
-
-
-for command in (mount, umount, ls, cat, index, report, explain, reclaim, check, diff):
-    regfs.add_command(command)
 
 
 def main() -> None:

@@ -11,14 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from regfs.graph.index import ReferenceIndex
-from regfs.graph.reports.catalogue import Reports
 from regfs.store import Contents, LocalStore, locate
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from regfs.graph.reports.catalogue import Reports
+
 #: Processes that read a store side by side in a first pass; more only wait for the one that writes.
 _MOST_PROCESSES = 4
+
+
+class OpenedIndex(NamedTuple):
+    """A store, and its index."""
+
+    path: str
+    contents: Contents
+    references: ReferenceIndex
 
 
 class Opened(NamedTuple):
@@ -31,14 +40,13 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(store: str) -> Iterator[Opened]:
+def opened_index(store: str) -> Iterator[OpenedIndex]:
     """Open a store with its index. For one short command: what was read once is believed to its end.
 
     Raises StoreError.
     """
     path = locate(store)
     local = LocalStore(path)
-    contents = Contents(local)
     with Progress() as progress:
         index = ReferenceIndex(
             local,
@@ -49,10 +57,19 @@ def opened(store: str) -> Iterator[Opened]:
             progress=progress,
         )
         try:
-            yield Opened(path, contents, index, Reports(index, contents))
+            yield OpenedIndex(path, Contents(local), index)
         finally:
             index.close()
             local.close()
+
+
+@contextmanager
+def opened(store: str) -> Iterator[Opened]:
+    """Open a store with all that can be asked of it, as `opened_index` does."""
+    from regfs.graph.reports.catalogue import Reports  # only now: to index a store takes none of them
+
+    with opened_index(store) as it:
+        yield Opened(*it, Reports(it.references, it.contents))
 
 
 def cache_directory() -> Path:

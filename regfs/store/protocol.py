@@ -37,11 +37,9 @@ class FileStat(NamedTuple):
     changed_ns: int
 
 
-class Leaf(NamedTuple):
-    """What stands under a name in a directory, or None for nothing. The directory is relative to another."""
-
-    directory: str
-    stat: FileStat | None
+#: A directory, relative to another, and what stands under some name in it: None for nothing. A plain tuple,
+#: for there are more of them than of anything else.
+Leaf = tuple[str, FileStat | None]
 
 
 class Space(NamedTuple):

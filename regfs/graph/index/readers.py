@@ -9,10 +9,9 @@ from __future__ import annotations
 import gc
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple
 
 from regfs.store.survey import Survey
@@ -21,9 +20,6 @@ from regfs.store.survey import Survey
 WINDOW = 64
 
 Read = Callable[..., Any]
-
-#: Has something read elsewhere: `submit(read, arguments)` is for `read(survey, *arguments)`.
-Submit = Callable[[Read, tuple[object, ...]], "Future[Any]"]
 
 
 class Task(NamedTuple):
@@ -34,22 +30,43 @@ class Task(NamedTuple):
     apply: Callable[[Any], Iterable[Task] | None]
 
 
-def run(survey: Survey, tasks: Iterable[Task], submit: Submit | None = None) -> None:
+#: What is sent of a task.
+Order = tuple[Read, tuple[object, ...]]
+
+
+class Elsewhere(NamedTuple):
+    """Who reads beside the caller: `send` takes at most `batch` orders, and gives what each read.
+
+    `light` are the readings that cost less than to ask for them: the caller does those itself.
+    """
+
+    send: Callable[[Sequence[Order]], Future[list[Any]]]
+    batch: int = 1
+    light: frozenset[Read] = frozenset()
+
+
+def run(survey: Survey, tasks: Iterable[Task], elsewhere: Elsewhere | None = None) -> None:
     """Run tasks and all that come of them, in no order. What a task raises ends the run."""
     waiting: Iterator[Task] = iter(tasks)
     more: deque[Task] = deque()
-    flying: deque[tuple[Task, Future[Any]]] = deque()
+    batch: list[Task] = []
+    flying: deque[tuple[list[Task], Future[list[Any]]]] = deque()
     while True:
         task = more.popleft() if more else next(waiting, None)
-        if task is not None and submit is None:
+        if task is not None and (elsewhere is None or task.read in elsewhere.light):
             more.extend(task.apply(task.read(survey, *task.arguments)) or ())
-        elif task is not None and submit is not None:
-            flying.append((task, submit(task.read, task.arguments)))
-        elif not flying:
-            return
-        if len(flying) >= (WINDOW if task is not None else 1):
+            continue
+        if task is not None:
+            batch.append(task)
+        if elsewhere is not None and batch and (task is None or len(batch) == elsewhere.batch):
+            flying.append((batch, elsewhere.send([one[:2] for one in batch])))
+            batch = []
+        if elsewhere is not None and len(flying) * elsewhere.batch >= (WINDOW if task is not None else 1):
             done, future = flying.popleft()
-            more.extend(done.apply(future.result()) or ())
+            for one, result in zip(done, future.result(), strict=True):
+                more.extend(one.apply(result) or ())
+        elif task is None:
+            return
 
 
 class Readers(NamedTuple):
@@ -60,11 +77,11 @@ class Readers(NamedTuple):
 
 
 @contextmanager
-def side_by_side(survey: Survey, readers: Readers) -> Iterator[Submit | None]:
+def side_by_side(survey: Survey, readers: Readers) -> Iterator[Elsewhere | None]:
     """Start readers; give how to have something read by them, None for the caller alone."""
     if readers.threads > 1:
         with ThreadPoolExecutor(readers.threads, "regfs-index") as threads:
-            yield lambda read, arguments: threads.submit(read, survey, *arguments)
+            yield Elsewhere(lambda orders: threads.submit(_read_all, survey, orders))
     elif readers.processes > 1:
         # Only now: it takes a while to import, and few need it.
         from concurrent.futures import ProcessPoolExecutor
@@ -80,23 +97,17 @@ def side_by_side(survey: Survey, readers: Readers) -> Iterator[Submit | None]:
                 wait([processes.submit(_nothing) for _ in range(readers.processes)])
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            yield partial(_submit, processes, survey)
+            yield Elsewhere(lambda orders: processes.submit(_read_here, orders), _BATCH, _LIGHT)
         finally:
             processes.shutdown(cancel_futures=True)
     else:
         yield None
 
 
-def _submit(processes: Executor, survey: Survey, read: Read, arguments: tuple[object, ...]) -> Future[Any]:
-    """Have something read by another process, unless to ask for it costs more than to do it."""
-    if read not in _LIGHT:
-        return processes.submit(_read, read, arguments)
-    done: Future[Any] = Future()
-    done.set_result(read(survey, *arguments))
-    return done
+#: Orders for a process at once: to send one takes as long as to look at a hundred files.
+_BATCH = 8
 
-
-_LIGHT = {Survey.directory, Survey.uploads, Survey.stamps, Survey.blob}
+_LIGHT: frozenset[Read] = frozenset({Survey.directory, Survey.uploads, Survey.stamps, Survey.blob})
 
 
 def _begin(survey: Survey) -> None:
@@ -111,8 +122,12 @@ def _nothing() -> None:
     """Do nothing: to ask for it starts the processes, one each time before Python 3.11.2."""
 
 
-def _read(read: Read, arguments: tuple[object, ...]) -> Any:
-    return read(_survey, *arguments)
+def _read_here(orders: Sequence[Order]) -> list[Any]:
+    return _read_all(_survey, orders)
+
+
+def _read_all(survey: Survey, orders: Sequence[Order]) -> list[Any]:
+    return [read(survey, *arguments) for read, arguments in orders]
 
 
 _survey: Survey

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from regfs.graph.index.findings import Finding, Kind
 from regfs.graph.index.ledger import MARKS, Ledger, Repository, chunks
-from regfs.graph.index.readers import Submit, Task, run
+from regfs.graph.index.readers import Elsewhere, Task, run
 from regfs.graph.index.reading import (
     LinksRead,
     ManifestRead,
@@ -60,13 +60,13 @@ class Update:
         now: int,
         *,
         thorough: bool = False,
-        submit: Submit | None = None,
+        elsewhere: Elsewhere | None = None,
         progress: Progress = lambda what, done, total: None,
     ) -> None:
         self._ledger = Ledger(connection, now - _TICK)
         self._survey = survey
         self._thorough = thorough
-        self._submit = submit
+        self._elsewhere = elsewhere
         self._progress = progress
         self._same: set[str] = set()
 
@@ -80,7 +80,7 @@ class Update:
         return self._ledger.finish()
 
     def _run(self, tasks: Iterable[Task]) -> None:
-        run(self._survey, tasks, self._submit)
+        run(self._survey, tasks, self._elsewhere)
 
     # --- directories -------------------------------------------------------------------------------
 
