@@ -19,7 +19,10 @@
     │   └── NestingError          indexes nested deeper than any tool builds them
     ├── NotKnownError             what was asked about is not in the store (graph)
     ├── LayerError                what cannot be read inside a layer (layers)
-    │   └── LayerLimitError       it would take more than is allowed: entries, bytes, length of a name
+    │   ├── LayerLimitError       it would take more than is allowed: entries, bytes, length of a name
+    │   └── LayerProcessError     the process that read it ended without an answer; the next may do better
+    ├── NoRoomError               the cache directory has no room, or cannot be written (layers)
+    ├── GivenUpError              who asked gave up before there was an answer (layers)
     ├── IndexFileError            the reference graph's index cannot be read; it is built anew (graph)
     ├── TreeError                 a path of the mounted tree that leads nowhere (tree)
     │   ├── NoEntryError
@@ -27,6 +30,7 @@
     │   ├── IsDirectoryError
     │   ├── NotSymlinkError
     │   ├── NoAttributeError
+    │   │   └── NoNamespaceError  no attribute of that kind exists: do not ask for others
     │   └── LoopError
     └── UsageError                what a person asked for cannot be done; says what to do (mount, cli)
         ├── OptionError
@@ -182,7 +186,7 @@ class NestingError(DamageError):
 
 
 class NotKnownError(RegfsError):
-    """The index knows nothing of what was asked about. `what` is the question's text."""
+    """There is no such thing in the store, or none of that kind. `what` is what was asked about."""
 
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
@@ -199,6 +203,27 @@ class LayerError(RegfsError):
 
 class LayerLimitError(LayerError):
     """A layer would take more than regfs allows: of entries, of bytes for each stored one, of a name."""
+
+
+class LayerProcessError(LayerError):
+    """The process that read a layer was killed or failed. It says nothing of the layer: ask again."""
+
+
+class NoRoomError(RegfsError):
+    """What reading a layer takes cannot be kept: `path` has no room left, or cannot be written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: nothing can be kept in the cache: {reason}")
+
+
+class GivenUpError(RegfsError):
+    """Who asked gave up, or the layers were closed, before there was an answer. `what` was waited for."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what}: nobody waits for it any more")
 
 
 class IndexFileError(RegfsError):
@@ -251,6 +276,10 @@ class NoAttributeError(TreeError):
     def __init__(self, path: str, name: str) -> None:
         self.name = name
         super().__init__(path, f"no extended attribute {name}")
+
+
+class NoNamespaceError(NoAttributeError):
+    """The node can have no extended attribute of that namespace (xattr(7))."""
 
 
 class LoopError(TreeError):

@@ -2,4 +2,21 @@
 
 Knows blobs by their digests and bytes, not what holds them: that is `graph`'s. Nothing here is read or kept
 before somebody looks into a layer.
+
+    Layers ── Layer ── Content      what is asked for: layers by digests, opened, and what is read of them
+      │         └─ keeping          seekable copies, decoders
+    builds                          each thing once, two side by side
+      │
+    making ── cache                 one file of the cache directory, made by one process at a time
+      │
+    process ─ messages ─ child      the process that reads the whole blob
+                           │
+    index ── streams, tar, tree     what it makes of it
+
+A layer is believed when the bytes of its blob have the digest of its name, and its index when it is whole.
 """
+
+from regfs.layers.layer import Layer
+from regfs.layers.layers import Layers
+
+__all__ = ["Layer", "Layers"]

@@ -29,6 +29,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from regfs.graph.index.schema import SCHEMA, VERSION
+from regfs.machine import boot
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class Database:
             self._connection = _connect(str(self._directory / self._name))
             # Until it is published nobody reads it, and what a crash leaves is swept away.
             self._connection.executescript(f"PRAGMA journal_mode = OFF; {SCHEMA}")
-            self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, _boot()))
+            self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, boot()))
         return self._connection
 
     def _open_current(self, path: Path) -> sqlite3.Connection | None:
@@ -213,21 +214,13 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _survived(connection: sqlite3.Connection) -> bool:
     """Tell whether an index is whole, if the machine has gone down since it was made."""
-    boot = _boot()
-    if connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (_BOOT, boot)).fetchone():
+    run = boot()
+    if connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (_BOOT, run)).fetchone():
         return True
     if connection.execute("PRAGMA quick_check (1)").fetchone() != ("ok",):
         return False
-    connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, boot))
+    connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, run))
     return True
-
-
-def _boot() -> str:
-    """Name this run of the machine (proc(5), /proc/sys/kernel/random/boot_id)."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return secrets.token_hex(8)  # cannot be told: checked each time
 
 
 def _in_log(path: Path) -> int:

@@ -1,0 +1,88 @@
+"""What layers ask for while they are read: their seekable copies, and when to free their decoders.
+
+Safe for many threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+
+from regfs.errors import LayerError, StoreError
+from regfs.layers.builds import Builds
+from regfs.layers.cache import COPY, Cache
+from regfs.layers.index import SeekTable
+from regfs.layers.layer import Layer, Source
+from regfs.layers.making import Maker
+from regfs.layers.streams import Compression
+from regfs.store.local import OpenFile
+
+#: How many layers keep their decoders, which take some megabytes, while nobody reads them.
+_READY = 8
+
+
+class LayerKeeper:
+    """The keeper of all layers of one store."""
+
+    def __init__(self, cache: Cache, maker: Maker) -> None:
+        self._cache = cache
+        self._maker = maker
+        self._builds: Builds[Source] = Builds()
+        self._lock = Lock()
+        self._idle: OrderedDict[int, Layer] = OrderedDict()
+        self._kept = _READY
+
+    def open_copy(self, layer: Layer, given_up: Callable[[], bool]) -> Source:
+        """Open the seekable copy of a layer, made if there is none."""
+        path = self._cache.path(layer.digest, COPY)
+        found = _open(path, layer.size)
+        if found is None:
+            digest, size, diff_id = layer.digest, layer.size, layer.diff_id
+            with self._builds.joined(
+                f"the copy of layer {digest}",
+                lambda: self._maker.make(digest, COPY, lambda path: _open(path, size), diff_id),
+            ) as build:
+                found = build.wait(given_up)
+        self._cache.used(path)
+        return found
+
+    def discard_copy(self, layer: Layer) -> None:
+        """Throw a damaged copy away."""
+        self._cache.discard(self._cache.path(layer.digest, COPY))
+
+    def idle(self, layer: Layer) -> None:
+        """Keep a layer that nobody reads, with its decoders, until others were read after it."""
+        with self._lock:
+            self._idle[id(layer)] = layer
+            self._idle.move_to_end(id(layer))
+            oldest = self._idle.popitem(last=False)[1] if len(self._idle) > self._kept else None
+        if oldest is not None:
+            oldest.rest()
+
+    def close(self) -> None:
+        """Make no more copies, and keep no layer. The maker is closed already."""
+        self._builds.close()
+        with self._lock:
+            self._kept = 0
+            idle = list(self._idle.values())
+            self._idle.clear()
+        for layer in idle:
+            layer.rest()
+
+
+def _open(path: Path, size: int) -> Source | None:
+    """Open the copy of a layer whose tar has `size` bytes; None if there is none, or not a whole one."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    copy = OpenFile(descriptor, str(path))
+    with suppress(LayerError, StoreError):
+        table = SeekTable.read(copy, os.fstat(descriptor).st_size, size)
+        return Source(copy, Compression.ZSTD, table.point)
+    copy.close()
+    return None

@@ -1,0 +1,165 @@
+"""The layers of one store: found in the cache, or built by a child process, and opened.
+
+Safe for many threads.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
+
+from cachetools import LRUCache, TTLCache
+
+from regfs.errors import LayerError, LayerProcessError, StoreError
+from regfs.layers.builds import Builds, never
+from regfs.layers.cache import INDEX, Cache
+from regfs.layers.index import open_index
+from regfs.layers.keeping import LayerKeeper
+from regfs.layers.layer import Layer
+from regfs.layers.making import Maker, Told
+from regfs.oci.digest import Digest
+from regfs.store import FileStat, LocalStore, layout
+
+#: Layers that are kept open while nobody uses them: each has three descriptors, or four.
+_OPEN = 64
+
+#: How many damaged layers are remembered, and for how many seconds.
+_DAMAGED = 1000
+_REMEMBERED = 60.0
+
+
+class Stamp(NamedTuple):
+    """A blob as it was when it was found damaged: size in bytes, and time in nanoseconds."""
+
+    digest: Digest
+    size: int
+    mtime_ns: int
+
+
+def ignore(digest: Digest, read: int, size: int) -> None:
+    """Take no notice of progress."""
+
+
+class Layers:
+    """The layers of one store.
+
+    `cache` is the directory below which the indexes are kept, up to `cache_size` bytes. `progress` is told,
+    by any thread, how many bytes were read of a layer that is being built, and of how many; `clock` is in
+    seconds.
+    """
+
+    def __init__(
+        self,
+        store: LocalStore,
+        cache: Path,
+        *,
+        cache_size: int = 5_000_000_000,
+        progress: Told = ignore,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._cache = Cache(cache, cache_size)
+        self._maker = Maker(store, self._cache, progress)
+        self._builds: Builds[Layer] = Builds()
+        self._keeper = LayerKeeper(self._cache, self._maker)
+        self._lock = Lock()
+        self._recent: LRUCache[Digest, Layer] = LRUCache(_OPEN)
+        #: Those that somebody holds, recent or not: one layer is opened once.
+        self._alive: weakref.WeakValueDictionary[Digest, Layer] = weakref.WeakValueDictionary()
+        self._damaged: TTLCache[Stamp, LayerError] = TTLCache(_DAMAGED, _REMEMBERED, timer=clock)
+
+    def get(self, digest: Digest, diff_id: str = "", *, given_up: Callable[[], bool] = never) -> Layer:
+        """Open a layer; build its index if there is none. `diff_id` is what its image says; "" if unknown.
+
+        Raises LayerError if the layer is damaged or has another DiffID, LayerLimitError, StoreError,
+        NoRoomError if the cache cannot be written, and GivenUpError soon after `given_up()`.
+        """
+        return self.get_all([(digest, diff_id)], given_up=given_up)[0]
+
+    def get_all(
+        self, wanted: Sequence[tuple[Digest, str]], *, given_up: Callable[[], bool] = never
+    ) -> list[Layer]:
+        """Open several layers, in their order; what has to be built is built two side by side. As `get`."""
+        with ExitStack() as waiting:
+            opening = [self._opening(digest, waiting, given_up) for digest, _ in wanted]
+            layers = [opened() for opened in opening]
+        for layer, (_, diff_id) in zip(layers, wanted, strict=True):
+            layer.expect(diff_id)
+        return layers
+
+    def close(self) -> None:
+        """End what is being built; whoever waits for it gets GivenUpError. What is open stays readable."""
+        self._maker.close()
+        self._builds.close()
+        self._keeper.close()
+        with self._lock:
+            self._recent.clear()
+
+    def _opening(
+        self, digest: Digest, waiting: ExitStack, given_up: Callable[[], bool]
+    ) -> Callable[[], Layer]:
+        """Give what waits for a layer, which is open already or begun to be built."""
+        with self._lock:
+            layer = self._recent.get(digest) or self._alive.get(digest)
+        layer = layer or self._open(digest, self._cache.path(digest, INDEX))
+        if layer is not None:
+            found = self._keep(layer)
+            return lambda: found
+        self._stamp(digest)
+        build = waiting.enter_context(self._builds.joined(f"layer {digest}", lambda: self._build(digest)))
+        return lambda: build.wait(given_up)
+
+    def _build(self, digest: Digest) -> Layer:
+        """Build a layer's index and open it; remember if it is damaged."""
+        stamp = self._stamp(digest)
+        try:
+            layer = self._maker.make(digest, INDEX, lambda path: self._open(digest, path))
+        except LayerProcessError:
+            raise
+        except LayerError as error:
+            with self._lock:
+                self._damaged[stamp] = error
+            raise
+        return self._keep(layer)
+
+    def _stamp(self, digest: Digest) -> Stamp:
+        """Tell how a blob is now. Raises the LayerError that it had a short while ago, if it is the same."""
+        found = self._blob(digest)
+        stamp = Stamp(digest, found.size, found.mtime_ns)
+        with self._lock:
+            known = self._damaged.get(stamp)
+        if known is not None:
+            raise copy.copy(known)
+        return stamp
+
+    def _open(self, digest: Digest, path: Path) -> Layer | None:
+        """Open a layer by its index; None if there is none that is whole and of this blob."""
+        index = open_index(path)
+        if index is None:
+            return None
+        try:
+            if self._blob(digest).size != index.meta.stored:
+                index.close()
+                return None
+            blob = self._store.open(layout.blob_data(digest))
+        except StoreError:
+            index.close()
+            raise
+        self._cache.used(path)
+        return Layer(digest, index, blob, self._keeper)
+
+    def _blob(self, digest: Digest) -> FileStat:
+        return self._store.stat(layout.blob_data(digest))
+
+    def _keep(self, layer: Layer) -> Layer:
+        """Keep a layer open for the next who wants it; the one that another thread has opened, if one has."""
+        with self._lock:
+            layer = self._alive.setdefault(layer.digest, layer)
+            self._recent[layer.digest] = layer
+        return layer
