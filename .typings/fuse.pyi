@@ -27,3 +27,5 @@ class FUSE:
         encoding: str = ...,
         **kwargs: Any,
     ) -> None: ...
+
+_libfuse: Any

@@ -9,8 +9,9 @@ import time
 
 import click
 
-from regfs.cli.opening import cache_directory
+from regfs.cli.opening import LayerProgress, cache_directory
 from regfs.errors import IsDirectoryError, RegfsError, printable
+from regfs.layers import Layers
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
 from regfs.store import LocalStore, locate
@@ -30,7 +31,7 @@ def _read_platform(_ctx: click.Context, _param: click.Parameter, value: str | No
         raise click.BadParameter(str(error)) from error
 
 
-_platform = click.option(
+platform_option = click.option(
     "--platform",
     callback=_read_platform,
     metavar="OS/ARCH",
@@ -41,14 +42,16 @@ _platform = click.option(
 def open_tree(store: str, platform: Platform) -> Tree:
     """Open the tree of a store, for one short command: what was read once is not read again."""
     path = locate(store)
-    return Tree(Source.of(LocalStore(path), path, cache_directory(), platform, ttl=float("inf")))
+    local, cache = LocalStore(path), cache_directory()
+    layers = Layers(local, cache, progress=LayerProgress())
+    return Tree(Source.of(local, path, cache, platform, ttl=float("inf"), layers=layers))
 
 
 @click.command(short_help="List a path of the tree, without a mount.")
 @click.argument("store")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-l", "--long", is_flag=True, help="Show mode, links, size in bytes, date and target as well.")
-@_platform
+@platform_option
 def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> None:
     """List PATH, a path of the tree that `regfs mount` shows, without a mount (the top if none is given)."""
     tree = open_tree(store, platform)
@@ -77,14 +80,18 @@ def _line(name: str, node: Node) -> str:
     found: Attributes = node.attributes()
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime_ns // 1_000_000_000))
     arrow = f" -> {printable(node.target())}" if isinstance(node, Symlink) else ""
-    mode = stat.filemode(MODES[found.type])
+    mode = stat.filemode(MODES[found.type] if found.permissions is None else _image_mode(found))
     return f"{mode} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"
+
+
+def _image_mode(found: Attributes) -> int:
+    return stat.S_IFMT(MODES[found.type]) | (found.permissions or 0)
 
 
 @click.command(short_help="Write a file of the tree to standard output, without a mount.")
 @click.argument("store")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@_platform
+@platform_option
 def cat(store: str, paths: tuple[str, ...], platform: Platform) -> None:
     """Write the bytes at each PATH of the tree to standard output, without a mount."""
     tree = open_tree(store, platform)

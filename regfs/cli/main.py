@@ -26,11 +26,13 @@ _MODULES = {
     "check": "checking",
     "diff": "checking",
     "explain": "reporting",
+    "history": "inside",
     "index": "indexing",
     "ls": "browse",
     "mount": "mounting",
     "reclaim": "reporting",
     "report": "reporting",
+    "tree": "inside",
     "umount": "mounting",
 }
 
@@ -75,6 +77,9 @@ docker/registry/v2. Nothing is ever written to it, and no registry needs to run.
   regfs explain /var/lib/registry sha256:1f3e  who holds a blob
   regfs reclaim /var/lib/registry --older-than 90d
                                                what deleting old tags would free
+  cat /mnt/reg/team/app/1.0/rootfs/etc/os-release
+                                               the files of an image, as a container sees them
+  regfs history /var/lib/registry team/app:1.0 what each step of a build did
   regfs check /var/lib/registry                whether each image can be pulled
 """
 

@@ -25,6 +25,9 @@ Options for -o, separated by commas:
                     whose config and layers an index shows as its own (this machine's)
   uid=, gid=        owner of all files (you)
   umask=OCTAL       permission bits that all files lack (0)
+  owner=image|me    whose the files inside images are, and with which modes: as the
+                    image says (image), or yours
+  cache_size=SIZE   what the indexes of layers may take below $XDG_CACHE_HOME (5G)
   views             list the @ directories at the top: @untagged, @orphans, @reports, …;
                     they resolve without it, too
   allow_other       let other users in; the modes are then enforced

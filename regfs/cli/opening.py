@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from regfs.graph.reports.catalogue import Reports
+    from regfs.oci import Digest
 
 #: Processes that read a store side by side in a first pass; more only wait for the one that writes.
 _MOST_PROCESSES = 4
@@ -114,3 +116,33 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class LayerProgress:
+    """One bar in a terminal for all layers that are read, in bytes; nothing where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._lock = threading.Lock()
+        self._bar: tqdm[NoReturn] | None = None
+        self._read: dict[Digest, int] = {}
+        self._sizes: dict[Digest, int] = {}
+
+    def __call__(self, digest: Digest, read: int, size: int) -> None:
+        """Show how many bytes of a layer have been read, and of how many."""
+        if not self._shown:
+            return
+        with self._lock:
+            self._read[digest] = read
+            self._sizes[digest] = size
+            if self._bar is None:
+                from tqdm import tqdm  # only now: see above
+
+                self._bar = tqdm(desc="regfs: layers", unit="B", unit_scale=True, disable=None, leave=False)
+            self._bar.total = sum(self._sizes.values())
+            self._bar.update(sum(self._read.values()) - self._bar.n)
+            if self._bar.n >= self._bar.total:
+                self._bar.close()
+                self._bar = None
+                self._read.clear()
+                self._sizes.clear()

@@ -9,6 +9,7 @@ MANIFEST = "manifest.json"
 CONFIG = "config.json"
 LAYERS = "layers"
 PLATFORMS = "platforms"
+ROOTFS = "rootfs"
 
 
 def layer_name(position: int, count: int, media_type: str) -> str:

@@ -22,14 +22,15 @@ from regfs.mount.operations import Operations
 from regfs.mount.stat_struct import SIZE, Owner, StatPacker
 from regfs.mount.thread_states import keep_thread_state
 from regfs.tree import NodeType
-from regfs.tree.node import XATTR_PREFIX
 
 _log = logging.getLogger(__name__)
 
 #: Answers that tell of the question, not of the store; they are not logged.
-_ASKED_WRONGLY = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENODATA, errno.EINVAL}
+_ASKED_WRONGLY = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENODATA, errno.ENOTSUP, errno.EINVAL),
+    errno.EINTR,
+}
 
-_XATTR_PREFIX = XATTR_PREFIX.encode()
 #: Directories of a listing get these before their children (readdir(3)).
 _DOTS = (b".", b"..")
 
@@ -142,11 +143,7 @@ class Dispatch(fuse.FUSE):
         self._operations.release(fip.contents.fh)
 
     def getxattr(self, path: bytes, name: bytes, value: Any, size: int, *_position: int) -> int:
-        """Copy one extended attribute. ENOTSUP for other namespaces keeps `ls -l` from asking again."""
-        if not name.startswith(b"user."):
-            return -errno.ENOTSUP
-        if not name.startswith(_XATTR_PREFIX):
-            return -errno.ENODATA
+        """Copy one extended attribute."""
         return _copy(self._operations.xattr(path, name), value, size)
 
     def listxattr(self, path: bytes, namebuf: Any, size: int) -> int:
@@ -172,6 +169,11 @@ class Dispatch(fuse.FUSE):
 
     mknod = mkdir = unlink = rmdir = symlink = rename = link = chmod = chown = truncate = _refuse
     write = setxattr = removexattr = create = ftruncate = utimens = _refuse
+
+
+def interrupted() -> bool:
+    """Tell whether the program that asks the calling thread has been interrupted and waits no more."""
+    return bool(fuse._libfuse.fuse_interrupted())
 
 
 def _copy(content: bytes, buffer: Any, size: int) -> int:

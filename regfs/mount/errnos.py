@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 
 from regfs.errors import (
+    GivenUpError,
     IsDirectoryError,
     LoopError,
     MissingError,
     NoAttributeError,
     NoEntryError,
+    NoNamespaceError,
+    NoRoomError,
     NotDirectoryError,
     NotSymlinkError,
     RegfsError,
@@ -23,6 +26,9 @@ _TABLE: dict[type[RegfsError], int] = {
     IsDirectoryError: errno.EISDIR,
     NotSymlinkError: errno.EINVAL,
     NoAttributeError: errno.ENODATA,
+    NoNamespaceError: errno.ENOTSUP,
+    NoRoomError: errno.ENOSPC,
+    GivenUpError: errno.EINTR,
     LoopError: errno.ELOOP,
 }
 

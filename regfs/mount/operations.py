@@ -105,7 +105,7 @@ class Operations:
 
     def xattr(self, path: bytes, name: bytes) -> bytes:
         """Answer getxattr."""
-        return _bytes(self._node(path).xattr(_text(name)))
+        return self._node(path).xattr(_text(name))
 
     def xattr_names(self, path: bytes) -> bytes:
         """Answer listxattr: the names, a NUL byte behind each."""

@@ -107,18 +107,29 @@ _REFUSED = {
 #: (uid_t) -1 means "no change" to chown(2), and is nobody's number.
 _NOBODY_AT_ALL = 0xFFFFFFFF
 
-_OWN = ("ttl", "platform", "uid", "gid", "umask", "allow_other", "views")
+_OWN = ("ttl", "platform", "uid", "gid", "umask", "owner", "cache_size", "allow_other", "views")
+
+#: Whose the files inside an image are: as the image says, or the mounting user's.
+_OWNERS = {"image": True, "me": False}
+
+#: What a number of bytes may end in, as in dd(1) and fallocate(1).
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+#: Bytes that the indexes of layers may take in the cache directory, unless asked otherwise.
+DEFAULT_CACHE_SIZE = 5_000_000_000
 
 
 @dataclass(slots=True)
 class MountOptions:
-    """What the options say. `ttl` in seconds; `libfuse` goes there as it is."""
+    """What the options say. `ttl` in seconds, `cache_size` in bytes; `libfuse` goes there as it is."""
 
     uid: int
     gid: int
     umask: int = 0
     ttl: float = DEFAULT_TTL
     platform: Platform = field(default_factory=lambda: this_machine())
+    image_owners: bool = True
+    cache_size: int = DEFAULT_CACHE_SIZE
     allow_other: bool = False
     views: bool = False
     libfuse: dict[str, str | bool] = field(default_factory=dict)
@@ -198,6 +209,10 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
                 options.gid = _owner(value, lambda name: grp.getgrnam(name).gr_gid)
             case "umask":
                 options.umask = _umask(value)
+            case "owner":
+                options.image_owners = _owner_of_images(value)
+            case "cache_size":
+                options.cache_size = _bytes(value)
             case _:
                 raise ValueError("takes no value")
     except (ValueError, KeyError, OverflowError) as error:
@@ -219,6 +234,19 @@ def _owner(value: str, look_up: Callable[[str], int]) -> int:
     if number >= _NOBODY_AT_ALL:
         raise ValueError(f"{value} is more than the kernel's {_NOBODY_AT_ALL - 1}")
     return number
+
+
+def _owner_of_images(value: str) -> bool:
+    if value not in _OWNERS:
+        raise ValueError(f"{value!r} is neither {' nor '.join(_OWNERS)}")
+    return _OWNERS[value]
+
+
+def _bytes(value: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,18})([KMGT]?)", value)
+    if not found:
+        raise ValueError(f"{value!r} is no number of bytes such as 500M or 5G")
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def _umask(value: str) -> int:

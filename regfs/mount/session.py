@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from regfs.errors import MountpointError
+from regfs.layers import Layers
 from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.options import MountOptions
+from regfs.oci import Digest
 from regfs.store import LocalStore
 from regfs.tree import Source, Tree
 
@@ -32,7 +34,7 @@ def serve(
     mountpoint: str,
     options: MountOptions,
     *,
-    cache: Path | None,
+    cache: Path,
     library: str,
     debug: bool = False,
     ready: Callable[[], None] = lambda: None,
@@ -44,12 +46,18 @@ def serve(
     """
     # fusepy looks for libfuse as it is imported, by running compilers; this tells it.
     os.environ.setdefault("FUSE_LIBRARY_PATH", library)
-    from regfs.mount.dispatch import Dispatch
+    from regfs.mount.dispatch import Dispatch, interrupted
     from regfs.mount.stat_struct import Owner
 
     lifetimes = Lifetimes.of(options.ttl)
+    local = LocalStore(store)
+    layers = Layers(local, cache, cache_size=options.cache_size, progress=LoggedLayers())
     source = Source.of(
-        LocalStore(store), store, cache, options.platform, ttl=lifetimes.graph, progress=LoggedProgress()
+        *(local, store, cache, options.platform),
+        ttl=lifetimes.graph,
+        progress=LoggedProgress(),
+        layers=layers,
+        given_up=interrupted,
     )
     operations = Operations(Tree(source, list_views=options.views), lifetimes.paths)
     timeout = str(min(lifetimes.kernel, _NEVER))
@@ -60,6 +68,8 @@ def serve(
         "max_background": "200",
         "congestion_threshold": "150",
         **options.libfuse,
+        # Who waits for a layer to be read can give up (signal(7)): libfuse tells `interrupted`.
+        "intr": True,
         "ro": True,
         "nosuid": True,
         "nodev": True,
@@ -71,7 +81,7 @@ def serve(
         Dispatch(
             operations,
             mountpoint,
-            Owner(options.uid, options.gid, options.umask),
+            Owner(options.uid, options.gid, options.umask, options.image_owners),
             ready,
             {**libfuse, "debug": debug},
         )
@@ -81,6 +91,8 @@ def serve(
         ) from error
     except RuntimeError as error:
         raise MountpointError(mountpoint, f"libfuse could not mount (status {error})") from error
+    finally:
+        layers.close()
 
 
 class LoggedProgress:
@@ -100,6 +112,23 @@ class LoggedProgress:
         if now - self._last >= _LINE_EVERY:
             self._last = now
             _log.info("index: %s %d%s", what, done, f" of {total}" if total else "")
+
+
+class LoggedLayers:
+    """Tells the log of each layer that is read as a whole, and now and then how far that is."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[Digest, float] = {}
+
+    def __call__(self, digest: Digest, read: int, size: int) -> None:
+        """Note how many bytes of a layer were read, and of how many."""
+        now = self._clock()
+        if now - self._last.setdefault(digest, now - _LINE_EVERY) >= _LINE_EVERY and read < size:
+            self._last[digest] = now
+            _log.info("reading layer %s, for what is inside: %d of %d bytes", digest, read, size)
+        if read >= size:
+            self._last.pop(digest, None)
 
 
 def _escape(text: str) -> str:

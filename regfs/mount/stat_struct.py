@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import stat
 import struct
 from operator import itemgetter
 from typing import NamedTuple
@@ -18,6 +20,9 @@ SIZE: int = ctypes.sizeof(fuse.c_stat)
 _BLOCK_SIZE = 4096
 _NANO = 1_000_000_000
 
+#: The permission to execute, of everybody.
+_EXECUTE = 0o111
+
 #: struct's letters for fields of so many bytes.
 _LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -28,6 +33,7 @@ _FIELDS = (
     "st_mode",
     "st_uid",
     "st_gid",
+    "st_rdev",
     "st_size",
     "st_blksize",
     "st_blocks",
@@ -38,11 +44,15 @@ _FIELDS = (
 
 
 class Owner(NamedTuple):
-    """Whose the files are, and which permission bits they lack."""
+    """Whose the files are, and which permission bits they lack.
+
+    `images`: what stands inside an image has the image's owners and modes; else it is the same user's.
+    """
 
     uid: int
     gid: int
     umask: int
+    images: bool = True
 
 
 class StatPacker:
@@ -61,11 +71,17 @@ class StatPacker:
 
     def pack(self, attributes: Attributes) -> bytes:
         """Give the bytes of the struct."""
-        kind, inode, links, size, blocks, mtime_ns = attributes
-        uid, gid, _ = self._owner
+        kind, inode, links, size, blocks, mtime_ns, permissions, owner, device = attributes
+        uid, gid, umask, images = self._owner
+        mode = self._modes[kind]
+        if permissions is not None and images:
+            mode = stat.S_IFMT(mode) | permissions & ~umask
+            uid, gid = owner or (uid, gid)
+        elif permissions is not None and kind is NodeType.FILE:
+            mode |= permissions & _EXECUTE & ~umask
         seconds, rest = divmod(mtime_ns, _NANO)
         values = (
-            *(inode, links, self._modes[kind], uid, gid, size, _BLOCK_SIZE, blocks),
+            *(inode, links, mode, uid, gid, os.makedev(*device), size, _BLOCK_SIZE, blocks),
             *(seconds, rest, seconds, rest, seconds, rest),
         )
         return self._struct.pack(*self._in_order(values))

@@ -4,6 +4,8 @@
     <index>/manifest.json   platforms/<os-arch[-variant]>/   config.json ->   layers ->
     <index of layers>/manifest.json   platforms/   layers/00.tar.gz …      a build cache
 
+and `<image>/rootfs/`, `<index>/rootfs ->`, which no listing shows.
+
 Three things lead to a manifest: a tag (tag.py), a digest (`@sha256:…`), an index that has it as a child.
 """
 
@@ -11,14 +13,16 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import ClassVar
 
-from regfs.errors import DamageError, NestingError, NoEntryError, RegfsError, StoreError
+from regfs.errors import DamageError, NestingError, NoEntryError, NotKnownError, RegfsError, StoreError
 from regfs.graph import naming
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest
 from regfs.oci.platform import choose, directory_names
 from regfs.tree import inode
 from regfs.tree.blob import BlobFile, MadeConfig
+from regfs.tree.inside import MergedLayers, TopDirectory
 from regfs.tree.layers import LayersDirectory
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
@@ -27,7 +31,9 @@ from regfs.tree.scope import Scope
 #: Docker builds indexes of images, OCI allows indexes of indexes; two deep is the most ever seen.
 DEEPEST_INDEX = 16
 
+#: What an index shows as its own, of its default platform; the last is in no listing.
 _INHERITED = (naming.CONFIG, naming.LAYERS)
+_HIDDEN = naming.ROOTFS
 
 
 class ManifestDirectory(Directory):
@@ -94,7 +100,9 @@ class ManifestDirectory(Directory):
         if isinstance(manifest, Index):
             return self._index_child(manifest, name)
         if name == naming.LAYERS:
-            return LayersDirectory(self._scope, self, manifest.layers)
+            return LayersDirectory(self._scope, self, manifest)
+        if name == _HIDDEN and manifest.kind == "image":
+            return TopDirectory(self, name, partial(self._merged, manifest))
         if name == naming.CONFIG and isinstance(manifest, Schema1Manifest):
             return MadeConfig(self, manifest.config)
         if name == naming.CONFIG and isinstance(manifest, ImageManifest) and manifest.config is not None:
@@ -106,10 +114,32 @@ class ManifestDirectory(Directory):
             return PlatformsDirectory(self._scope, self, index, self._depth)
         if index.blobs:
             if name == naming.LAYERS:
-                return LayersDirectory(self._scope, self, index.blobs)
-        elif name in _INHERITED and (default := self._default(index)) is not None:
+                return LayersDirectory(self._scope, self, index)
+        elif name in (*_INHERITED, _HIDDEN) and (default := self._default(index)) is not None:
             return FixedLink(self, name, f"platforms/{default}/{name}")
         raise NoEntryError(name)
+
+    def _merged(self, image: ImageManifest | Schema1Manifest) -> MergedLayers:
+        opener, repository = self._scope.opener, self._scope.repository
+        return MergedLayers(opener, opener.layers_of(repository, image))
+
+    def image(self) -> tuple[Scope, ImageManifest | Schema1Manifest]:
+        """Give the image, with what to read it; of an index, the one that it shows as its own.
+
+        Raises NotKnownError if there is none here, and what is wrong with the manifest.
+        """
+        manifest = self._manifest(self.digest())
+        if isinstance(manifest, Index):
+            default = self._default(manifest)
+            child = default and self.lookup(naming.PLATFORMS)
+            if not isinstance(child, PlatformsDirectory) or default is None:
+                raise NotKnownError(
+                    str(self.digest()), f"an index without an image for {self._scope.platform}"
+                )
+            return child.lookup(default).image()
+        if manifest.kind != "image":
+            raise NotKnownError(str(self.digest()), f"no image, but an {manifest.kind}")
+        return self._scope, manifest
 
     def _default(self, index: Index) -> str | None:
         """Name the child whose config and layers the index shows as its own, if it is stored."""
@@ -137,9 +167,9 @@ class ManifestDirectory(Directory):
 
     def _created(self, manifest: Manifest) -> str:
         """Tell when an image was built; for an index, when the default platform's was."""
-        graph, repository, platform = self._scope
+        graph, repository = self._scope.graph, self._scope.repository
         if isinstance(manifest, Index):
-            position = choose([child.platform for child in manifest.children], platform)
+            position = choose([child.platform for child in manifest.children], self._scope.platform)
             if position is None:
                 return ""
             manifest = graph.manifest(repository, manifest.children[position].digest)
@@ -211,7 +241,7 @@ class PlatformsDirectory(Part):
         """List the children by their platforms."""
         return [Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name)) for name in self._manifests]
 
-    def lookup(self, name: str) -> Node:
+    def lookup(self, name: str) -> ChildDirectory:
         """Find the child of that platform."""
         descriptor = self._manifests.get(name)
         if descriptor is None:

@@ -22,5 +22,11 @@ def of_child(parent: int, name: str) -> int:
     return _allowed(int.from_bytes(blake2b(identity, digest_size=8).digest(), "big"))
 
 
+def of_node(layer: Digest, number: int) -> int:
+    """Give the inode of what stands in a layer: the same wherever that layer shows, on every host."""
+    identity = bytes.fromhex(layer.hex) + number.to_bytes(8, "big")
+    return _allowed(int.from_bytes(blake2b(identity, digest_size=8).digest(), "big"))
+
+
 def _allowed(number: int) -> int:
     return number if number >= _RESERVED else number + _RESERVED

@@ -1,14 +1,20 @@
-"""`layers/`: an image's layers as they are stored, numbered from the base up."""
+"""`layers/`: an image's layers as they are stored, numbered from the base up.
+
+Two names of each are in no listing: `00.tar`, the layer uncompressed, and `00/`, its own tree.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 
 from regfs.errors import NoEntryError
-from regfs.graph.naming import layer_name
-from regfs.oci import Descriptor
+from regfs.graph.naming import LAYERS, layer_name
+from regfs.oci import Manifest
 from regfs.tree.blob import BlobFile
+from regfs.tree.inside import LayerTar, OneLayer, TopDirectory
+from regfs.tree.inside.opener import layers
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Child, Directory, Node, Part
 from regfs.tree.scope import Scope
@@ -17,16 +23,19 @@ from regfs.tree.scope import Scope
 #: would take for a path of the host.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\0]+\Z")
 
+_POSITION = re.compile("[0-9]{2,9}")
+
 
 class LayersDirectory(Part):
     """The layers of one manifest, named by `naming.layer_name`."""
 
-    __slots__ = ("_layers", "_scope")
+    __slots__ = ("_layers", "_manifest", "_scope")
 
-    def __init__(self, scope: Scope, parent: Directory, layers: tuple[Descriptor, ...]) -> None:
-        super().__init__(parent, "layers")
+    def __init__(self, scope: Scope, parent: Directory, manifest: Manifest) -> None:
+        super().__init__(parent, LAYERS)
         self._scope = scope
-        self._layers = layers
+        self._manifest = manifest
+        self._layers = layers(manifest)
 
     def children(self) -> Iterable[Child]:
         """List the layers. Only for a layer that may be foreign does this look whether it is stored."""
@@ -35,12 +44,19 @@ class LayersDirectory(Part):
             yield Child(self._name(position), node.type, node.inode)
 
     def lookup(self, name: str) -> Node:
-        """Find a layer by its exact name."""
-        digits = name.partition(".")[0]
-        if digits.isdecimal() and digits.isascii() and int(digits) < len(self._layers):
+        """Find a layer by its exact name, or what is inside it."""
+        digits, _, suffix = name.partition(".")
+        if _POSITION.fullmatch(digits) and int(digits) < len(self._layers):
             position = int(digits)
             if name == self._name(position):
                 return self._node(position)
+            if digits == self._name(position).partition(".")[0] and suffix in ("", "tar"):
+                opener, repository = self._scope.opener, self._scope.repository
+                layer = partial(opener.layer, repository, self._manifest, position)
+                if name == digits:
+                    return TopDirectory(self, name, lambda: OneLayer(opener, layer()))
+                if suffix:
+                    return LayerTar(opener, self, name, layer)
         raise NoEntryError(name)
 
     def _name(self, position: int) -> str:

@@ -57,14 +57,14 @@ class NamesDirectory(Directory):
         """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""
         if name.startswith(_RESERVED):
             return self._reserved(name)
-        graph, repository, platform = self._scope
+        graph, repository = self._scope.graph, self._scope.repository
         found = graph.find(repository, name)
         if found.nested is None:
             return self._tag(name, found.tag)
         below = f"{repository}/{name}" if repository else name
         if not found.nested:
             return BrokenDirectory(self, name, StoreError(below, "no repository can have this name or form"))
-        return self._nested(Scope(graph, below, platform), inode.of_child(self.inode, name))
+        return self._nested(self._scope._replace(repository=below), inode.of_child(self.inode, name))
 
     def _nested(self, scope: Scope, number: int) -> NamesDirectory:
         """Make the directory of a nested name."""
@@ -84,7 +84,7 @@ class NamesDirectory(Directory):
 
     def _reserved(self, name: str) -> Node:
         """Find a tag or a revision by a name that says which it is."""
-        graph, repository, _ = self._scope
+        graph, repository = self._scope.graph, self._scope.repository
         if name.startswith(":"):
             tag = name[1:]
             return self._tag(tag, graph.find(repository, tag).tag)

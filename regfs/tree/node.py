@@ -1,4 +1,4 @@
-"""The three kinds of node, and what can be asked of each.
+"""The kinds of node, and what can be asked of each.
 
 A node is a small immutable value that knows how to read what it stands for. What it says may change
 with the store; what it is does not.
@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
-from regfs.errors import NoAttributeError
+from regfs.errors import NoAttributeError, NoNamespaceError
 from regfs.store import Content
 from regfs.tree.inode import of_child
 
@@ -30,6 +30,9 @@ class NodeType(enum.Enum):
     DIRECTORY = "directory"
     FILE = "file"
     SYMLINK = "symlink"
+    CHARACTER = "character device"
+    BLOCK = "block device"
+    FIFO = "named pipe"
 
 
 #: What stat(2) tells as mode: everything is read-only.
@@ -37,14 +40,26 @@ MODES = {
     NodeType.DIRECTORY: stat.S_IFDIR | 0o555,
     NodeType.FILE: stat.S_IFREG | 0o444,
     NodeType.SYMLINK: stat.S_IFLNK | 0o777,
+    NodeType.CHARACTER: stat.S_IFCHR | 0o444,
+    NodeType.BLOCK: stat.S_IFBLK | 0o444,
+    NodeType.FIFO: stat.S_IFIFO | 0o444,
 }
+
+
+def blocks_of(size: int) -> int:
+    """Give the blocks of a file of `size` bytes that the store does not hold.
+
+    It takes no space there, but a file with bytes and no blocks is all holes to `tar -S`.
+    """
+    return -(-size // _BLOCK)
 
 
 class Attributes(NamedTuple):
     """What stat(2) tells: size in bytes, blocks of 512 bytes, time in nanoseconds since 1970.
 
     A directory has size 0, so that sums are of stored bytes alone, and one link, which means "subdirectories
-    are not counted".
+    are not counted". What stands in an image has `permissions` (07777), an owner (uid and gid), and as a
+    device its major and minor number; all else is the mounting user's, and not written.
     """
 
     type: NodeType
@@ -53,6 +68,9 @@ class Attributes(NamedTuple):
     size: int
     blocks: int
     mtime_ns: int
+    permissions: int | None = None
+    owner: tuple[int, int] | None = None
+    device: tuple[int, int] = (0, 0)
 
     @classmethod
     def of_directory(cls, inode: int, mtime_ns: int) -> Attributes:
@@ -61,11 +79,8 @@ class Attributes(NamedTuple):
 
     @classmethod
     def of_computed(cls, inode: int, size: int, mtime_ns: int) -> Attributes:
-        """Give the attributes of a file that the store does not hold.
-
-        It takes no space there, but a file with bytes and no blocks is all holes to `tar -S`.
-        """
-        return cls(NodeType.FILE, inode, 1, size, -(-size // _BLOCK), mtime_ns)
+        """Give the attributes of a file that the store does not hold."""
+        return cls(NodeType.FILE, inode, 1, size, blocks_of(size), mtime_ns)
 
 
 class Child(NamedTuple):
@@ -99,15 +114,17 @@ class Node(abc.ABC):
         """Give the values of the extended attributes, by names in XATTRS; without those that damage hides."""
         return {}
 
-    def xattr(self, name: str) -> str:
+    def xattr(self, name: str) -> bytes:
         """Give the value of one extended attribute, by its full name; empty if damage hides it.
 
-        Raises NoAttributeError for a name that is not listed.
+        Raises NoAttributeError for a name that is not listed, NoNamespaceError for one that none can have.
         """
         short = name.removeprefix(XATTR_PREFIX)
+        if not name.startswith("user."):
+            raise NoNamespaceError("", name)
         if short == name or short not in self.XATTRS:
             raise NoAttributeError("", name)
-        return self.facts().get(short, "")
+        return self.facts().get(short, "").encode("utf-8", "surrogateescape")
 
     def xattr_names(self) -> list[str]:
         """List the full names of the extended attributes."""
@@ -119,6 +136,9 @@ class Directory(Node):
 
     __slots__ = ()
     type = NodeType.DIRECTORY
+
+    #: Whether it is the root of what an image or a layer holds.
+    holds_image: ClassVar[bool] = False
 
     @abc.abstractmethod
     def children(self) -> Iterable[Child]:
@@ -157,6 +177,12 @@ class File(Node):
     @abc.abstractmethod
     def open(self) -> Content:
         """Open the bytes. Raises what is wrong with them."""
+
+
+class Special(Node):
+    """A device or a named pipe, in an image. It has no bytes here."""
+
+    __slots__ = ()
 
 
 class Symlink(Node):

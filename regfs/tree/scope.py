@@ -6,11 +6,16 @@ from typing import NamedTuple
 
 from regfs.graph import Graph
 from regfs.oci import Platform
+from regfs.tree.inside.opener import Opener
 
 
 class Scope(NamedTuple):
-    """The graph, the repository whose links count, and the platform that an index shows as its own."""
+    """The graph, the repository whose links count, and the platform that an index shows as its own.
+
+    `opener` opens layers, for what is inside them.
+    """
 
     graph: Graph
     repository: str
     platform: Platform
+    opener: Opener

@@ -31,7 +31,7 @@ class TagDirectory(ManifestDirectory):
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells, without reading the tag's link; a tag without one has its own time."""
-        graph, repository, _ = self._scope
+        graph, repository = self._scope.graph, self._scope.repository
         try:
             pushed = graph.tag_pushed(repository, self._tag)
         except StoreError:

@@ -21,19 +21,21 @@ class Tree:
     def walk(self, path: str, *, follow: bool = True) -> Node:
         """Find the node at a path from the root, following symlinks on the way as the kernel does.
 
-        `follow` tells whether the last name, too, is followed if it is a symlink. Raises TreeError, and
-        what is wrong with the store on the way.
+        But a symlink inside an image is followed as in a container: it leads nowhere else. `follow` tells
+        whether the last name, too, is followed if it is a symlink. Raises TreeError, and what is wrong with
+        the store on the way.
         """
-        names = [name for name in reversed(path.split("/")) if name not in ("", ".")]
+        # Each name with the number of directories that a ".." cannot leave.
+        names = _parts(path, 1)
         trail = [self.root]
         node: Node = self.root
         links = 0
         while names:
-            name = names.pop()
+            name, floor = names.pop()
             if not isinstance(node, Directory):
                 raise NotDirectoryError(path)
             if name == "..":
-                trail = trail[:-1] or trail
+                trail = trail[: max(len(trail) - 1, floor)]
                 node = trail[-1]
                 continue
             try:
@@ -46,7 +48,10 @@ class Tree:
                     raise LoopError(path)
                 if "://" in node.target():
                     raise NoEntryError(f"{path}: kept elsewhere, at {node.target()}")
-                names.extend(part for part in reversed(node.target().split("/")) if part not in ("", "."))
+                floor = next((n for n in range(len(trail), 0, -1) if trail[n - 1].holds_image), 1)
+                names.extend(_parts(node.target(), floor))
+                if node.target().startswith("/"):
+                    trail = trail[:floor]
                 node = trail[-1]
             elif isinstance(node, Directory):
                 trail.append(node)
@@ -55,3 +60,8 @@ class Tree:
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
         return self._graph.space()
+
+
+def _parts(path: str, floor: int) -> list[tuple[str, int]]:
+    """Part a path into names, the first one last."""
+    return [(name, floor) for name in reversed(path.split("/")) if name not in ("", ".")]

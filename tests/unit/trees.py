@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import Reports
+from regfs.layers import Layers
 from regfs.oci import Platform
 from regfs.store import Content, Contents, LocalStore, Store
 from regfs.tree import Directory, File, Source, Tree
+from regfs.tree.inside import Opener
 from tests.builder import StoreBuilder
 
 
 def tree_over(store: Store, *, platform: str = "linux/amd64", **graph: object) -> Tree:
     contents = Contents(store)
     references = ReferenceIndex(store, "", None, ttl=0.0)
+    forward = Graph(contents, **graph)  # type: ignore[arg-type]
+    cache = Path(os.environ["XDG_CACHE_HOME"]) / "regfs"
     return Tree(
         Source(
-            Graph(contents, **graph),  # type: ignore[arg-type]
+            forward,
             references,
             Reports(references, contents),
             contents,
             Platform.parse(platform),
+            Opener(forward, Layers(store, cache)),  # type: ignore[arg-type]  # any store, as long as none looks inside
         )
     )
 

@@ -44,7 +44,7 @@ class TagHistory(Directory):
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
-        graph, repository, _ = self._scope
+        graph, repository = self._scope.graph, self._scope.repository
         return Attributes.of_directory(self.inode, graph.tag_directory(repository, self._tag).mtime_ns)
 
     def children(self) -> Iterable[Child]:
@@ -59,7 +59,7 @@ class TagHistory(Directory):
         return PushDirectory(self._scope, inode.of_child(self.inode, name), *push)
 
     def _pushes(self) -> Mapping[str, tuple[Digest, int]]:
-        graph, repository, _ = self._scope
+        graph, repository = self._scope.graph, self._scope.repository
         found = sorted(graph.tag_history(repository, self._tag), key=lambda push: (push[1], push[0]))
         names = Counter(f"{iso(pushed)}-{digest.short}" for digest, pushed in found)
         pushes = {}

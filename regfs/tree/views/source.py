@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,36 +10,46 @@ from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress
 from regfs.graph.reports.catalogue import Reports
+from regfs.layers import Layers
 from regfs.oci import Platform
-from regfs.store import Contents, Store
+from regfs.store import Contents, LocalStore
+from regfs.tree.inside import Opener
 from regfs.tree.scope import Scope
 
 
 class Source(NamedTuple):
-    """The graph's two halves, the reports over them, the store's contents; and the default platform."""
+    """The graph's two halves, the reports over them, the contents, the default platform, the layers."""
 
     graph: Graph
     references: ReferenceIndex
     reports: Reports
     contents: Contents
     platform: Platform
+    opener: Opener
 
     def scope(self, repository: str) -> Scope:
         """Give what the nodes of one repository read with."""
-        return Scope(self.graph, repository, self.platform)
+        return Scope(self.graph, repository, self.platform, self.opener)
 
     @classmethod
     def of(
         cls,
-        store: Store,
+        store: LocalStore,
         path: str,
-        cache: Path | None,
+        cache: Path,
         platform: Platform,
         *,
         ttl: float,
         progress: Progress = lambda what, done, total: None,
+        layers: Layers | None = None,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> Source:
-        """Read the store at `path`, with answers at most `ttl` seconds old; the index is kept in `cache`."""
+        """Read the store at `path`, with answers at most `ttl` seconds old.
+
+        The indexes of the store, and of `layers`, are kept in `cache`. `given_up`: see Opener.
+        """
         contents = Contents(store)
+        graph = Graph(contents, ttl=ttl)
         index = ReferenceIndex(store, path, cache, ttl=ttl, progress=progress)
-        return cls(Graph(contents, ttl=ttl), index, Reports(index, contents), contents, platform)
+        opener = Opener(graph, layers or Layers(store, cache), given_up)
+        return cls(graph, index, Reports(index, contents), contents, platform, opener)

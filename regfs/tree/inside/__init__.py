@@ -1,0 +1,12 @@
+"""Inside the layers: `layers/NN.tar`, `layers/NN/` and `rootfs/`, which resolve and are in no listing.
+
+`Opener` has a layer indexed when it is first asked for; `view` says what stands in one layer and in several
+merged; `nodes` are the files and directories of both.
+"""
+
+from regfs.tree.inside.nodes import TopDirectory
+from regfs.tree.inside.opener import Opener
+from regfs.tree.inside.uncompressed import LayerTar
+from regfs.tree.inside.view import MergedLayers, OneLayer
+
+__all__ = ["LayerTar", "MergedLayers", "OneLayer", "Opener", "TopDirectory"]

@@ -1,0 +1,186 @@
+"""Files, directories and all else that stand inside layers, with the modes, owners and times of the image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Generic
+
+from regfs.errors import NoAttributeError, NoEntryError
+from regfs.layers.entry import EntryType
+from regfs.store import Content
+from regfs.tree import inode
+from regfs.tree.inside.view import Key, View
+from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType, Special, Symlink, blocks_of
+
+_TYPES = {
+    EntryType.FILE: NodeType.FILE,
+    EntryType.DIRECTORY: NodeType.DIRECTORY,
+    EntryType.SYMLINK: NodeType.SYMLINK,
+    # One that leads nowhere: listed, and an error when it is looked at.
+    EntryType.HARDLINK: NodeType.FILE,
+    EntryType.CHARACTER: NodeType.CHARACTER,
+    EntryType.BLOCK: NodeType.BLOCK,
+    EntryType.FIFO: NodeType.FIFO,
+}
+
+#: The fewest links of a file, as of a blob: it has other names wherever else its layer shows, and a higher
+#: layer may give it one more, so tools shall look whether they met the inode before.
+_LINKS = 2
+
+
+class Inside(Node, Generic[Key]):
+    """What all nodes inside a layer have in common: the image's attributes in place of regfs's own."""
+
+    __slots__ = ("_key", "_view")
+
+    def __init__(self, view: View[Key], key: Key, number: int) -> None:
+        super().__init__(number)
+        self._view = view
+        self._key = key
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells, as the image has it."""
+        node = self._view.node(self._key)
+        return Attributes(
+            self.type,
+            self.inode,
+            max(node.links, _LINKS) if node.type is EntryType.FILE else node.links,
+            node.size,
+            blocks_of(node.size) if node.type is EntryType.FILE else 0,
+            node.mtime_ns,
+            node.mode,
+            (node.uid, node.gid),
+            node.device,
+        )
+
+    def xattr(self, name: str) -> bytes:
+        """Give one of the image's extended attributes. Raises NoAttributeError."""
+        value = self._view.xattrs(self._key).get(os.fsencode(name))
+        if value is None:
+            raise NoAttributeError("", name)
+        return value
+
+    def xattr_names(self) -> list[str]:
+        """List the image's extended attributes."""
+        return [os.fsdecode(name) for name in self._view.xattrs(self._key)]
+
+
+class InsideDirectory(Inside[Key], Directory):
+    """A directory. Its inode follows from its place: what it holds differs from image to image."""
+
+    __slots__ = ()
+
+    def children(self) -> Iterable[Child]:
+        """List the names."""
+        for name, key in self._view.children(self._key):
+            text = os.fsdecode(name)
+            yield Child(text, _TYPES[key.type], self._number(key, text))
+
+    def lookup(self, name: str) -> Node:
+        """Find a name."""
+        key = self._view.find(self._key, os.fsencode(name))
+        if key is None:
+            raise NoEntryError(name)
+        return _NODES[key.type](self._view, key, self._number(key, name))
+
+    def _number(self, key: Key, name: str) -> int:
+        if key.type is EntryType.DIRECTORY:
+            return inode.of_child(self.inode, name)
+        return self._view.number(key)
+
+
+class InsideFile(Inside[Key], File):
+    """A file."""
+
+    __slots__ = ()
+
+    @property
+    def identity(self) -> str:
+        """The layer's digest, and which of its files it is."""
+        layer, node = self._view.place(self._key)
+        return f"{layer.digest} {node}"
+
+    def open(self) -> Content:
+        """Open the bytes."""
+        return self._view.open(self._key)
+
+
+class InsideSymlink(Inside[Key], Symlink):
+    """A symlink. The kernel follows an absolute one on the host, as in any unpacked image."""
+
+    __slots__ = ()
+
+    def target(self) -> str:
+        """Give what it points to."""
+        return os.fsdecode(self._view.node(self._key).target)
+
+
+class CharacterDevice(Inside[Key], Special):
+    """A character device; the mount is `nodev`."""
+
+    __slots__ = ()
+    type = NodeType.CHARACTER
+
+
+class BlockDevice(Inside[Key], Special):
+    """A block device; the mount is `nodev`."""
+
+    __slots__ = ()
+    type = NodeType.BLOCK
+
+
+class Fifo(Inside[Key], Special):
+    """A named pipe."""
+
+    __slots__ = ()
+    type = NodeType.FIFO
+
+
+_NODES: dict[EntryType, Callable[..., Node]] = {
+    EntryType.FILE: InsideFile,
+    EntryType.DIRECTORY: InsideDirectory,
+    EntryType.SYMLINK: InsideSymlink,
+    EntryType.HARDLINK: InsideFile,
+    EntryType.CHARACTER: CharacterDevice,
+    EntryType.BLOCK: BlockDevice,
+    EntryType.FIFO: Fifo,
+}
+
+
+class TopDirectory(Directory, Generic[Key]):
+    """`rootfs/` or `layers/NN/`: opens its layers when it is first looked at, not when it is named."""
+
+    __slots__ = ("_open", "_opened")
+    holds_image = True
+
+    def __init__(self, parent: Directory, name: str, open_view: Callable[[], View[Key]]) -> None:
+        super().__init__(inode.of_child(parent.inode, name))
+        self._open = open_view
+        self._opened: InsideDirectory[Key] | None = None
+
+    def _top(self) -> InsideDirectory[Key]:
+        if self._opened is None:
+            view = self._open()
+            self._opened = InsideDirectory(view, view.root(), self.inode)
+        return self._opened
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        return self._top().attributes()
+
+    def xattr(self, name: str) -> bytes:
+        """Give one of the image's extended attributes."""
+        return self._top().xattr(name)
+
+    def xattr_names(self) -> list[str]:
+        """List the image's extended attributes."""
+        return self._top().xattr_names()
+
+    def children(self) -> Iterable[Child]:
+        """List the names."""
+        return self._top().children()
+
+    def lookup(self, name: str) -> Node:
+        """Find a name."""
+        return self._top().lookup(name)

@@ -1,0 +1,149 @@
+"""What stands in a layer, and in the layers of an image merged: two forms of the same questions.
+
+A key is what a name stands for; each view has its own kind. Names are bytes. Safe for many threads.
+"""
+
+from __future__ import annotations
+
+import abc
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from regfs.errors import LayerError
+from regfs.layers import Layer
+from regfs.layers.entry import EntryType
+from regfs.layers.tree import LayerNode, Member, Merged, MergedTree
+from regfs.store import Content
+from regfs.tree import inode
+from regfs.tree.inside.opener import Opener
+
+Key = TypeVar("Key", bound=Member | Merged)
+T = TypeVar("T")
+
+
+class View(abc.ABC, Generic[Key]):
+    """A file system that a layer, or an image, holds. Raises LayerError, and what opening layers does."""
+
+    @abc.abstractmethod
+    def root(self) -> Key:
+        """Give the root directory."""
+
+    @abc.abstractmethod
+    def find(self, directory: Key, name: bytes) -> Key | None:
+        """Find a name in a directory."""
+
+    @abc.abstractmethod
+    def children(self, directory: Key) -> Sequence[tuple[bytes, Key]]:
+        """List a directory."""
+
+    @abc.abstractmethod
+    def node(self, key: Key) -> LayerNode:
+        """Read what stands there."""
+
+    @abc.abstractmethod
+    def xattrs(self, key: Key) -> dict[bytes, bytes]:
+        """Read its extended attributes."""
+
+    @abc.abstractmethod
+    def place(self, key: Key) -> tuple[Layer, int]:
+        """Tell which layer has it, and its id in that layer's tree. All names of one file have the same."""
+
+    @abc.abstractmethod
+    def open(self, key: Key) -> Content:
+        """Open a file."""
+
+    def number(self, key: Key) -> int:
+        """Give a file's inode: that of its node in its layer, wherever the layer shows."""
+        layer, node = self.place(key)
+        return inode.of_node(layer.digest, node)
+
+
+class OneLayer(View[Member]):
+    """What one layer holds, whiteouts as they are stored."""
+
+    def __init__(self, opener: Opener, layer: Layer) -> None:
+        self._opener = opener
+        self._layer = layer
+
+    def root(self) -> Member:
+        """Give the root directory."""
+        return asked(self._layer.tree.root)
+
+    def find(self, directory: Member, name: bytes) -> Member | None:
+        """Find a name in a directory."""
+        return asked(self._layer.tree.find, directory.id, name)
+
+    def children(self, directory: Member) -> Sequence[tuple[bytes, Member]]:
+        """List a directory."""
+        return [(member.name, member) for member in asked(self._layer.tree.children, directory.id)]
+
+    def node(self, key: Member) -> LayerNode:
+        """Read what stands there. A hard link into another layer has nothing here."""
+        node = asked(self._layer.tree.node, key.id)
+        if node.type is EntryType.HARDLINK:
+            target = node.target.decode(errors="replace")
+            raise LayerError(f"a hard link to {target!r}, which this layer does not have: see rootfs/")
+        return node
+
+    def xattrs(self, key: Member) -> dict[bytes, bytes]:
+        """Read its extended attributes."""
+        return asked(self._layer.tree.xattrs, key.id)
+
+    def place(self, key: Member) -> tuple[Layer, int]:
+        """Tell which layer has it, and its id there."""
+        return self._layer, key.id
+
+    def open(self, key: Member) -> Content:
+        """Open a file."""
+        return self._opener.file(self._layer, key.id)
+
+
+class MergedLayers(View[Merged]):
+    """The layers of an image merged, as a container sees them."""
+
+    def __init__(self, opener: Opener, layers: Sequence[Layer]) -> None:
+        self._opener = opener
+        self._layers = layers
+        self._tree = MergedTree([layer.tree for layer in layers])
+
+    @cached_property
+    def _root(self) -> Merged:
+        return self._tree.root
+
+    def root(self) -> Merged:
+        """Give the root directory."""
+        return asked(lambda: self._root)
+
+    def find(self, directory: Merged, name: bytes) -> Merged | None:
+        """Find a name in a directory."""
+        return asked(self._tree.lookup, directory, name)
+
+    def children(self, directory: Merged) -> Sequence[tuple[bytes, Merged]]:
+        """List a directory."""
+        return asked(self._tree.children, directory)
+
+    def node(self, key: Merged) -> LayerNode:
+        """Read what stands there."""
+        return asked(self._tree.node, key)
+
+    def xattrs(self, key: Merged) -> dict[bytes, bytes]:
+        """Read its extended attributes."""
+        return asked(self._tree.xattrs, key)
+
+    def place(self, key: Merged) -> tuple[Layer, int]:
+        """Tell which layer has it, and its id there."""
+        return self._layers[key.identity.layer], key.identity.id
+
+    def open(self, key: Merged) -> Content:
+        """Open a file."""
+        return self._opener.file(*self.place(key))
+
+
+def asked(ask: Callable[..., T], *arguments: object) -> T:
+    """Ask an index; its damage is a LayerError. It is found out and the index made anew when next opened."""
+    try:
+        return ask(*arguments)
+    except sqlite3.DatabaseError as error:
+        raise LayerError(f"the index of the layer is damaged ({error})") from error

@@ -1,0 +1,103 @@
+"""What each layer changes, on small images of which every number can be counted by hand."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import pytest
+
+from regfs.layers.changes import Changes, changes
+from regfs.layers.entry import Entry, EntryType
+from regfs.layers.tree import SCHEMA, LayerTree, TreeWriter
+
+
+def file(path: str, size: int = 1) -> Entry:
+    return Entry(path.encode(), EntryType.FILE, 0o644, 0, 0, size, 0)
+
+
+def directory(path: str) -> Entry:
+    return Entry(path.encode(), EntryType.DIRECTORY, 0o755, 0, 0, 0, 0)
+
+
+def symlink(path: str) -> Entry:
+    return Entry(path.encode(), EntryType.SYMLINK, 0o777, 0, 0, 0, 0, b"anywhere")
+
+
+def hard_link(path: str, target: str) -> Entry:
+    return Entry(path.encode(), EntryType.HARDLINK, 0o644, 0, 0, 0, 0, target.encode())
+
+
+def found(*layers: Sequence[Entry]) -> list[Changes]:
+    trees = []
+    for layer in layers:
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.executescript(SCHEMA)
+        writer = TreeWriter(connection)
+        for entry in layer:
+            writer.add(entry)
+        writer.finish()
+        trees.append(LayerTree(connection))
+    try:
+        return list(changes(trees))
+    finally:
+        for tree in trees:
+            tree.close()
+
+
+BASE = [directory("etc"), file("etc/a", 10), file("etc/b", 20), symlink("etc/c"), file("top", 5)]
+
+
+def test_all_of_the_base_is_added() -> None:
+    assert found(BASE) == [Changes(added=4, changed=0, removed=0, wasted=0)]
+    assert found() == []
+    assert found([]) == [Changes(0, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        pytest.param([file("etc/new")], Changes(1, 0, 0, 0), id="a new file"),
+        pytest.param([file("etc/a", 11)], Changes(0, 1, 0, 10), id="a file given again"),
+        pytest.param([directory("etc")], Changes(0, 0, 0, 0), id="a directory given again"),
+        pytest.param([file("etc/.wh.a")], Changes(0, 0, 1, 10), id="a whiteout"),
+        pytest.param([file(".wh.etc")], Changes(0, 0, 3, 30), id="a whiteout of a directory"),
+        pytest.param(
+            [file("etc/.wh.none"), file(".wh.none")], Changes(0, 0, 0, 0), id="a whiteout of nothing"
+        ),
+        pytest.param([file("etc/.wh.c")], Changes(0, 0, 1, 0), id="a whiteout of a symlink"),
+        pytest.param([file("etc/.wh.a"), file("etc/a", 3)], Changes(0, 1, 0, 10), id="whiteout, and anew"),
+        pytest.param([file("etc/.wh..wh..opq")], Changes(0, 0, 3, 30), id="opaque"),
+        pytest.param(
+            [file("etc/.wh..wh..opq"), file("etc/b", 1)], Changes(0, 1, 2, 30), id="opaque, and anew"
+        ),
+        pytest.param([file(".wh..wh..opq")], Changes(0, 0, 4, 35), id="an opaque root"),
+        pytest.param([file("etc", 1)], Changes(1, 0, 3, 30), id="a file over a directory"),
+        pytest.param([directory("top")], Changes(0, 0, 1, 5), id="a directory over a file"),
+        pytest.param([file("top/x", 1)], Changes(1, 0, 1, 5), id="a file below what was one"),
+        pytest.param([symlink("etc/a")], Changes(0, 1, 0, 10), id="a symlink in place of a file"),
+        pytest.param(
+            [file(".wh.etc"), directory("etc"), file("etc/b", 1)],
+            Changes(0, 1, 2, 30),
+            id="a directory made anew",
+        ),
+    ],
+)
+def test_a_layer_over_the_base(layer: list[Entry], expected: Changes) -> None:
+    assert found(BASE, layer)[1] == expected
+
+
+def test_what_is_hidden_once_is_not_hidden_again() -> None:
+    hidden = [file("etc/.wh.a")]
+    assert found(BASE, hidden, hidden)[2] == Changes(0, 0, 0, 0)
+    assert found(BASE, hidden, [file("etc/a", 7)], hidden)[2:] == [Changes(1, 0, 0, 0), Changes(0, 0, 1, 7)]
+
+
+def test_a_file_of_two_names_is_wasted_with_the_last() -> None:
+    base = [file("one", 100), hard_link("two", "one")]
+    first, second = [file(".wh.one")], [file("two", 1)]
+    assert found(base, first, second) == [
+        Changes(2, 0, 0, 0),
+        Changes(0, 0, 1, 0),
+        Changes(0, 1, 0, 100),
+    ]
