@@ -15,6 +15,7 @@ from pathlib import Path
 
 from scripts.benchmarks.contestants import Contestant, contestants, drop_caches, mounted
 from scripts.benchmarks.indexing import indexing
+from scripts.benchmarks.inside import inside
 from tests.builder import StoreBuilder
 
 _GIB = 1_000_000_000
@@ -133,6 +134,7 @@ PARTS: dict[str, Callable[[Path, Path, int], None]] = {
     "reading": reading,
     "starting": starting,
     "indexing": indexing,
+    "inside": inside,
 }
 
 

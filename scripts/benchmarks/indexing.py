@@ -57,12 +57,12 @@ def _measure(work: Path, mountpoint: Path, tags: int, rounds: int) -> float:
     )
     collect = ["docker-registry", "garbage-collect", "--dry-run", str(config)]
     index = [*_REGFS, "index", str(store.root)]
-    _run(collect)  # the store's files are in memory, for both
+    run(collect)  # the store's files are in memory, for both
     collected, indexed = [], []
     for _ in range(rounds):
-        collected.append(_run(collect))
+        collected.append(run(collect))
         subprocess.run(["rm", "-rf", str(work / "cache")], check=True)
-        indexed.append(_run(index))
+        indexed.append(run(index))
     full = statistics.median(run.seconds for run in indexed)
     whole_pass = statistics.median(_pass(run) for run in indexed)
     peer = statistics.median(run.seconds for run in collected)
@@ -76,9 +76,9 @@ def _measure(work: Path, mountpoint: Path, tags: int, rounds: int) -> float:
     for turn in range(rounds):
         store.image("team0/app0", f"pushed{turn}", [store.blob(os.urandom(40), _LAYER)])
         time.sleep(_SETTLED)
-        _run(index)  # what was too new is read once more
+        run(index)  # what was too new is read once more
         store.image("team0/app0", f"more{turn}", [store.blob(os.urandom(40), _LAYER)])
-        refreshed.append(_run(index))
+        refreshed.append(run(index))
     again = statistics.median(map(_pass, refreshed))
     print(
         f"{'its refresh after one push':34}{again:9.3f}{max(run.memory for run in refreshed):9.0f}"
@@ -99,7 +99,8 @@ def _fill(root: Path, tags: int) -> StoreBuilder:
     return store
 
 
-def _run(command: list[str]) -> Run:
+def run(command: list[str]) -> Run:
+    """Run a command that must succeed."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
