@@ -7,9 +7,9 @@ packages_for() {
     demo:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr" ;;
     demo:dnf) echo "fuse-libs fuse python3 python3.11 attr" ;;
     demo:apk) echo "fuse python3 attr" ;;
-    test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo strace rsync bindfs zstd xz-utils" ;;
-    test:dnf) echo "fuse-libs fuse python3 python3.11 attr skopeo strace rsync bindfs zstd xz" ;;
-    test:apk) echo "fuse python3 attr skopeo strace rsync bindfs zstd xz util-linux coreutils findutils tar" ;;
+    test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo strace rsync bindfs zstd xz-utils umoci buildah" ;;
+    test:dnf) echo "fuse-libs fuse python3 python3.11 attr skopeo strace rsync bindfs zstd xz umoci buildah" ;;
+    test:apk) echo "fuse python3 attr skopeo strace rsync bindfs zstd xz util-linux coreutils findutils tar umoci buildah" ;;
     bench:apt-get) echo "libfuse2 fuse3 python3 python3-venv bindfs strace docker-registry" ;;
     bench:dnf) echo "fuse-libs fuse python3 python3.11 bindfs strace" ;;
     bench:apk) echo "fuse python3 bindfs strace" ;;

@@ -172,8 +172,13 @@ class Dispatch(fuse.FUSE):
 
 
 def interrupted() -> bool:
-    """Tell whether the program that asks the calling thread has been interrupted and waits no more."""
-    return bool(fuse._libfuse.fuse_interrupted())
+    """Tell whether nobody waits for this thread: who asked was interrupted, or the mount ends."""
+    context = fuse._libfuse.fuse_get_context().contents
+    return bool(fuse._libfuse.fuse_interrupted() or _exited(context.fuse))
+
+
+_exited = fuse._libfuse.fuse_exited
+_exited.argtypes = (ctypes.c_void_p,)
 
 
 def _copy(content: bytes, buffer: Any, size: int) -> int:

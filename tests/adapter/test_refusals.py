@@ -93,7 +93,13 @@ NUMBERS = {
     errors.NotKnownError("p", "gone"): errno.EIO,
     errors.NotSymlinkError("p"): errno.EINVAL,
     errors.NoAttributeError("p", "n"): errno.ENODATA,
+    errors.NoNamespaceError("p", "n"): errno.ENOTSUP,
     errors.LoopError("p"): errno.ELOOP,
+    errors.GivenUpError("layer d"): errno.EINTR,
+    errors.NoRoomError("p", "full"): errno.ENOSPC,
+    errors.LayerError("cut short"): errno.EIO,
+    errors.LayerLimitError("too many entries"): errno.EIO,
+    errors.LayerProcessError("killed"): errno.EIO,
     errors.UnreadableError("p", "denied", errno.EACCES, denied=True): errno.EACCES,
     errors.UnreadableError("p", "stale", errno.ESTALE, denied=False): errno.EIO,
     errors.DigestError("x", "empty"): errno.EIO,
@@ -130,6 +136,7 @@ def test_each_error_becomes_its_errno_and_is_logged_unless_the_question_was_wron
     caplog.set_level(logging.DEBUG)
     assert calls.dispatch._wrapper(fail, b"/app/\xff") == -number
     asked_wrongly = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENODATA, errno.EINVAL}
+    asked_wrongly |= {errno.ENOTSUP, errno.EINTR}  # and who gave up hears no answer
     assert bool(caplog.records) is (number not in asked_wrongly)
     for record in caplog.records:
         assert (record.levelno, record.exc_info) == (logging.WARNING, None)

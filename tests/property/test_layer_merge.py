@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,8 @@ from hypothesis import strategies as st
 
 from regfs.errors import LayerError
 from regfs.layers.entry import Entry, EntryType
-from regfs.layers.tree import SCHEMA, LayerTree, Merged, MergedTree, TreeWriter, batch, directories
+from regfs.layers.tree import Merged, MergedTree, batch, directories
+from tests.layer_trees import tree_of
 
 #: A path from the root, as names.
 Path = tuple[bytes, ...]
@@ -165,22 +165,6 @@ def entries(draw: st.DrawFn) -> Entry:
 
 
 layers_of_entries = st.lists(st.lists(entries(), max_size=12), max_size=5)
-
-
-def tree_of(layer: Sequence[Entry]) -> LayerTree:
-    connection = sqlite3.connect(":memory:", check_same_thread=False)
-    connection.executescript(SCHEMA)
-    writer = TreeWriter(connection)
-    for entry in layer:
-        writer.add(entry)
-    written = writer.finish()
-    connection.commit()
-    assert connection.execute("SELECT count(*) FROM node").fetchone() == (written.nodes,)
-    assert (
-        connection.execute("SELECT sum(links) FROM node").fetchone()
-        == connection.execute("SELECT count(*) FROM name").fetchone()
-    )
-    return LayerTree(connection)
 
 
 @pytest.fixture(params=[1, 3, 2000], ids=lambda rows: f"rows={rows}")

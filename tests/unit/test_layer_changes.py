@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 import pytest
 
 from regfs.layers.changes import Changes, changes
 from regfs.layers.entry import Entry, EntryType
-from regfs.layers.tree import SCHEMA, LayerTree, TreeWriter
+from tests.layer_trees import tree_of
 
 
 def file(path: str, size: int = 1) -> Entry:
@@ -29,20 +28,7 @@ def hard_link(path: str, target: str) -> Entry:
 
 
 def found(*layers: Sequence[Entry]) -> list[Changes]:
-    trees = []
-    for layer in layers:
-        connection = sqlite3.connect(":memory:", check_same_thread=False)
-        connection.executescript(SCHEMA)
-        writer = TreeWriter(connection)
-        for entry in layer:
-            writer.add(entry)
-        writer.finish()
-        trees.append(LayerTree(connection))
-    try:
-        return list(changes(trees))
-    finally:
-        for tree in trees:
-            tree.close()
+    return list(changes([tree_of(layer) for layer in layers]))
 
 
 BASE = [directory("etc"), file("etc/a", 10), file("etc/b", 20), symlink("etc/c"), file("top", 5)]

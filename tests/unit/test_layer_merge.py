@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 
 import pytest
 
 from regfs.errors import LayerError
 from regfs.layers.entry import Entry, EntryType, Extent
-from regfs.layers.tree import ROOT, SCHEMA, LayerTree, Merged, MergedTree, TreeWriter
+from regfs.layers.tree import ROOT, Merged, MergedTree
+from tests.layer_trees import tree_of
 
 #: A layer in short: paths and what they are, in the order of the tar. A number is the owner of a file, or of
 #: a directory if the path ends with "/"; `-> target` is a symlink, `= target` a hard link.
@@ -29,17 +29,7 @@ def entry(path: str, what: str | int) -> Entry:
 
 
 def merged(*layers: Layer) -> MergedTree:
-    trees = []
-    for layer in layers:
-        connection = sqlite3.connect(":memory:", check_same_thread=False)
-        connection.executescript(SCHEMA)
-        writer = TreeWriter(connection)
-        for path, what in layer.items():
-            writer.add(entry(path, what))
-        writer.finish()
-        connection.commit()
-        trees.append(LayerTree(connection))
-    return MergedTree(trees)
+    return MergedTree([tree_of(entry(*item) for item in layer.items()) for layer in layers])
 
 
 def at(tree: MergedTree, path: str) -> Merged | None:

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from regfs.errors import LayerError
 from regfs.layers.entry import Entry, EntryType, Extent
 from regfs.layers.tree import ROOT, SCHEMA, LayerNode, LayerTree, Member, TreeWriter, Written
 from regfs.layers.tree.schema import IMPLIED, OPAQUE, WHITEOUTS
+from tests.layer_trees import written
 
 TYPES = {
     tarfile.REGTYPE: EntryType.FILE,
@@ -41,17 +41,6 @@ def symlink(path: bytes, target: bytes) -> Entry:
 
 def link(path: bytes, target: bytes) -> Entry:
     return entry(path, EntryType.HARDLINK, target)
-
-
-def written(entries: Iterable[Entry]) -> tuple[LayerTree, Written]:
-    connection = sqlite3.connect(":memory:", check_same_thread=False)
-    connection.executescript(SCHEMA)
-    writer = TreeWriter(connection)
-    for each in entries:
-        writer.add(each)
-    told = writer.finish()
-    connection.commit()
-    return LayerTree(connection), told
 
 
 def tree_of(*entries: Entry) -> LayerTree:
@@ -387,7 +376,8 @@ def test_a_file_opened_as_immutable_is_read_by_many_threads(tmp_path: Path) -> N
     connection.commit()
     connection.close()
     path.chmod(0o444)
-    tree = LayerTree(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True, check_same_thread=False))
+    connection = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    tree = LayerTree(connection)
     wrong: list[object] = []
 
     def read(begin: int) -> None:
@@ -403,6 +393,7 @@ def test_a_file_opened_as_immutable_is_read_by_many_threads(tmp_path: Path) -> N
     for thread in threads:
         thread.join()
     assert wrong == []
+    tree.close()
     tree.close()
 
 

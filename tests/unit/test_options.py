@@ -10,7 +10,7 @@ import pwd
 import pytest
 
 from regfs.errors import OptionError
-from regfs.mount.options import DEFAULT_TTL, MountOptions, parse_options, this_machine
+from regfs.mount.options import DEFAULT_CACHE_SIZE, DEFAULT_TTL, MountOptions, parse_options, this_machine
 from regfs.oci import Platform
 
 
@@ -87,6 +87,50 @@ def test_umask_is_octal(text: str, umask: int) -> None:
 @pytest.mark.parametrize("text", ["8", "0o22", "-1", "00000", "u=rwx", "7777777"])
 def test_another_umask_is_refused(text: str) -> None:
     assert text in str(refused(f"umask={text}"))
+
+
+def test_what_is_inside_images_has_their_owners_unless_asked_otherwise() -> None:
+    assert parse().image_owners
+    assert parse("owner=image").image_owners
+    assert not parse("owner=me").image_owners
+    assert parse("owner=me,owner=image").image_owners
+
+
+@pytest.mark.parametrize("text", ["root", "Me", "0", "me ", "image=me"])
+def test_images_can_have_no_other_owners(text: str) -> None:
+    error = refused(f"owner={text}")
+    assert (error.option, "image" in str(error), "me" in str(error)) == ("owner", True, True)
+
+
+def test_owner_alone_is_an_option_of_fstab_and_says_nothing_of_images() -> None:
+    """mount(8): "Allow an ordinary user to mount the filesystem if that user is the owner of the device"."""
+    assert parse("owner=me,owner") == parse("owner=me")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("1", 1),
+        ("4096", 4096),
+        ("1K", 1 << 10),
+        ("500M", 500 << 20),
+        ("5G", 5 << 30),
+        ("2T", 2 << 40),
+    ],
+)
+def test_cache_size_is_a_number_of_bytes_with_a_unit(text: str, size: int) -> None:
+    assert parse(f"cache_size={text}").cache_size == size
+
+
+def test_the_cache_has_five_gigabytes_unless_asked_otherwise() -> None:
+    assert parse().cache_size == DEFAULT_CACHE_SIZE == 5_000_000_000
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5G", "G", "5g", "5GB", "5 G", "0x10", "1e9", "inf", "9" * 19, "٣"])
+def test_another_cache_size_is_refused(text: str) -> None:
+    error = refused(f"cache_size={text}")
+    assert (error.option, "5G" in str(error)) == ("cache_size", True)
 
 
 def test_others_are_let_in_only_together_with_the_check_of_modes() -> None:
@@ -196,6 +240,7 @@ def test_what_regfs_sets_itself_is_refused_with_the_reason(option: str) -> None:
         ("allow-other", "allow_other"),
         ("nonemtpy", "nonempty"),
         ("atrr_timeout=1", "attr_timeout"),
+        ("cachesize=5G", "cache_size"),
     ],
 )
 def test_an_unknown_option_is_named_with_what_may_be_meant(option: str, meant: str) -> None:
@@ -209,7 +254,10 @@ def test_an_option_like_no_other_is_named_too() -> None:
     assert refused("ttl=5,qqqqqq=1,umask=0").option == "qqqqqq"
 
 
-@pytest.mark.parametrize("option", ["ttl", "platform", "uid", "gid", "umask", "ttl=", "uid="])
+@pytest.mark.parametrize(
+    "option",
+    ["ttl", "platform", "uid", "gid", "umask", "cache_size", "ttl=", "uid=", "owner=", "cache_size="],
+)
 def test_an_own_option_needs_a_value(option: str) -> None:
     assert "value" in str(refused(option))
 

@@ -53,7 +53,7 @@ def test_each_child_is_an_image_under_its_platforms_name(
         assert (
             read(shown, f"app/multi/platforms/{name}/manifest.json") == store.data(image.digest).read_bytes()
         )
-        assert shown.walk(f"app/multi/platforms/{name}").xattr("user.regfs.platform").startswith("linux/")
+        assert shown.walk(f"app/multi/platforms/{name}").xattr("user.regfs.platform").startswith(b"linux/")
 
 
 @pytest.mark.parametrize("wanted", ["amd64", "arm64"])
@@ -91,9 +91,9 @@ def test_an_attestation_is_a_child_with_layers_of_json(
     shown = tree()
     assert names(shown, "app/multi/platforms") == ["linux-amd64", "linux-arm64", "unknown-unknown"]
     assert names(shown, "app/multi/platforms/unknown-unknown/layers") == ["00.json"]
-    assert shown.walk("app/multi/platforms/unknown-unknown").xattr("user.regfs.kind") == "attestation"
-    assert shown.walk("app/multi/platforms/linux-amd64").xattr("user.regfs.kind") == "image"
-    assert shown.walk("app/multi").xattr("user.regfs.kind") == "index"
+    assert shown.walk("app/multi/platforms/unknown-unknown").xattr("user.regfs.kind") == b"attestation"
+    assert shown.walk("app/multi/platforms/linux-amd64").xattr("user.regfs.kind") == b"image"
+    assert shown.walk("app/multi").xattr("user.regfs.kind") == b"index"
 
 
 def test_children_of_one_platform_get_numbers(store: StoreBuilder, tree: Open) -> None:
@@ -102,7 +102,9 @@ def test_children_of_one_platform_get_numbers(store: StoreBuilder, tree: Open) -
     shown = tree()
     found = names(shown, "app/multi/platforms")
     assert found == ["linux-amd64", "linux-amd64-2", "unknown-unknown"]
-    digests = [shown.walk(f"app/multi/platforms/{name}").xattr("user.regfs.digest") for name in found]
+    digests = [
+        shown.walk(f"app/multi/platforms/{name}").xattr("user.regfs.digest").decode() for name in found
+    ]
     assert digests[:2] == [child["digest"] for child in children]
 
 
@@ -118,8 +120,8 @@ def test_a_child_that_a_sparse_index_lacks_is_an_empty_directory(store: StoreBui
     with pytest.raises(NoEntryError):
         shown.walk("app/multi/platforms/linux-arm64/manifest.json")
     node = shown.walk("app/multi/platforms/linux-arm64")
-    assert node.xattr("user.regfs.digest") == lacking.digest
-    assert node.xattr("user.regfs.platform") == "linux/arm64"
+    assert node.xattr("user.regfs.digest") == lacking.digest.encode()
+    assert node.xattr("user.regfs.platform") == b"linux/arm64"
     assert node.attributes().type is NodeType.DIRECTORY
 
 

@@ -155,7 +155,7 @@ def test_a_directory_tells_whether_it_is_a_repository(
     store.image("team/app", "1.0")
     node = tree().walk(path)
     assert node.xattr_names() == ["user.regfs.kind"]
-    assert node.xattr("user.regfs.kind") == kind
+    assert node.xattr("user.regfs.kind") == kind.encode()
     for other in ("user.regfs.digest", "user.kind", "kind", "security.selinux", ""):
         with pytest.raises(NoAttributeError):
             node.xattr(other)

@@ -11,7 +11,18 @@ from regfs.layers.entry import EntryType
 from regfs.store import Content
 from regfs.tree import inode
 from regfs.tree.inside.view import Key, View
-from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType, Special, Symlink, blocks_of
+from regfs.tree.node import (
+    Attributes,
+    Child,
+    Directory,
+    File,
+    Node,
+    NodeType,
+    Part,
+    Special,
+    Symlink,
+    blocks_of,
+)
 
 _TYPES = {
     EntryType.FILE: NodeType.FILE,
@@ -148,14 +159,18 @@ _NODES: dict[EntryType, Callable[..., Node]] = {
 }
 
 
-class TopDirectory(Directory, Generic[Key]):
-    """`rootfs/` or `layers/NN/`: opens its layers when it is first looked at, not when it is named."""
+class TopDirectory(Part, Generic[Key]):
+    """`rootfs/` or `layers/NN/`: opens its layers when it is looked into, not when it is looked at.
+
+    The kernel looks at one name of a directory at a time: if that waited for the layers to be read, `ls` of
+    the image would wait with it.
+    """
 
     __slots__ = ("_open", "_opened")
     holds_image = True
 
     def __init__(self, parent: Directory, name: str, open_view: Callable[[], View[Key]]) -> None:
-        super().__init__(inode.of_child(parent.inode, name))
+        super().__init__(parent, name)
         self._open = open_view
         self._opened: InsideDirectory[Key] | None = None
 
@@ -164,18 +179,6 @@ class TopDirectory(Directory, Generic[Key]):
             view = self._open()
             self._opened = InsideDirectory(view, view.root(), self.inode)
         return self._opened
-
-    def attributes(self) -> Attributes:
-        """Tell what stat(2) tells."""
-        return self._top().attributes()
-
-    def xattr(self, name: str) -> bytes:
-        """Give one of the image's extended attributes."""
-        return self._top().xattr(name)
-
-    def xattr_names(self) -> list[str]:
-        """List the image's extended attributes."""
-        return self._top().xattr_names()
 
     def children(self) -> Iterable[Child]:
         """List the names."""
