@@ -14,9 +14,9 @@ from regfs.errors import LayerError
 from regfs.layers.streams.inflate import ROOM, Inflater
 from regfs.layers.streams.point import NEVER, START, Note, Point
 
-#: Plain bytes between points: half of them is what a random read has to decode first, some 3 ms; and a point
+#: Plain bytes between points: half of them is what a random read has to decode first, some 2 ms; and a point
 #: has a window of 32 KiB to be kept. (LAYERS.md has the measurements: 1, 2 and 4 MiB.)
-SPACING = 2 << 20
+SPACING = 1 << 20
 
 #: Plain bytes between points at the beginnings of members: these have no window. Small members take longer.
 _SPACING_OF_MEMBERS = 512 << 10
