@@ -7,7 +7,7 @@ packages_for() {
     demo:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr" ;;
     demo:dnf) echo "fuse-libs fuse python3 python3.11 attr" ;;
     demo:apk) echo "fuse python3 attr" ;;
-    test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo strace rsync bindfs zstd xz-utils umoci buildah" ;;
+    test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo strace rsync bindfs zstd xz-utils umoci buildah mmdebstrap" ;;
     test:dnf) echo "fuse-libs fuse python3 python3.11 attr skopeo strace rsync bindfs zstd xz umoci buildah" ;;
     test:apk) echo "fuse python3 attr skopeo strace rsync bindfs zstd xz util-linux coreutils findutils tar umoci buildah" ;;
     bench:apt-get) echo "libfuse2 fuse3 python3 python3-venv bindfs strace docker-registry" ;;
