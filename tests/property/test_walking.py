@@ -123,7 +123,7 @@ def check_child(directory: Directory, child: Child, where: str) -> None:
     assert node.inode == found.inode == child.inode, where
     assert child.inode > 1, where
     for name in node.xattr_names():
-        assert node.xattr(name).isprintable(), where
+        assert node.xattr(name).decode().isprintable(), where
     if isinstance(node, Symlink):
         assert node.target(), where
     if isinstance(node, File):
