@@ -42,6 +42,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def printable(text: str) -> str:
     """Give text that cannot disturb a terminal or a line: what is not printable is escaped."""
@@ -60,10 +62,11 @@ class RegfsError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle, for another process, what was made: the leaves' constructors take other arguments."""
-        return _remade, (type(self), self.args, self.__dict__)
+        return remake, (type(self), self.args, self.__dict__)
 
 
-def _remade(kind: type[RegfsError], args: tuple[object, ...], fields: dict[str, object]) -> RegfsError:
+def remake(kind: type[RegfsError], args: tuple[object, ...], fields: Mapping[str, object]) -> RegfsError:
+    """Make an error of its class, text and fields, past the constructor, which takes other arguments."""
     error = kind.__new__(kind, *args)
     error.__dict__.update(fields)
     return error

@@ -15,3 +15,13 @@ def boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return secrets.token_hex(8)  # cannot be told: each call is another
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and those above it that are missing, for their owner alone. Raises OSError.
+
+    Not by `parents`: those would get modes by the umask, and the XDG Base Directory Specification wants 0700
+    for all.
+    """
+    for each in (*reversed(directory.parents), directory):
+        each.mkdir(mode=0o700, exist_ok=True)

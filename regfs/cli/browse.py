@@ -16,7 +16,6 @@ from regfs.mount.options import this_machine
 from regfs.oci import Platform
 from regfs.store import LocalStore, locate
 from regfs.tree import Attributes, Directory, File, Node, Source, Symlink, Tree
-from regfs.tree.node import MODES
 
 _STANDARD_OUTPUT = 1
 
@@ -80,12 +79,7 @@ def _line(name: str, node: Node) -> str:
     found: Attributes = node.attributes()
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime_ns // 1_000_000_000))
     arrow = f" -> {printable(node.target())}" if isinstance(node, Symlink) else ""
-    mode = stat.filemode(MODES[found.type] if found.permissions is None else _image_mode(found))
-    return f"{mode} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"
-
-
-def _image_mode(found: Attributes) -> int:
-    return stat.S_IFMT(MODES[found.type]) | (found.permissions or 0)
+    return f"{stat.filemode(found.mode)} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"
 
 
 @click.command(short_help="Write a file of the tree to standard output, without a mount.")

@@ -86,11 +86,9 @@ def _index_layers(store: str, images: Iterable[str]) -> None:
         for ref, done in [(ref, readers.submit(read, ref)) for ref in images_of(tree, tuple(images))]:
             try:
                 done.result()
-            except NotKnownError as error:
-                if images:  # else artifacts are passed over
-                    failed += 1
-                    print(f"regfs: {ref}: {error}", file=sys.stderr)
             except RegfsError as error:
+                if isinstance(error, NotKnownError) and not images:
+                    continue  # an artifact, which nobody asked for
                 failed += 1
                 print(f"regfs: {ref}: {error}", file=sys.stderr)
     size = readable_size(sum(seen.values()))

@@ -14,7 +14,6 @@ from regfs.graph.reports.table import Format, Row, Table, Type, columns
 from regfs.oci import Platform
 from regfs.tree import Directory, Node, Symlink, Tree
 from regfs.tree.inside.steps import BuildStep, steps
-from regfs.tree.node import MODES
 
 _TREE = columns("mode", uid=Type.NUMBER, gid=Type.NUMBER, size=Type.SIZE, changed=Type.TIME) + columns(
     "path", "target"
@@ -75,10 +74,9 @@ def _rows(opened: Tree, at: str, path: str) -> Iterator[Row]:
 
 def _row(node: Node, path: str) -> Row:
     found = node.attributes()
-    mode = stat.filemode(stat.S_IFMT(MODES[found.type]) | (found.permissions or 0))
     uid, gid = found.owner or (0, 0)
     target = node.target() if isinstance(node, Symlink) else ""
-    return (mode, uid, gid, found.size, found.mtime_ns, path, target)
+    return (stat.filemode(found.mode), uid, gid, found.size, found.mtime_ns, path, target)
 
 
 @click.command(short_help="Tell what each step of an image's build did to its files.")

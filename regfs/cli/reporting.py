@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 import click
 
-from regfs.cli.browse import open_tree
 from regfs.cli.opening import Opened, opened
 from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError
 from regfs.graph.reports import explain as explaining
@@ -18,7 +17,6 @@ from regfs.graph.reports.catalogue import REPORTS
 from regfs.graph.reports.reclaim import Rules
 from regfs.graph.reports.reclaim import reclaim as compute
 from regfs.graph.reports.table import Format, Table, columns, readable_size, render
-from regfs.mount.options import this_machine
 from regfs.oci.digest import LENGTHS
 
 format_option = click.option(
@@ -98,9 +96,14 @@ def _digest_of(it: Opened, thing: str) -> str | None:
     if "/" not in thing and (not reference or reference["repository"] in LENGTHS):
         return None
     path = f"{reference['repository']}/{reference['name']}" if reference and "/@" not in thing else thing
+    # Only now: the reports take none of the tree, and it takes a while to load.
+    from regfs.cli.browse import open_tree
+    from regfs.mount.options import this_machine
+
+    tree = open_tree(it.path, this_machine())
     for candidate in (thing, path):
         try:
-            found = open_tree(it.path, this_machine()).walk(candidate).facts().get("digest")
+            found = tree.walk(candidate).facts().get("digest")
         except (TreeError, StoreError):
             continue
         if found:

@@ -16,7 +16,8 @@ before somebody looks into a layer.
 A layer is believed when the bytes of its blob have the digest of its name, and its index when it is whole.
 """
 
+from regfs.layers.builds import never
 from regfs.layers.layer import Layer
-from regfs.layers.layers import Layers
+from regfs.layers.layers import CACHE_SIZE, Layers
 
-__all__ = ["Layer", "Layers"]
+__all__ = ["CACHE_SIZE", "Layer", "Layers", "never"]

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regfs.errors import NoRoomError
+from regfs.machine import make_private
 from regfs.oci.digest import Digest
 
 INDEX = ".sqlite"
@@ -61,7 +62,8 @@ class Cache:
         """
         new, lock = target.with_name(target.name + _NEW), target.with_name(target.name + _LOCK)
         try:
-            self._make()
+            if not self.directory.is_dir():
+                make_private(self.directory)
             while (descriptor := _locked(lock)) is None:
                 idle()
         except OSError as error:
@@ -95,12 +97,6 @@ class Cache:
 
     def _no_room(self, error: OSError) -> NoRoomError:
         return NoRoomError(str(self.directory), error.strerror or str(error))
-
-    def _make(self) -> None:
-        if not self.directory.is_dir():
-            for directory in (*reversed(self.directory.parents), self.directory):
-                # Not with `parents`: those would get modes by the umask (XDG wants 0700 for all).
-                directory.mkdir(mode=0o700, exist_ok=True)
 
     def _sweep(self) -> None:
         """Remove what processes left that were killed."""

@@ -26,6 +26,9 @@ from regfs.layers.making import Maker, Told
 from regfs.oci.digest import Digest
 from regfs.store import FileStat, LocalStore, layout
 
+#: Bytes that indexes and copies may take in the cache directory, unless asked otherwise.
+CACHE_SIZE = 5_000_000_000
+
 #: Layers that are kept open while nobody uses them: each has three descriptors, or four.
 _OPEN = 64
 
@@ -59,7 +62,7 @@ class Layers:
         store: LocalStore,
         cache: Path,
         *,
-        cache_size: int = 5_000_000_000,
+        cache_size: int = CACHE_SIZE,
         progress: Told = ignore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

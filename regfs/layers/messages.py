@@ -57,10 +57,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
     def error(self) -> RegfsError:
         """Give the error again."""
-        kind: type[RegfsError] = getattr(errors, self.kind)
-        error = kind.__new__(kind, self.text)
-        error.__dict__.update(self.fields)
-        return error
+        return errors.remake(getattr(errors, self.kind), (self.text,), self.fields)
 
 
 Reply: TypeAlias = Progress | Done | Failed

@@ -27,7 +27,12 @@ _log = logging.getLogger(__name__)
 
 #: Answers that tell of the question, not of the store; they are not logged.
 _ASKED_WRONGLY = {
-    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENODATA, errno.ENOTSUP, errno.EINVAL),
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENODATA,
+    errno.ENOTSUP,
+    errno.EINVAL,
     errno.EINTR,
 }
 

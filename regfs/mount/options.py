@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from regfs.errors import OptionError
+from regfs.layers import CACHE_SIZE
 from regfs.oci import Platform
 
 #: Seconds for which links and listings are believed, unless asked otherwise.
@@ -115,9 +116,6 @@ _OWNERS = {"image": True, "me": False}
 #: What a number of bytes may end in, as in dd(1) and fallocate(1).
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
-#: Bytes that the indexes of layers may take in the cache directory, unless asked otherwise.
-DEFAULT_CACHE_SIZE = 5_000_000_000
-
 
 @dataclass(slots=True)
 class MountOptions:
@@ -129,7 +127,7 @@ class MountOptions:
     ttl: float = DEFAULT_TTL
     platform: Platform = field(default_factory=lambda: this_machine())
     image_owners: bool = True
-    cache_size: int = DEFAULT_CACHE_SIZE
+    cache_size: int = CACHE_SIZE
     allow_other: bool = False
     views: bool = False
     libfuse: dict[str, str | bool] = field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import stat
 import struct
 from operator import itemgetter
 from typing import NamedTuple
@@ -73,15 +72,17 @@ class StatPacker:
         """Give the bytes of the struct."""
         kind, inode, links, size, blocks, mtime_ns, permissions, owner, device = attributes
         uid, gid, umask, images = self._owner
-        mode = self._modes[kind]
-        if permissions is not None and images:
-            mode = stat.S_IFMT(mode) | permissions & ~umask
-            uid, gid = owner or (uid, gid)
-        elif permissions is not None and kind is NodeType.FILE:
-            mode |= permissions & _EXECUTE & ~umask
+        mode, number = self._modes[kind], 0
+        if permissions is not None:
+            number = os.makedev(*device)
+            if images:
+                mode = attributes.mode & ~umask
+                uid, gid = owner or (uid, gid)
+            elif kind is NodeType.FILE:
+                mode |= permissions & _EXECUTE & ~umask
         seconds, rest = divmod(mtime_ns, _NANO)
         values = (
-            *(inode, links, mode, uid, gid, os.makedev(*device), size, _BLOCK_SIZE, blocks),
+            *(inode, links, mode, uid, gid, number, size, _BLOCK_SIZE, blocks),
             *(seconds, rest, seconds, rest, seconds, rest),
         )
         return self._struct.pack(*self._in_order(values))

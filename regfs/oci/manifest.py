@@ -82,7 +82,7 @@ class Index:
         return tuple(entry for entry in self.manifests if media_types.names_manifest(entry.media_type))
 
     @property
-    def blobs(self) -> tuple[Descriptor, ...]:
+    def layers(self) -> tuple[Descriptor, ...]:
         """The entries that are none: BuildKit's cache for registries is an index of layers."""
         return tuple(entry for entry in self.manifests if not media_types.names_manifest(entry.media_type))
 

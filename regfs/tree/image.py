@@ -76,7 +76,7 @@ class ManifestDirectory(Directory):
         names = [naming.MANIFEST]
         if isinstance(manifest, Index):
             names.append(naming.PLATFORMS)
-            if manifest.blobs:
+            if manifest.layers:
                 names.append(naming.LAYERS)
             elif self._default(manifest) is not None:
                 names.extend(_INHERITED)
@@ -112,7 +112,7 @@ class ManifestDirectory(Directory):
     def _index_child(self, index: Index, name: str) -> Node:
         if name == naming.PLATFORMS:
             return PlatformsDirectory(self._scope, self, index, self._depth)
-        if index.blobs:
+        if index.layers:
             if name == naming.LAYERS:
                 return LayersDirectory(self._scope, self, index)
         elif name in (*_INHERITED, _HIDDEN) and (default := self._default(index)) is not None:

@@ -14,7 +14,6 @@ from regfs.graph.naming import LAYERS, layer_name
 from regfs.oci import Manifest
 from regfs.tree.blob import BlobFile
 from regfs.tree.inside import LayerTar, OneLayer, TopDirectory
-from regfs.tree.inside.opener import layers
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Child, Directory, Node, Part
 from regfs.tree.scope import Scope
@@ -35,7 +34,7 @@ class LayersDirectory(Part):
         super().__init__(parent, LAYERS)
         self._scope = scope
         self._manifest = manifest
-        self._layers = layers(manifest)
+        self._layers = manifest.layers
 
     def children(self) -> Iterable[Child]:
         """List the layers. Only for a layer that may be foreign does this look whether it is stored."""

@@ -72,6 +72,12 @@ class Attributes(NamedTuple):
     owner: tuple[int, int] | None = None
     device: tuple[int, int] = (0, 0)
 
+    @property
+    def mode(self) -> int:
+        """The type and the permission bits."""
+        mode = MODES[self.type]
+        return mode if self.permissions is None else stat.S_IFMT(mode) | self.permissions
+
     @classmethod
     def of_directory(cls, inode: int, mtime_ns: int) -> Attributes:
         """Give the attributes of a directory."""

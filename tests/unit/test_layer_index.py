@@ -226,12 +226,16 @@ def test_small_pieces_are_joined_and_large_ones_are_not() -> None:
 
 
 def test_an_error_is_raised_in_each_thread_that_waits_as_its_own() -> None:
+    both = threading.Event()
+
     def fail() -> int:
+        both.wait()
         raise UnreadableError("data", "Input/output error", 5, denied=False)
 
     builds: Builds[int] = Builds()
     found = []
     with builds.joined("x", fail) as build, builds.joined("x", fail) as same:
+        both.set()
         assert build is same
         for each in (build, same):
             with pytest.raises(UnreadableError) as raised:

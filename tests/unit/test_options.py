@@ -10,7 +10,8 @@ import pwd
 import pytest
 
 from regfs.errors import OptionError
-from regfs.mount.options import DEFAULT_CACHE_SIZE, DEFAULT_TTL, MountOptions, parse_options, this_machine
+from regfs.layers import CACHE_SIZE
+from regfs.mount.options import DEFAULT_TTL, MountOptions, parse_options, this_machine
 from regfs.oci import Platform
 
 
@@ -124,7 +125,7 @@ def test_cache_size_is_a_number_of_bytes_with_a_unit(text: str, size: int) -> No
 
 
 def test_the_cache_has_five_gigabytes_unless_asked_otherwise() -> None:
-    assert parse().cache_size == DEFAULT_CACHE_SIZE == 5_000_000_000
+    assert parse().cache_size == CACHE_SIZE == 5_000_000_000
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5G", "G", "5g", "5GB", "5 G", "0x10", "1e9", "inf", "9" * 19, "٣"])

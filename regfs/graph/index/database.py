@@ -29,7 +29,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from regfs.graph.index.schema import SCHEMA, VERSION
-from regfs.machine import boot
+from regfs.machine import boot, make_private
 
 _log = logging.getLogger(__name__)
 
@@ -113,9 +113,7 @@ class Database:
         descriptor = -1
         if self._directory is not None:
             try:
-                for directory in (*reversed(self._directory.parents), self._directory):
-                    # Not with `parents`: those would get modes by the umask (XDG wants 0700 for all).
-                    directory.mkdir(mode=0o700, exist_ok=True)
+                make_private(self._directory)
                 descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             except OSError as error:

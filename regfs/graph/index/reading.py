@@ -132,7 +132,7 @@ def _edges(manifest: Manifest) -> Iterator[EdgeRow]:
             yield _edge(Role.CHILD, position, child, names[position])
     if isinstance(manifest, ImageManifest) and manifest.config is not None:
         yield _edge(Role.CONFIG, 0, manifest.config)
-    for position, layer in enumerate(manifest.blobs if isinstance(manifest, Index) else manifest.layers):
+    for position, layer in enumerate(manifest.layers):
         yield _edge(Role.LAYER, position, layer)
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from regfs.graph import Graph
-from regfs.layers import Layer, Layers
-from regfs.oci import Descriptor, Index, Manifest
+from regfs.layers import Layer, Layers, never
+from regfs.oci import Index, Manifest
 from regfs.store import Content
 
 
 class Opener:
     """The layers of one store. `given_up` tells whether who asks the calling thread has given up waiting."""
 
-    def __init__(self, graph: Graph, layers: Layers, given_up: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, graph: Graph, layers: Layers, given_up: Callable[[], bool] = never) -> None:
         self._graph = graph
         self._layers = layers
         self.given_up = given_up
@@ -27,7 +27,7 @@ class Opener:
         return self._open(repository, manifest, slice(None))
 
     def _open(self, repository: str, manifest: Manifest, which: slice) -> Sequence[Layer]:
-        wanted = list(zip(layers(manifest), self._diff_ids(repository, manifest), strict=True))[which]
+        wanted = list(zip(manifest.layers, self._diff_ids(repository, manifest), strict=True))[which]
         stored = [
             (self._graph.sound_blob(repository, descriptor).digest, diff_id) for descriptor, diff_id in wanted
         ]
@@ -39,7 +39,7 @@ class Opener:
         if not isinstance(manifest, Index):
             config = self._graph.config(repository, manifest)
             found = config.diff_ids if config else ()
-        count = len(layers(manifest))
+        count = len(manifest.layers)
         return found if len(found) == count else [""] * count
 
     def tar(self, layer: Layer) -> Content:
@@ -49,8 +49,3 @@ class Opener:
     def file(self, layer: Layer, number: int) -> Content:
         """Open a file of a layer, by its id in the layer's tree."""
         return layer.open_file(number, given_up=self.given_up)
-
-
-def layers(manifest: Manifest) -> tuple[Descriptor, ...]:
-    """Give a manifest's layers; those of an index, if it is one of layers."""
-    return manifest.blobs if isinstance(manifest, Index) else manifest.layers

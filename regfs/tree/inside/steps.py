@@ -52,5 +52,4 @@ def _layers(scope: Scope, image: ImageManifest | Schema1Manifest) -> Iterator[La
     opened = scope.opener.layers_of(scope.repository, image)
     found = asked(lambda: list(changes([layer.tree for layer in opened])))
     for position, (layer, change) in enumerate(zip(opened, found, strict=True)):
-        stored = scope.graph.blob(scope.repository, layer.digest).size
-        yield LayerFacts(position, str(layer.digest), stored, layer.size, change)
+        yield LayerFacts(position, str(layer.digest), layer.meta.stored, layer.size, change)

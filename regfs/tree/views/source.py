@@ -10,9 +10,9 @@ from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress
 from regfs.graph.reports.catalogue import Reports
-from regfs.layers import Layers
+from regfs.layers import Layers, never
 from regfs.oci import Platform
-from regfs.store import Contents, LocalStore
+from regfs.store import Contents, Store
 from regfs.tree.inside import Opener
 from regfs.tree.scope import Scope
 
@@ -34,22 +34,22 @@ class Source(NamedTuple):
     @classmethod
     def of(
         cls,
-        store: LocalStore,
+        store: Store,
         path: str,
         cache: Path,
         platform: Platform,
         *,
         ttl: float,
         progress: Progress = lambda what, done, total: None,
-        layers: Layers | None = None,
-        given_up: Callable[[], bool] = lambda: False,
+        layers: Layers,
+        given_up: Callable[[], bool] = never,
     ) -> Source:
         """Read the store at `path`, with answers at most `ttl` seconds old.
 
-        The indexes of the store, and of `layers`, are kept in `cache`. `given_up`: see Opener.
+        The index of the store is kept in `cache`. `given_up`: see Opener.
         """
         contents = Contents(store)
         graph = Graph(contents, ttl=ttl)
         index = ReferenceIndex(store, path, cache, ttl=ttl, progress=progress)
-        opener = Opener(graph, layers or Layers(store, cache), given_up)
+        opener = Opener(graph, layers, given_up)
         return cls(graph, index, Reports(index, contents), contents, platform, opener)
