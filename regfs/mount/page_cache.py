@@ -72,7 +72,9 @@ class PageCache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, most_paths: int = _MOST_PATHS) -> None:
         self._clock = clock
-        self._told: cachetools.LRUCache[bytes, _Told] = cachetools.LRUCache(most_paths)
+        self._most_paths = most_paths
+        #: The path that was told of first is forgotten first. (A plain dict: each file's `stat` comes here.)
+        self._told: dict[bytes, _Told] = {}
         self._pages: cachetools.LRUCache[bytes, _Pages] = cachetools.LRUCache(most_paths)
         self._open: dict[bytes, _Open] = {}
         self._lock = threading.Lock()
@@ -86,10 +88,13 @@ class PageCache:
             told, now = self._told.get(path), self._clock()
             if told is None:  # so no other answer is on its way
                 self._told[path] = _Told(identity, attributes, now, settled=True)
+                if len(self._told) > self._most_paths:
+                    del self._told[next(iter(self._told))]
             elif told.identity == identity:
                 settled = told.settled or now - told.changed >= _SETTLED
                 self._told[path] = _Told(identity, attributes, told.changed, settled)
             else:
+                del self._told[path]  # so that it is not the next to be forgotten
                 self._told[path] = _Told(identity, attributes, now, settled=False)
             return attributes
 

@@ -10,6 +10,9 @@ from regfs.oci import Digest
 ROOT = 1
 _RESERVED = 2
 
+#: Odd, so that no two nodes of a layer get the same number, and far apart: 2**64 divided by the golden ratio.
+_STRIDE = 0x9E3779B97F4A7C15
+
 
 def of_blob(digest: Digest) -> int:
     """Give a blob's inode: the first 64 bits of its digest, the same on every host."""
@@ -24,8 +27,7 @@ def of_child(parent: int, name: str) -> int:
 
 def of_node(layer: Digest, number: int) -> int:
     """Give the inode of what stands in a layer: the same wherever that layer shows, on every host."""
-    identity = bytes.fromhex(layer.hex) + number.to_bytes(8, "big")
-    return _allowed(int.from_bytes(blake2b(identity, digest_size=8).digest(), "big"))
+    return _allowed((of_blob(layer) + number * _STRIDE) % (1 << 64))
 
 
 def _allowed(number: int) -> int:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regfs.errors import LayerError
-from regfs.layers.streams import START, Compression, Point, Reader, recognise, scan, transcode
+from regfs.layers.streams import START, Compression, Point, Reader, gzip, inflate, recognise, scan, transcode
 from tests.streams import AMPLE, BytesSource, Points, Scanned, cuts, gzip_member, piece, text, unpack
 
 if sys.version_info >= (3, 14):
@@ -122,6 +122,24 @@ def test_a_scan_gives_the_bytes_and_points_far_enough_apart_however_the_blob_is_
         for before, after in itertools.pairwise(found):
             assert after.plain - before.plain >= spacing
             assert after.stored > before.stored
+
+
+@pytest.mark.parametrize("name", ["system", "zlib-ng"])
+@given(gzip_blobs(), st.sampled_from([1, 5000]))
+def test_each_zlib_finds_places_where_each_can_begin(name: str, made: Made, spacing: int) -> None:
+    ng = inflate.zlib_ng()
+    assert ng is not None, "the extra `test` brings it"
+    each = {"system": inflate.system_zlib(), "zlib-ng": ng}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gzip, "fastest", lambda: each[name])
+        scanned = Scanned(made.stored, spacing=spacing)
+        assert scanned.plain == made.plain
+        for other in each:
+            patch.setattr(gzip, "fastest", lambda other=other: each[other])
+            for point in scanned.points.all[:20]:
+                reader = Reader(BytesSource(made.stored), scanned.compression, len(made.plain), always(point))
+                assert piece(reader, point.plain, len(made.plain)) == made.plain[point.plain :]
+                reader.close()
 
 
 @given(BLOBS, st.sampled_from([1, 5000]), st.integers(0, 1 << 32))

@@ -414,11 +414,17 @@ def test_a_copy_has_frames_of_256_kib_that_zstd_itself_can_check() -> None:
 
 
 def test_a_machine_without_zlib_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inflate, "_LIBRARY", "libnothing-of-the-kind.so.1")
-    inflate._library.cache_clear()
+    monkeypatch.setattr(inflate, "_SYSTEM", "libnothing-of-the-kind.so.1")
+    monkeypatch.setattr(inflate, "_ZLIB_NG", "nothing_of_the_kind.at_all")
+    inflate.fastest.cache_clear()
     try:
         with pytest.raises(LayerError, match="zlib is missing"):
             unpack(GZIP, gzip_member(b"plain"))
         assert unpack(ZSTD, packed("zstd", b"plain")) == b"plain"
     finally:
-        inflate._library.cache_clear()
+        inflate.fastest.cache_clear()
+
+
+def test_an_extension_that_shows_no_library_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflate, "_ZLIB_NG", "_ctypes")
+    assert inflate.zlib_ng() is None

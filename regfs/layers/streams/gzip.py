@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regfs.errors import LayerError
-from regfs.layers.streams.inflate import ROOM, Inflater
+from regfs.layers.streams.inflate import ROOM, Inflater, fastest
 from regfs.layers.streams.point import NEVER, START, Note, Point
 
 #: Plain bytes between points: half of them is what a random read has to decode first, some 2 ms; and a point
@@ -48,7 +48,7 @@ class GzipDecoder:
         self._fed = start.first
         self._dry = False
         self._finished = False
-        self._inflater = Inflater()
+        self._inflater = Inflater(fastest())
         self._inside = start.window is not None
         try:
             self._begin(start)

@@ -13,14 +13,20 @@ from regfs.errors import LayerError
 from regfs.layers.entry import EntryType, Extent
 from regfs.layers.tree.node import LayerNode, Member
 from regfs.layers.tree.paths import WHITEOUT
+from regfs.layers.tree.runs import Row, Runs
 from regfs.layers.tree.schema import ROOT_KEY
 
 #: By their values. To ask the enum itself takes ten times as long.
 _TYPES = tuple(EntryType)
 
-_MEMBER = """
-SELECT name.node, type, ifnull(traits, 0)
-FROM name LEFT JOIN directory ON directory.node = name.node WHERE parent = ? AND name = ?
+_COLUMNS = """
+node.id, node.type, mode, uid, gid, size, mtime_ns, target, major, minor, links, offset
+"""
+
+_ROWS = f"""
+SELECT name, ifnull(traits, 0), {_COLUMNS}
+FROM name CROSS JOIN node ON node.id = name.node LEFT JOIN directory ON directory.node = name.node
+WHERE parent = ? AND name >= ? ORDER BY name LIMIT ?
 """
 
 _MEMBERS = """
@@ -28,9 +34,7 @@ SELECT name, name.node, type, ifnull(traits, 0)
 FROM name LEFT JOIN directory ON directory.node = name.node WHERE parent = ? ORDER BY name
 """
 
-_NODE = """
-SELECT type, mode, uid, gid, size, mtime_ns, target, major, minor, links, offset FROM node WHERE id = ?
-"""
+_NODE = f"SELECT {_COLUMNS} FROM node WHERE id = ?"
 
 _CONTENT = "SELECT size, offset, sparse FROM node WHERE id = ?"
 
@@ -52,6 +56,7 @@ class LayerTree:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = Lock()
+        self._runs = Runs(self._read)
 
     def root(self) -> Member:
         """Give the root, as a member of nothing. Its id is ROOT."""
@@ -63,10 +68,8 @@ class LayerTree:
     def find(self, parent: int, name: bytes) -> Member | None:
         """Find a name in a directory."""
         with self._lock:
-            rows = self._connection.execute(_MEMBER, (parent, name)).fetchall()
-        for node, kind, traits in rows:
-            return Member(name, node, _TYPES[kind], traits)
-        return None
+            row = self._runs.find(parent, name)
+        return row and row.member
 
     def hides(self, parent: int, name: bytes) -> bool:
         """Tell whether a directory has a whiteout of a name. Only one with the trait WHITEOUTS has any."""
@@ -80,12 +83,13 @@ class LayerTree:
 
     def node(self, node: int) -> LayerNode:
         """Read a node. Raises LayerError if there is none."""
+        found = self._runs.found
+        if found is not None and found.node.id == node:
+            return found.node
         with self._lock:
             rows = self._connection.execute(_NODE, (node,)).fetchall()
-        for kind, mode, uid, gid, size, mtime_ns, target, major, minor, links, offset in rows:
-            return LayerNode(
-                node, _TYPES[kind], mode, uid, gid, size, mtime_ns, target, (major, minor), links, offset
-            )
+        for row in rows:
+            return _node(*row)
         raise LayerError(f"the tree of the layer has no node {node}")
 
     def extents(self, node: int) -> list[Extent]:
@@ -107,3 +111,30 @@ class LayerTree:
         """Close the connection."""
         with self._lock:
             self._connection.close()
+
+    def _read(self, parent: int, name: bytes, most: int) -> list[Row]:
+        """Read rows of a directory from a name on."""
+        found = []
+        for member, traits, *columns in self._connection.execute(_ROWS, (parent, name, most)).fetchall():
+            node = _node(*columns)
+            found.append(Row(Member(member, node.id, node.type, traits), node))
+        return found
+
+
+def _node(
+    number: int,
+    kind: int,
+    mode: int,
+    uid: int,
+    gid: int,
+    size: int,
+    mtime_ns: int,
+    target: bytes,
+    major: int,
+    minor: int,
+    links: int,
+    offset: int,
+) -> LayerNode:
+    """Make a node of _COLUMNS."""
+    device = (major, minor)
+    return LayerNode(number, _TYPES[kind], mode, uid, gid, size, mtime_ns, target, device, links, offset)
