@@ -114,8 +114,11 @@ class Graph:
         """
         listing = self._listings.get(name)
         if listing is None:
-            return Found(self._contents.nested(name, part), self._contents.tagged(name, part))
+            return self._look(name, part)
         return Found(listing.nested.get(part), listing.tags.get(part))
+
+    def _look(self, name: str, part: str) -> Found:
+        return Found(self._contents.nested(name, part), self._contents.tagged(name, part))
 
     def directory(self, name: str) -> FileStat:
         """Tell about the directory of a repository's name."""
@@ -128,6 +131,12 @@ class Graph:
     def tag_pushed(self, name: str, tag: str) -> int:
         """Tell when a tag was last pushed, in nanoseconds, without reading what it names."""
         return self._contents.tag_pushed(name, tag)
+
+    def tag_entered(self, name: str, tag: str) -> None:
+        """Note that a tag's directory is listed, before anything of it is read."""
+
+    def manifest_listed(self, name: str, manifest: Manifest) -> None:
+        """Note that a manifest's directory is listed: what it names will be asked for."""
 
     def tag_history(self, name: str, tag: str) -> list[tuple[Digest, int]]:
         """Tell all that a tag has named, and when each was last pushed (ns), in no order."""
@@ -278,6 +287,9 @@ class Graph:
             return self._contents.read_blob(stored, limit)
         except MissingError as error:
             raise BlobMissingError(str(digest)) from error
+
+    def close(self) -> None:
+        """End what goes on by itself."""
 
     def space(self) -> Space:
         """Tell about the file system that holds the store."""

@@ -92,6 +92,7 @@ def serve(
     except RuntimeError as error:
         raise MountpointError(mountpoint, f"libfuse could not mount (status {error})") from error
     finally:
+        source.graph.close()
         layers.close()
 
 

@@ -53,6 +53,10 @@ class Descriptor(msgspec.Struct, frozen=True):
     artifact_type: str = ""
     annotations: Mapping[str, str] = msgspec.field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        """Hash what tells descriptors apart: the annotations, a dict, have no hash."""
+        return hash((self.media_type, self.digest, self.size))
+
     @property
     def attestation(self) -> bool:
         """Whether this child of an index is an attestation of another child."""

@@ -73,6 +73,7 @@ class ManifestDirectory(Directory):
         """List the manifest, the config and the layers; or an index's platforms."""
         digest = self.digest()
         manifest = self._manifest(digest)
+        self._scope.graph.manifest_listed(self._scope.repository, manifest)
         names = [naming.MANIFEST]
         if isinstance(manifest, Index):
             names.append(naming.PLATFORMS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from regfs.errors import RegfsError, StoreError
@@ -10,7 +10,7 @@ from regfs.graph.times import iso
 from regfs.oci import Digest
 from regfs.tree import inode
 from regfs.tree.image import ManifestDirectory
-from regfs.tree.node import Attributes
+from regfs.tree.node import Attributes, Child
 from regfs.tree.scope import Scope
 
 
@@ -28,6 +28,11 @@ class TagDirectory(ManifestDirectory):
     def digest(self) -> Digest:
         """Tell which manifest the tag names now. Raises LinkError, StoreError."""
         return self._scope.graph.tag(self._scope.repository, self._tag)
+
+    def children(self) -> Iterable[Child]:
+        """List as any manifest's."""
+        self._scope.graph.tag_entered(self._scope.repository, self._tag)
+        return super().children()
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells, without reading the tag's link; a tag without one has its own time."""

@@ -21,14 +21,13 @@ from regfs.graph.index.database import Database
 from regfs.graph.index.readers import Readers, side_by_side
 from regfs.graph.index.states import CHANGED, WHEN, derive
 from regfs.graph.index.update import Progress, Update
+from regfs.graph.pace import SLOW
 from regfs.store import Store, layout
 from regfs.store.survey import Survey
 
 _log = logging.getLogger(__name__)
 
-#: A store that takes longer than this to tell of one file, in seconds, is read by many threads: it is on a
-#: network, or its disk is asleep. On a local disk, threads cost more than they hide.
-_SLOW = 0.000_1
+#: Threads that read a slow store.
 _SLOW_READERS = 24
 
 #: A refresh may take at most this share of the time: one that takes a second is believed for twenty.
@@ -167,6 +166,6 @@ class ReferenceIndex:
             began = time.perf_counter()
             self._survey.stamps("", [path])
             taken.append(time.perf_counter() - began)
-        if taken and statistics.median(taken) > _SLOW:
+        if taken and statistics.median(taken) > SLOW:
             return Readers(threads=_SLOW_READERS)
         return Readers(processes=self._processes if much else 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regfs.graph import Graph
+from regfs.graph.ahead import AheadGraph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress
 from regfs.graph.reports.catalogue import Reports
@@ -49,7 +50,7 @@ class Source(NamedTuple):
         The index of the store is kept in `cache`. `given_up`: see Opener.
         """
         contents = Contents(store)
-        graph = Graph(contents, ttl=ttl)
+        graph = AheadGraph(contents, ttl=ttl, given_up=given_up) if ttl > 0 else Graph(contents, ttl=ttl)
         index = ReferenceIndex(store, path, cache, ttl=ttl, progress=progress)
         opener = Opener(graph, layers, given_up)
         return cls(graph, index, Reports(index, contents), contents, platform, opener)

@@ -1,0 +1,70 @@
+"""How fast a store answers: whether reading in many threads hides anything.
+
+Safe for many threads, without a lock: what they overwrite of each other is one measurement of many.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+#: A store that takes longer than this to tell of one file, in seconds, is read by many threads: it is on a
+#: network, or its disk is asleep. On a local disk, threads cost more than they hide.
+SLOW = 0.000_1
+
+#: So many slow calls tell that a store is slow, for so many seconds; each fast one takes the oldest back.
+_ENOUGH = 3
+_BELIEVED = 10.0
+
+#: A call of a slow store takes so many times as long as one that only gives Python's lock away and takes it
+#: back: among many busy threads that alone may take longer than SLOW.
+_APART = 4.0
+
+
+#: A small call of the graph's looks at so many paths at most: a blob's file and the directories above it.
+_PATHS = 5
+
+
+def _yield() -> None:
+    """Let go of Python's lock and take it again, as often as a small call does."""
+    for _ in range(_PATHS):
+        time.sleep(0)
+
+
+class Pace:
+    """The moving measure of one store, from the times of single small calls, in seconds.
+
+    `idle` is a call that waits for nothing but Python's lock.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, idle: Callable[[], None] = _yield
+    ) -> None:
+        self._clock = clock
+        self._idle = idle
+        #: The last slow calls, each with what `idle` took just after.
+        self._calls: tuple[tuple[float, float], ...] = ()
+        self._until = 0.0
+        #: Whether most of the last calls were slow. Old news, if `expired`.
+        self.slow = False
+
+    def now(self) -> float:
+        """Tell the time, to measure a call with."""
+        return self._clock()
+
+    def took(self, began: float) -> None:
+        """Note a call that began at `began` and has just ended."""
+        now = self._clock()
+        if now - began <= SLOW:
+            self._calls = () if self.expired() else self._calls[1:]
+            self.slow = self.slow and bool(self._calls)
+            return
+        self._idle()
+        self._calls = (*self._calls, (now - began, self._clock() - now))[-_ENOUGH:]
+        self._until = now + _BELIEVED
+        taken, idled = (sum(times) for times in zip(*self._calls, strict=True))
+        self.slow = self.slow or (len(self._calls) == _ENOUGH and taken > idled * _APART)
+
+    def expired(self) -> bool:
+        """Tell whether the last slow call is so long ago that the next one alone decides."""
+        return self._clock() > self._until
