@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
-import statistics
-import subprocess
-import sys
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-from tests.builder import StoreBuilder
+from scripts.benchmarks.contestants import unmount
+from scripts.benchmarks.measuring import Bench
+from scripts.benchmarks.processes import REGFS, FailedError, Run, run, seconds_of
+from scripts.benchmarks.results import Table
+from scripts.benchmarks.stores import push
 
-_REGFS = [sys.executable, "-m", "regfs"]
+SECONDS = "seconds"
+COLLECT, COLLECT_UNTAGGED = "garbage-collect --dry-run", "garbage-collect -m --dry-run"
+INDEX, PASS = "regfs index", "its pass alone"
 
 #: How long a pass took, by regfs's own word: without the start of Python.
 _PASS = re.compile(r" in ([0-9.]+) s: ")
@@ -23,112 +27,94 @@ _PASS = re.compile(r" in ([0-9.]+) s: ")
 #: Seconds until a stamp is believed.
 _SETTLED = 3.0
 
-_REPOSITORIES = 200
-_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+
+def indexing(bench: Bench) -> None:
+    """Index a store, refresh that and remount, beside the collector; then index one ten times as large."""
+    tags, large = bench.sizes.growth[-2:]
+    small_table = _beside_the_collector(bench, tags)
+    store = bench.stores.growing(large)
+    title = f"index of {large:,} tags, and its refresh after one push (the store in memory)"
+    table = Table("indexing", "index-large", title, "s", (SECONDS,), ())
+    with _cache(bench):
+        _note(table, run([*REGFS, "index", str(store)]))
+        _refresh(table, store, 1)
+    bench.results.add(table)
+    small, more = (each.median(PASS, SECONDS) for each in (small_table, table))
+    if small and more:
+        bench.results.note(f"{large / tags:g} times the tags: {more / small:.1f} times the time of the pass")
 
 
-class Run(NamedTuple):
-    """One command: seconds, the largest of its processes in MB, and what it printed."""
-
-    seconds: float
-    memory: float
-    output: str
-
-
-def indexing(work: Path, mountpoint: Path, rounds: int) -> None:
-    """`regfs index`, its refresh and a remount, beside `garbage-collect --dry-run`."""
-    os.environ["XDG_CACHE_HOME"] = str(work / "cache")
-    small = _measure(work, mountpoint, 10_000, rounds)
-    large = _measure(work, mountpoint, 100_000, 1)
-    print(f"\nten times the tags: {large / small:.1f} times the time")
-
-
-def _measure(work: Path, mountpoint: Path, tags: int, rounds: int) -> float:
-    store = _fill(work / f"registry{tags}", tags)
-    config = work / "config.json"
-    config.write_text(
-        json.dumps(
-            {
-                "version": 0.1,
-                "log": {"level": "error"},
-                "storage": {"filesystem": {"rootdirectory": str(store.root)}},
-            }
-        )
-    )
-    collect = ["docker-registry", "garbage-collect", "--dry-run", str(config)]
-    index = [*_REGFS, "index", str(store.root)]
-    run(collect)  # the store's files are in memory, for both
-    collected, indexed = [], []
-    for _ in range(rounds):
-        collected.append(run(collect))
-        subprocess.run(["rm", "-rf", str(work / "cache")], check=True)
-        indexed.append(run(index))
-    full = statistics.median(run.seconds for run in indexed)
-    whole_pass = statistics.median(_pass(run) for run in indexed)
-    peer = statistics.median(run.seconds for run in collected)
-    print(f"\nindex of {tags:,} tags and {5 * tags:,} blobs: seconds, MB of the largest process\n")
-    print(f"{'garbage-collect --dry-run':34}{peer:9.2f}{max(run.memory for run in collected):9.0f}")
-    print(
-        f"{'regfs index':34}{full:9.2f}{max(run.memory for run in indexed):9.0f}"
-        f"   {full / peer:.2f} of it; the pass alone {whole_pass:.2f}, {whole_pass / peer:.2f}"
-    )
-    refreshed = []
-    for turn in range(rounds):
-        store.image("team0/app0", f"pushed{turn}", [store.blob(os.urandom(40), _LAYER)])
-        time.sleep(_SETTLED)
-        run(index)  # what was too new is read once more
-        store.image("team0/app0", f"more{turn}", [store.blob(os.urandom(40), _LAYER)])
-        refreshed.append(run(index))
-    again = statistics.median(map(_pass, refreshed))
-    print(
-        f"{'its refresh after one push':34}{again:9.3f}{max(run.memory for run in refreshed):9.0f}"
-        f"   1/{whole_pass / again:.0f} of the pass"
-    )
-    print(f"{'remount, cat @reports/summary.txt':34}{_remount(store, mountpoint, rounds):9.2f}")
-    return full
+def _beside_the_collector(bench: Bench, tags: int) -> Table:
+    store, sizes = bench.stores.growing(tags), bench.sizes
+    config = bench.work / "collector.json"
+    storage = {"filesystem": {"rootdirectory": str(store)}}
+    config.write_text(json.dumps({"version": 0.1, "log": {"level": "error"}, "storage": storage}))
+    blobs = sum(1 for _ in store.glob("docker/registry/v2/blobs/sha256/*/*"))
+    title = f"index of {tags:,} tags and {blobs:,} blobs (the store in memory)"
+    table = Table("indexing", "index", title, "s", (SECONDS,), (COLLECT,))
+    try:
+        run(_collect(config))
+    except FailedError as error:
+        bench.results.note(f"left out: {COLLECT}: {error}")
+        collectors = []
+    else:
+        collectors = [(COLLECT, sizes.rounds, ()), (COLLECT_UNTAGGED, 1, ("-m",))]
+    for turn in range(sizes.rounds):
+        for name, rounds, options in collectors:
+            if turn < rounds:
+                done = run(_collect(config, *options))
+                table.add(name, SECONDS, done.seconds, done.memory)
+        with _cache(bench):
+            _note(table, run([*REGFS, "index", str(store)]))
+    with _cache(bench):
+        run([*REGFS, "index", str(store)])
+        _refresh(table, store, sizes.slow_rounds)
+        _remount(table, store, bench)
+    bench.results.add(table)
+    return table
 
 
-def _fill(root: Path, tags: int) -> StoreBuilder:
-    """Build images of one config and three layers of their own each, in 200 repositories."""
-    store = StoreBuilder(root)
-    noise = random.Random(1)
-    for number in range(tags):
-        layers = [store.blob(noise.randbytes(40), _LAYER) for _ in range(3)]
-        repository = f"team{number % 20}/app{number % _REPOSITORIES}"
-        store.image(repository, f"v{number}", layers, store.config(number=number))
-    return store
+def _collect(config: Path, *options: str) -> list[str]:
+    return ["docker-registry", "garbage-collect", "--dry-run", *options, str(config)]
 
 
-def run(command: list[str]) -> Run:
-    """Run a command that must succeed."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{command}: {process.returncode}")
-    return Run(time.perf_counter() - began, usage.ru_maxrss / 1024, output)
+@contextmanager
+def _cache(bench: Bench) -> Iterator[None]:
+    """Let regfs keep its index, for the time of a with block."""
+    cache = Path(os.environ["XDG_CACHE_HOME"])
+    shutil.rmtree(cache, ignore_errors=True)
+    yield
+    shutil.rmtree(cache, ignore_errors=True)
 
 
-def _pass(run: Run) -> float:
-    found = _PASS.search(run.output)
-    assert found is not None, run.output
+def _note(table: Table, done: Run) -> None:
+    table.add(INDEX, SECONDS, done.seconds, done.memory)
+    table.add(PASS, SECONDS, _pass(done))
+
+
+def _pass(done: Run) -> float:
+    if (found := _PASS.search(done.output)) is None:
+        raise FailedError(f"regfs index tells no time: {done.output}")
     return float(found[1])
 
 
-def _remount(store: StoreBuilder, mountpoint: Path, rounds: int) -> float:
+def _refresh(table: Table, store: Path, rounds: int) -> None:
+    index = [*REGFS, "index", str(store)]
+    for turn in range(rounds):
+        push(store, f"pushed{turn}")
+        time.sleep(_SETTLED)
+        run(index)  # what was too new is read once more
+        push(store, f"more{turn}")
+        done = run(index)
+        table.add("refresh after one push", SECONDS, _pass(done), done.memory)
+
+
+def _remount(table: Table, store: Path, bench: Bench) -> None:
     """Measure the first look at the summary, from a new mount on; the index is there."""
-    times = []
-    for _ in range(rounds):
-        subprocess.run(
-            [*_REGFS, "mount", str(store.root), str(mountpoint)], check=True, stderr=subprocess.DEVNULL
-        )
-        began = time.perf_counter()
-        subprocess.run(
-            ["cat", str(mountpoint / "@reports/summary.txt")], check=True, stdout=subprocess.DEVNULL
-        )
-        times.append(time.perf_counter() - began)
-        subprocess.run(["umount", str(mountpoint)], check=True)
-    return statistics.median(times)
+    for _ in range(bench.sizes.rounds):
+        seconds_of([*REGFS, "mount", str(store), str(bench.mountpoint)])
+        try:
+            seconds = seconds_of(["cat", str(bench.mountpoint / "@reports/summary.txt")])
+        finally:
+            unmount(bench.mountpoint)
+        table.add("remount, cat @reports/summary.txt", SECONDS, seconds)

@@ -8,7 +8,9 @@ from typing import Any
 
 import fuse
 
+from regfs.cli.opening import cache_directory
 from regfs.errors import RegfsError
+from regfs.layers import Layers
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Lifetimes
 from regfs.mount.options import this_machine
@@ -30,7 +32,7 @@ class StockOperations(fuse.Operations):
         try:
             return self._tree.walk(path, follow=False)
         except RegfsError as error:
-            raise fuse.FuseOSError(errno_of(error)) from error
+            raise OSError(errno_of(error), str(error)) from error
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
         found = self._node(path).attributes()
@@ -65,7 +67,10 @@ class StockOperations(fuse.Operations):
 if __name__ == "__main__":
     lifetimes = Lifetimes.of(10)
     path = locate(sys.argv[1])
-    source = Source.of(LocalStore(path), path, None, this_machine(), ttl=lifetimes.graph)
+    store = LocalStore(path)
+    cache = cache_directory()
+    layers = Layers(store, cache)
+    source = Source.of(store, path, cache, this_machine(), ttl=lifetimes.graph, layers=layers)
     fuse.FUSE(
         StockOperations(Tree(source)),
         sys.argv[2],

@@ -1,0 +1,61 @@
+"""What regfs is to reach beside its peers in the same run, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tabulate import tabulate
+
+from scripts.benchmarks.contestants import BINDFS, BORG, OURS, PLAIN, RESTIC
+from scripts.benchmarks.memory import WALKED
+from scripts.benchmarks.results import AGAIN, COLD, Table
+
+
+class Goal(NamedTuple):
+    """A table's name, a kind, whom to compare with, and the largest ratio of times."""
+
+    table: str
+    kind: str
+    peer: str
+    limit: float
+
+
+GOALS = (
+    Goal("find", COLD, BINDFS, 1.2),
+    Goal("find", COLD, RESTIC, 1.0),
+    Goal("find", COLD, BORG, 1.0),
+    Goal("du", COLD, BINDFS, 1.2),
+    Goal("du", COLD, RESTIC, 1.0),
+    Goal("du", COLD, BORG, 1.0),
+    # At least 0.9 of its throughput.
+    Goal("cat", COLD, BINDFS, 1 / 0.9),
+    Goal("ls", AGAIN, PLAIN, 1.3),
+)
+
+#: MB after so many tags.
+_MEMORY = ((10_000, 120.0), (100_000, 250.0))
+
+
+def reached(tables: Sequence[Table]) -> str:
+    """Compare what was measured with the goals; empty where nothing of it was measured."""
+    rows = list(_rows({table.name: table for table in tables}))
+    if not rows:
+        return ""
+    shown = [
+        (what, f"{found:.2f}", f"{limit:.2f}", "yes" if found <= limit else "no")
+        for what, found, limit in rows
+    ]
+    return tabulate(shown, ["goal", "found", "at most", "reached"], disable_numparse=True)
+
+
+def _rows(tables: dict[str, Table]) -> Iterator[tuple[str, float, float]]:
+    for goal in GOALS:
+        table = tables.get(goal.table)
+        found = table.ratio(OURS, goal.kind, goal.peer) if table else None
+        if found is not None:
+            yield f"{goal.table}, {goal.kind}: time / {goal.peer}", found, goal.limit
+    for tags, limit in _MEMORY:
+        found = tables["memory"].median(f"{tags:,} tags", WALKED) if "memory" in tables else None
+        if found is not None:
+            yield f"memory: MB after {tags:,} tags", found, limit

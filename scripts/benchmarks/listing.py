@@ -1,0 +1,33 @@
+"""`ls -l` of a directory with 10,000 tags."""
+
+from __future__ import annotations
+
+from scripts.benchmarks.contestants import (
+    BINDFS,
+    PLAIN,
+    Ground,
+    bindfs,
+    borg,
+    ours,
+    plain,
+    ready,
+    restic,
+    stock,
+)
+from scripts.benchmarks.measuring import Bench, measure, timed
+from scripts.benchmarks.results import AGAIN, COLD, FRESH, Table
+from scripts.benchmarks.stores import directories
+
+
+def listing(bench: Bench) -> None:
+    """List all tags of one repository."""
+    tags = bench.sizes.tags
+    store = bench.stores.generated(tags, "--repositories", "1", "--layers", "2", "--indexes", "0")
+    tree = bench.work / "tree"
+    repository = directories(store, tree)
+    ground = Ground(store, tree, bench.mountpoint, bench.work)
+    rivals = ready([ours, plain, bindfs, restic, borg, stock], ground, bench.results.note)
+    title = f"ls -l of {tags:,} tags, per entry"
+    table = Table("listing", "ls", title, "µs", (COLD, FRESH, AGAIN), (BINDFS, PLAIN), 1e6 / tags)
+    measure(bench, rivals, [timed(table, 'ls -l "$1"', repository)])
+    bench.stores.drop(store)
