@@ -1,0 +1,140 @@
+"""A soak: a registry at work on one side, readers on a mount of its store on the other.
+
+SOAK_MINUTES and SOAK_SEED choose how long, and which random choices; `scripts/soak` sets them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import Mount
+from tests.registry.server import Registry
+from tests.soak.gauge import Gauge
+from tests.soak.looking import Looking
+from tests.soak.paths import Expectations
+from tests.soak.quiet import differences, unpullable
+from tests.soak.tally import Tally
+from tests.soak.writing import Writer
+
+pytestmark = [pytest.mark.fuse, pytest.mark.registry]
+
+TTL = 1.0
+#: How old an answer may be: `ttl`, once more for the last good value of a torn link, and some load.
+LATE = 2 * TTL + 2
+READERS = 3
+
+MINUTES = float(os.environ.get("SOAK_MINUTES", "10"))
+SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(1 << 32)))
+
+#: What the mount may take more in the last fifth of a run than in the second: a tenth and 5 MB of memory;
+#: some descriptors beside those of layers, of files that are open at that moment.
+MORE_MEMORY = (1.1, 5_000_000)
+MORE_DESCRIPTORS = 8
+#: A layer that is kept open has its index (with a log, and a copy) and the blob; 64 are kept (regfs.layers).
+LAYERS_DESCRIPTORS = 64 * 5 + 50
+
+
+class Soak(NamedTuple):
+    """A registry that something was pushed to, and a mount of its store."""
+
+    registry: Registry
+    mount: Mount
+    writer: Writer
+    tally: Tally
+
+
+@pytest.fixture
+def start(tmp_path: Path, mount: Callable[..., Mount]) -> Iterator[Callable[[int], Soak]]:
+    registries = []
+
+    def make(seed: int) -> Soak:
+        registry, tally = Registry(tmp_path / "registry", tmp_path), Tally()
+        registries.append(registry)
+        writer = Writer(registry, seed, tally)
+        writer.begin(60)
+        # Little room for the indexes of layers, so that they are made again and again.
+        return Soak(registry, mount(registry.root, f"ttl={TTL:g},cache_size=2M"), writer, tally)
+
+    yield make
+    for registry in registries:
+        registry.end()
+
+
+def soak(it: Soak, seconds: float, seed: int) -> Gauge:
+    """Write and read for some seconds; then compare all with the truth. Gives what the mount took."""
+    expectations = Expectations(it.writer.chronicle, LATE)
+    readers = [
+        Looking(it.mount, it.writer, expectations, it.tally, seed + number) for number in range(READERS)
+    ]
+    gauge = Gauge(it.mount.process.pid)
+    gauge.start()
+    for reader in readers:
+        reader.start()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not it.writer.failed and not any(one.failed for one in readers):
+        time.sleep(0.2)
+    it.writer.end()
+    gauge.end()
+    for reader in readers:
+        reader.end()
+    compare(it)
+    return gauge
+
+
+def compare(it: Soak) -> None:
+    """Compare all with the truth, now that nobody writes."""
+    for difference in unpullable(it.registry.root, it.writer.pushes):
+        it.tally.fault(f"when all was quiet: {difference}")
+    it.writer.mend()
+    time.sleep(LATE)
+    for difference in differences(it.mount.path, it.registry.root, it.writer.pushes):
+        it.tally.fault(f"when all was quiet and mended: {difference}")
+    log = it.mount.log.read_text()
+    it.tally.did("lines in the mount's log", log.count("\n"))
+    if "Traceback" in log:
+        it.tally.fault(f"in the mount's log: {log[log.index('Traceback') - 200 :][:3000]}")
+
+
+def grown(gauge: Gauge, process: int) -> list[str]:
+    """Tell what the mount's process takes more of than in the second fifth of the run."""
+    early, late, now = gauge.fifth(1), gauge.fifth(4), gauge.look()
+    most = max(sample.layers for sample in gauge.samples)
+    limits = {
+        "bytes of memory": (late.memory, early.memory * MORE_MEMORY[0] + MORE_MEMORY[1]),
+        "descriptors": (late.others, early.others + MORE_DESCRIPTORS),
+        "descriptors when all is quiet": (now.others, early.others + MORE_DESCRIPTORS),
+        "descriptors of layers": (most, LAYERS_DESCRIPTORS),
+        "child processes": (len(children_of(process)), 0),
+    }
+    return [
+        f"{what}: {got:,.0f}, at most {limit:,.0f}" for what, (got, limit) in limits.items() if got > limit
+    ]
+
+
+def children_of(process: int) -> list[str]:
+    """List the child processes of all its threads."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return [child for task in tasks for child in (task / "children").read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(MINUTES * 60 + 900)
+def test_a_registry_at_work_and_a_mount_that_is_read(
+    start: Callable[[int], Soak], capsys: pytest.CaptureFixture[str]
+) -> None:
+    it = start(SEED)
+    gauge = soak(it, MINUTES * 60, SEED)
+    for what in grown(gauge, it.mount.process.pid):
+        it.tally.fault(f"grown: {what}")
+    with capsys.disabled():
+        sys.stdout.write("\n".join(["", f"seed {SEED}", *it.tally.lines(), *gauge.table(), ""]))
+    assert it.tally.faults == []
+    assert it.mount.end() == 0
