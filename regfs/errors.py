@@ -11,6 +11,7 @@
     │   ├── UnsafeError           a symlink, FIFO, device where a file or directory belongs
     │   ├── TooLargeError         larger than such a file can be
     │   └── UnreadableError       the operating system refused; `errno` tells why
+    ├── StoreAwayError            no part of the storage can be read just now (store)
     ├── DamageError               stored, but not as what refers to it says (graph)
     │   ├── LinkError             a link that holds no digest
     │   ├── BlobMissingError
@@ -21,7 +22,7 @@
     ├── LayerError                what cannot be read inside a layer (layers)
     │   ├── LayerLimitError       it would take more than is allowed: entries, bytes, length of a name
     │   └── LayerProcessError     the process that read it ended without an answer; the next may do better
-    ├── NoRoomError               the cache directory has no room, or cannot be written (layers)
+    ├── NoRoomError               what has to be kept cannot be: the disk is full (layers, tree)
     ├── GivenUpError              who asked gave up before there was an answer (layers)
     ├── IndexFileError            the reference graph's index cannot be read; it is built anew (graph)
     ├── TreeError                 a path of the mounted tree that leads nowhere (tree)
@@ -139,6 +140,19 @@ class UnreadableError(StoreError):
         super().__init__(path, reason)
 
 
+class StoreAwayError(RegfsError):
+    """Nothing can be read just now: the store's server is gone, or this process may open no more files.
+
+    It says nothing of what lies at `path`, relative to the store. So it is no StoreError, which shows what
+    stands there as damaged or missing: nothing may be concluded from it. `errno` is the system's number.
+    """
+
+    def __init__(self, path: str, reason: str, number: int) -> None:
+        self.path = path
+        self.errno = number
+        super().__init__(f"{path or '.'}: {reason}")
+
+
 class DamageError(RegfsError):
     """Something is stored, but not as what refers to it says."""
 
@@ -213,12 +227,12 @@ class LayerProcessError(LayerError):
 
 
 class NoRoomError(RegfsError):
-    """What reading a layer takes cannot be kept: `path` has no room left, or cannot be written."""
+    """What is worth keeping cannot be kept: `path` has no room left, or cannot be written."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"{path}: nothing can be kept in the cache: {reason}")
+        super().__init__(f"{path}: nothing can be kept there: {reason}")
 
 
 class GivenUpError(RegfsError):

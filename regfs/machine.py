@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import secrets
+import signal
 from pathlib import Path
 
 
@@ -15,6 +18,31 @@ def boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return secrets.token_hex(8)  # cannot be told: each call is another
+
+
+def can_open(count: int) -> bool:
+    """Tell whether this process can open so many more descriptors."""
+    opened: list[int] = []
+    try:
+        while len(opened) < count:
+            opened.append(os.open("/", os.O_PATH | os.O_CLOEXEC))
+    except OSError:
+        return False
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return True
+
+
+#: prctl(2).
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel kill this process when the thread ends that made it, of the process `parent`."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it had ended before
+        os._exit(1)
 
 
 def make_private(directory: Path) -> None:

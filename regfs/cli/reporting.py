@@ -112,7 +112,9 @@ def _digest_of(it: Opened, thing: str) -> str | None:
     raise NotKnownError(thing, "no such path in the tree")
 
 
-_AGE = re.compile(r"(\d+)\s*([hdwmy]?)\Z")
+_AGE = re.compile(r"([0-9]+)\s*([hdwmy]?)\Z")
+#: Numbers with more digits are beyond all time, too.
+_DIGITS = 30
 _SECONDS = {"h": 3600, "d": 86_400, "": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
 
 
@@ -123,7 +125,7 @@ def _read_age(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     match = _AGE.match(value)
     if not match:
         raise click.BadParameter(f"{value!r} is no age such as 90d, 12h, 6w, 6m or 1y")
-    return int((time.time() - int(match[1]) * _SECONDS[match[2]]) * 1e9)
+    return max(time.time_ns() - int(match[1][:_DIGITS]) * _SECONDS[match[2]] * 1_000_000_000, 0)
 
 
 @click.command(short_help="Tell what deleting certain tags would free. Deletes nothing.")

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from regfs.graph.blob import Blob
 from regfs.graph.cache import Cache, for_a_while
-from regfs.graph.forward import Found, Graph
+from regfs.graph.forward import Found, Graph, found
 from regfs.graph.pace import Pace
 from regfs.graph.read_ahead import ReadAhead
 from regfs.graph.walk import Walk
@@ -133,8 +133,7 @@ class AheadGraph(Graph):
         if not self._pace.slow:
             return self._seen(name, part)
         if self._walks.get(name) is not None:
-            listing = self.listing(name)
-            return Found(listing.nested.get(part), listing.tags.get(part))
+            return found(self.listing(name), part)
         return self._found.through((name, part), lambda: self._seen(name, part))
 
     # --- what is read ahead, in the pool's threads ------------------------------------------------------

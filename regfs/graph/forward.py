@@ -6,6 +6,7 @@ links and listings for `ttl` seconds. Safe for many threads; no lock is held whi
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -113,12 +114,16 @@ class Graph:
         Reads the one entry, unless the whole directory was listed in the last `ttl` seconds.
         """
         listing = self._listings.get(name)
-        if listing is None:
-            return self._look(name, part)
-        return Found(listing.nested.get(part), listing.tags.get(part))
+        return self._look(name, part) if listing is None else found(listing, part)
 
     def _look(self, name: str, part: str) -> Found:
-        return Found(self._contents.nested(name, part), self._contents.tagged(name, part))
+        nested = self._contents.nested(name, part)
+        try:
+            return Found(nested, self._contents.tagged(name, part))
+        except StoreError:
+            if nested is None:
+                raise
+            return Found(nested, False)
 
     def directory(self, name: str) -> FileStat:
         """Tell about the directory of a repository's name."""
@@ -294,6 +299,16 @@ class Graph:
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
         return self._contents.space()
+
+
+def found(listing: Listing, part: str) -> Found:
+    """Tell what `part` is in a listing. Raises why no tag is known, unless it is something else."""
+    nested = listing.nested.get(part)
+    if listing.error is None:
+        return Found(nested, listing.tags.get(part))
+    if nested is None:
+        raise copy.copy(listing.error)
+    return Found(nested, False)
 
 
 def _size_of_listing(listing: Listing) -> float:

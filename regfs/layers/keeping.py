@@ -6,11 +6,12 @@ Safe for many threads.
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock, Thread
 
 from regfs.errors import LayerError, StoreError
 from regfs.layers.builds import Builds
@@ -21,8 +22,10 @@ from regfs.layers.making import Maker
 from regfs.layers.streams import Compression
 from regfs.store.local import OpenFile
 
-#: How many layers keep their decoders, which take some megabytes, while nobody reads them.
+#: How many layers keep their decoders, which take some megabytes, and their blob open while nobody reads
+#: them, and for how many seconds.
 _READY = 8
+_REST_AFTER = 10.0
 
 
 class LayerKeeper:
@@ -33,8 +36,11 @@ class LayerKeeper:
         self._maker = maker
         self._builds: Builds[Source] = Builds()
         self._lock = Lock()
-        self._idle: OrderedDict[int, Layer] = OrderedDict()
+        self._wake = Condition(self._lock)
+        #: Layers that nobody reads, and since when, the longest first.
+        self._idle: OrderedDict[int, tuple[Layer, float]] = OrderedDict()
         self._kept = _READY
+        self._watched = False
 
     def open_copy(self, layer: Layer, given_up: Callable[[], bool]) -> Source:
         """Open the seekable copy of a layer, made if there is none."""
@@ -55,13 +61,34 @@ class LayerKeeper:
         self._cache.discard(self._cache.path(layer.digest, COPY))
 
     def idle(self, layer: Layer) -> None:
-        """Keep a layer that nobody reads, with its decoders, until others were read after it."""
+        """Keep a layer that nobody reads, with its decoders, for a while or until others were read."""
         with self._lock:
-            self._idle[id(layer)] = layer
+            self._idle[id(layer)] = layer, time.monotonic()
             self._idle.move_to_end(id(layer))
-            oldest = self._idle.popitem(last=False)[1] if len(self._idle) > self._kept else None
+            oldest = self._idle.popitem(last=False)[1][0] if len(self._idle) > self._kept else None
+            watch = not self._watched and bool(self._idle)
+            self._watched = self._watched or watch
         if oldest is not None:
             oldest.rest()
+        if watch:
+            Thread(target=self._watch, name="idle layers", daemon=True).start()
+
+    def _watch(self) -> None:
+        """Let those rest that nobody has read for a while, until there are none."""
+        while (layer := self._next_idle()) is not None:
+            layer.rest()
+
+    def _next_idle(self) -> Layer | None:
+        with self._lock:
+            while self._idle:
+                number, (layer, since) = next(iter(self._idle.items()))
+                left = since + _REST_AFTER - time.monotonic()
+                if left <= 0:
+                    del self._idle[number]
+                    return layer
+                self._wake.wait(left)
+            self._watched = False
+            return None
 
     def close(self) -> None:
         """Make no more copies, and keep no layer. The maker is closed already."""
@@ -70,7 +97,8 @@ class LayerKeeper:
             self._kept = 0
             idle = list(self._idle.values())
             self._idle.clear()
-        for layer in idle:
+            self._wake.notify()
+        for layer, _ in idle:
             layer.rest()
 
 

@@ -1,6 +1,7 @@
 """One layer, opened. Safe for many threads.
 
-It holds the blob and its index open, as long as somebody holds it. All that read it share one Reader, so that
+It holds its index open as long as somebody holds it, and the blob while somebody reads and for a while after:
+the room of a blob that was collected is free when that is closed. All that read it share one Reader, so that
 the files of a directory, which lie one behind the other in the tar, are read as one stream.
 """
 
@@ -12,7 +13,7 @@ from contextlib import ExitStack
 from threading import Lock
 from typing import NamedTuple, Protocol
 
-from regfs.errors import LayerError
+from regfs.errors import LayerError, RegfsError
 from regfs.layers.builds import never
 from regfs.layers.contents import FileContent, TarContent
 from regfs.layers.entry import EntryType
@@ -53,8 +54,10 @@ class Keeper(Protocol):
 class Layer:
     """A layer. It never changes; `Layers` makes it."""
 
-    def __init__(self, digest: Digest, index: Index, blob: Content, keeper: Keeper) -> None:
-        """Take the open index and blob, which are closed when nobody holds the layer any more."""
+    def __init__(
+        self, digest: Digest, index: Index, open_blob: Callable[[], Content], keeper: Keeper
+    ) -> None:
+        """Take the open index, which is closed when nobody holds the layer any more."""
         self.digest = digest
         self.meta = index.meta
         self.diff_id = index.meta.diff_id
@@ -64,11 +67,12 @@ class Layer:
         self._keeper = keeper
         self._lock = Lock()
         self._held = ExitStack()
-        self._held.callback(blob.close)
         self._held.callback(index.close)
         weakref.finalize(self, self._held.close)
+        self._open_blob = open_blob
+        self._point = index.point
+        self._seekable = index.meta.gap <= _GAP
         self._copy: Source | None = None
-        self._blob = Source(blob, self.stored, index.point)
         self._reader: Reader | None = None
         self._dropped = 0
         self._users = 0
@@ -87,12 +91,15 @@ class Layer:
             )
 
     def open(self, *, given_up: Callable[[], bool] = never) -> Content:
-        """Open the uncompressed tar. `given_up` is asked by a thread that reads, while it has to wait."""
+        """Open the uncompressed tar. `given_up` is asked by a thread that reads, while it has to wait.
+
+        Raises StoreError if the blob cannot be opened any more.
+        """
         self._use()
         return TarContent(self, given_up)
 
     def open_file(self, number: int, *, given_up: Callable[[], bool] = never) -> Content:
-        """Open a file of the tree, by its id. Raises LayerError if it has no content. `given_up` as above."""
+        """Open a file of the tree, by its id. Raises LayerError if it has no content. Else as `open`."""
         node = self.tree.node(number)
         if node.type is not EntryType.FILE:
             raise LayerError(f"layer {self.digest}: node {number} of its tree is no file")
@@ -119,7 +126,7 @@ class Layer:
             self._keeper.idle(self)
 
     def rest(self) -> None:
-        """Free the decoders, unless somebody reads."""
+        """Free the decoders, and close the blob, unless somebody reads."""
         with self._lock:
             if self._users:
                 return
@@ -128,30 +135,49 @@ class Layer:
             reader.close()
 
     def _use(self) -> None:
+        """Count one more who reads. What is read of the blob itself can be read on when that is deleted."""
         with self._lock:
             self._users += 1
+        if self._seekable:
+            try:
+                self._begin(never)
+            except RegfsError:
+                self.release()
+                raise
 
     def _begin(self, given_up: Callable[[], bool]) -> Reader:
         """Give the reader, made if there is none."""
         while (reader := self._reader) is None:
-            dropped = self._dropped
-            seekable = self.meta.gap <= _GAP
-            source = self._blob if seekable else self._copy or self._keeper.open_copy(self, given_up)
-            with self._lock:
-                if source is not self._blob and self._copy is not source:
-                    self._held.callback(source.content.close)
-                if dropped != self._dropped:  # it may be the copy that was given up meanwhile
-                    continue
-                if source is not self._blob:
-                    source = self._copy = self._copy or source
-                self._reader = self._reader or Reader(
-                    _Borrowed(source.content), source.compression, self.size, source.point
-                )
+            if self._seekable:
+                self._begin_on_blob()
+            else:
+                self._begin_on_copy(given_up)
         return reader
+
+    def _begin_on_blob(self) -> None:
+        new = Reader(self._open_blob(), self.stored, self.size, self._point)
+        with self._lock:
+            if self._reader is None:
+                self._reader = new
+                return
+        new.close()  # another thread was faster
+
+    def _begin_on_copy(self, given_up: Callable[[], bool]) -> None:
+        dropped = self._dropped
+        source = self._copy or self._keeper.open_copy(self, given_up)
+        with self._lock:
+            if self._copy is not source:
+                self._held.callback(source.content.close)
+            if dropped != self._dropped:  # it may be the copy that was given up meanwhile
+                return
+            source = self._copy = self._copy or source
+            self._reader = self._reader or Reader(
+                _Borrowed(source.content), source.compression, self.size, source.point
+            )
 
     def _drop_copy(self, reader: Reader) -> bool:
         """Give up the copy that a reader failed on, once; False if it read the blob itself."""
-        if self.meta.gap <= _GAP:
+        if self._seekable:
             return False
         with self._lock:
             if self._reader is not reader:
@@ -165,10 +191,10 @@ class Layer:
 
 
 class _Borrowed:
-    """A blob for a reader, which closes it: but the layer may need it again."""
+    """A copy for a reader, which closes it: but the layer may need it again."""
 
     def __init__(self, content: Content) -> None:
         self.read_into = content.read_into
 
     def close(self) -> None:
-        """Leave the blob open."""
+        """Leave the copy open."""

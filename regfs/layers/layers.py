@@ -29,7 +29,7 @@ from regfs.store import FileStat, LocalStore, layout
 #: Bytes that indexes and copies may take in the cache directory, unless asked otherwise.
 CACHE_SIZE = 5_000_000_000
 
-#: Layers that are kept open while nobody uses them: each has three descriptors, or four.
+#: Layers that are kept open while nobody uses them: each has two descriptors, or three.
 _OPEN = 64
 
 #: How many damaged layers are remembered, and for how many seconds.
@@ -150,12 +150,11 @@ class Layers:
             if self._blob(digest).size != index.meta.stored:
                 index.close()
                 return None
-            blob = self._store.open(layout.blob_data(digest))
         except StoreError:
             index.close()
             raise
         self._cache.used(path)
-        return Layer(digest, index, blob, self._keeper)
+        return Layer(digest, index, lambda: self._store.open(layout.blob_data(digest)), self._keeper)
 
     def _blob(self, digest: Digest) -> FileStat:
         return self._store.stat(layout.blob_data(digest))

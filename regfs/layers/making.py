@@ -55,7 +55,7 @@ class Maker:
             if found is not None:
                 return found
             self._cache.discard(target)
-            root = self._store._root  # the child reads below the same open directory
+            root = self._store.descriptor  # the child reads below the same open directory
             job = Job(self._store.root, root, digest, str(claim.new), copy_of)
             self._children.run(
                 job, (root, claim.descriptor), lambda read, size: self._told(digest, read, size)

@@ -16,6 +16,7 @@ from regfs.errors import (
     NotDirectoryError,
     NotSymlinkError,
     RegfsError,
+    StoreAwayError,
     UnreadableError,
 )
 
@@ -32,9 +33,14 @@ _TABLE: dict[type[RegfsError], int] = {
     LoopError: errno.ELOOP,
 }
 
+#: What this process lacks: the reader cannot mend the store, but can wait.
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
 
 def errno_of(error: RegfsError) -> int:
     """Give the errno that a program shall see for an error."""
     if isinstance(error, UnreadableError) and error.denied:
         return errno.EACCES
+    if isinstance(error, StoreAwayError) and error.errno in _OURS:
+        return error.errno
     return _TABLE.get(type(error), errno.EIO)

@@ -25,12 +25,14 @@ class Listing:
 
     `nested` and `tags` map each name to whether it is sound: False where the registry can have made no
     such name, or where a symlink stands in a directory's place. Both are in the order of their names.
-    `repository` tells whether the directory is a repository itself or only leads to some.
+    `repository` tells whether the directory is a repository itself or only leads to some. `error` is why its
+    tags could not be listed.
     """
 
     repository: bool
     nested: dict[str, bool]
     tags: dict[str, bool]
+    error: StoreError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,10 @@ class Contents:
             if (sound := nested_sound(name, entry.name, entry.type)) is not None
         }
         marks = layout.REPOSITORY_MARKS & {entry.name for entry in entries}
-        return Listing(bool(marks), nested, self._tags(name) if layout.MANIFESTS in marks else {})
+        try:
+            return Listing(bool(marks), nested, self._tags(name) if layout.MANIFESTS in marks else {})
+        except StoreError as error:
+            return Listing(bool(marks), nested, {}, error)
 
     def _tags(self, name: str) -> dict[str, bool]:
         try:
@@ -85,7 +90,10 @@ class Contents:
         return nested_sound(name, part, found) if found else None
 
     def tagged(self, name: str, tag: str) -> bool | None:
-        """Tell of one tag what `listing(name).tags` would: sound, unsound, or None if not there."""
+        """Tell of one tag what `listing(name).tags` would: sound, unsound, or None if not there.
+
+        Raises StoreError where no tag can be looked for.
+        """
         found = self._type(layout.tag(name, tag), layout.repository(name)) if name else None
         return tag_sound(tag, found) if found else None
 
@@ -185,9 +193,10 @@ class Contents:
     def blobs_of(self, algorithm: str) -> Iterator[Digest]:
         """Find every blob of an algorithm, in the order of the shards."""
         for shard in self._directories(f"{layout.BLOBS}/{algorithm}"):
-            for encoded, stat in self._store.find(layout.shard(algorithm, shard), 1, layout.DATA):
-                if stat is not None and well_formed(f"{algorithm}:{encoded}"):
-                    yield Digest(algorithm, encoded)
+            with suppress(StoreError):
+                for encoded, stat in self._store.find(layout.shard(algorithm, shard), 1, layout.DATA):
+                    if stat is not None and well_formed(f"{algorithm}:{encoded}"):
+                        yield Digest(algorithm, encoded)
 
     def blob(self, digest: Digest) -> FileStat:
         """Tell about a blob's stored file. Raises MissingError, UnsafeError."""

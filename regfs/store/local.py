@@ -11,12 +11,21 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from regfs.errors import MissingError, RegfsError, TooLargeError, UnreadableError, UnsafeError
+from regfs.errors import (
+    MissingError,
+    RegfsError,
+    StoreAwayError,
+    TooLargeError,
+    UnreadableError,
+    UnsafeError,
+)
+from regfs.store.locate import is_store
 from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Space
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: should a FIFO take the file's place between the look and the open, it cannot block.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -24,6 +33,15 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 #: The bits of a mode that tell the type (inode(7), S_IFMT).
 _FORMAT = 0o170000
 _TYPES = {stat.S_IFDIR: FileType.DIRECTORY, stat.S_IFREG: FileType.FILE, stat.S_IFLNK: FileType.SYMLINK}
+
+#: The server of the file system is gone, or did not answer (FUSE, NFS `soft`, SMB).
+_SERVER_GONE = frozenset(
+    {errno.ENOTCONN, errno.ECONNABORTED, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV}
+)
+#: After these, the path of the root may lead to another directory (ESTALE: NFS).
+_ANOTHER_ROOT = _SERVER_GONE | {errno.ESTALE}
+#: What tells of no single file that it is damaged: that, and what this process lacks.
+_AWAY = _SERVER_GONE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 #: Makes a named tuple in half the time that its own constructor takes; a listing makes a hundred thousand.
 _new = tuple.__new__
@@ -63,12 +81,18 @@ class LocalStore:
     def __init__(self, root: str, descriptor: int | None = None) -> None:
         """Open `root`; or take the descriptor under which it is open already, and close that in the end."""
         self.root = root
+        self._by_path = descriptor is None
         if descriptor is None:
             try:
-                descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                descriptor = os.open(root, _ROOT)
             except OSError as error:
                 raise _translate(root, error) from error
         self._root = descriptor
+
+    @property
+    def descriptor(self) -> int:
+        """The open root, for a process that is to read the same directory."""
+        return self._root
 
     def close(self) -> None:
         """Give up the root's descriptor."""
@@ -76,7 +100,7 @@ class LocalStore:
 
     def list(self, path: str) -> list[Entry]:
         """List a directory."""
-        with _translated(path), self._parent(path) as (directory, name):
+        with self._translated(path), self._parent(path) as (directory, name):
             descriptor = os.open(name, _LIST, dir_fd=directory)
             try:
                 with os.scandir(descriptor) as entries:
@@ -97,7 +121,7 @@ class LocalStore:
                 end = path.find("/", end + 1)
             found = os.stat(path or ".", dir_fd=root, follow_symlinks=False)
         except (OSError, ValueError) as error:
-            raise _translate(path, error) from error
+            raise self._failed(path, error) from error
         return _file_stat(found)
 
     def read(self, path: str, limit: int) -> bytes:
@@ -106,7 +130,7 @@ class LocalStore:
 
     def examine(self, path: str, limit: int, below: str = "") -> tuple[FileStat, bytes]:
         """Tell about a plain file of at most `limit` bytes, and read it."""
-        with _translated(path):
+        with self._translated(path):
             descriptor, found = self._open(path, below)
             try:
                 size = found.st_size
@@ -123,12 +147,12 @@ class LocalStore:
 
     def open(self, path: str) -> OpenFile:
         """Open a plain file."""
-        with _translated(path):
+        with self._translated(path):
             return OpenFile(self._open(path)[0], path)
 
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
-        with _translated(""):
+        with self._translated(""):
             found = os.fstatvfs(self._root)
         return Space(
             found.f_bsize,
@@ -145,7 +169,7 @@ class LocalStore:
     @contextmanager
     def at(self, path: str) -> Iterator[LocalStore]:
         """Open a directory, to read much below it by shorter paths."""
-        with _translated(path), self._parent(path) as (directory, name):
+        with self._translated(path), self._parent(path) as (directory, name):
             below = LocalStore(f"{self.root}/{path}", os.open(name, _LIST, dir_fd=directory))
         try:
             yield below
@@ -155,7 +179,8 @@ class LocalStore:
     def find(self, path: str, depth: int, leaf: str) -> Sequence[Leaf]:
         """Look for the name `leaf` in every directory that is `depth` levels below `path`."""
         found: _Leaves = []
-        self._find(self._root, path, "", depth, leaf, found)
+        with self._translated(path):
+            self._find(self._root, path, "", depth, leaf, found)
         return found
 
     def _find(
@@ -167,26 +192,27 @@ class LocalStore:
         leaf: str,
         found: _Leaves,
     ) -> None:
-        try:
-            descriptor = os.open(name or ".", _LIST, dir_fd=above)
-        except (OSError, ValueError):
-            return
+        descriptor = os.open(name or ".", _LIST, dir_fd=above)
         try:
             with os.scandir(descriptor) as entries:
                 names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
             if depth > 1:
                 for name in names:
-                    self._find(descriptor, name, f"{prefix}{name}/", depth - 1, leaf, found)
+                    try:
+                        self._find(descriptor, name, f"{prefix}{name}/", depth - 1, leaf, found)
+                    except OSError as error:
+                        if error.errno in _AWAY:
+                            raise
                 return
             leaf, look = "/" + leaf, os.stat
             for name in names:
                 try:
                     there = _file_stat(look(name + leaf, dir_fd=descriptor, follow_symlinks=False))
-                except OSError:
+                except OSError as error:
+                    if error.errno in _AWAY:
+                        raise
                     there = None
                 found.append((prefix + name, there))
-        except OSError:
-            return
         finally:
             os.close(descriptor)
 
@@ -197,7 +223,11 @@ class LocalStore:
         for path in paths:
             try:
                 found.append(stat(path or ".", dir_fd=root, follow_symlinks=False).st_ctime_ns)
-            except (OSError, ValueError):
+            except ValueError:
+                found.append(0)
+            except OSError as error:
+                if error.errno in _AWAY:
+                    raise self._failed(path, error) from error
                 found.append(0)
         return found
 
@@ -246,14 +276,33 @@ class LocalStore:
             descriptor = inner
         return descriptor, name
 
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        """Turn the operating system's errors into regfs's."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise self._failed(path, error) from error
 
-@contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Turn the operating system's errors into regfs's."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise _translate(path, error) from error
+    def _failed(self, path: str, error: OSError | ValueError) -> RegfsError:
+        """Give regfs's error for the operating system's; the next call may do better."""
+        if isinstance(error, OSError) and error.errno in _ANOTHER_ROOT and self._by_path:
+            self._open_again()
+        return _translate(path, error)
+
+    def _open_again(self) -> None:
+        """Open the root anew, if a store lies there: its file system died, and may have come back.
+
+        An open directory stays that of the dead one for ever. Whoever uses the descriptor just now has
+        either, since dup2(2) puts the new one in its place in one step.
+        """
+        with suppress(OSError):
+            descriptor = os.open(self.root, _ROOT)
+            try:
+                if is_store(f"/proc/self/fd/{descriptor}"):  # not the empty place of what is not mounted
+                    os.dup2(descriptor, self._root, inheritable=False)
+            finally:
+                os.close(descriptor)
 
 
 def _translate(path: str, error: OSError | ValueError) -> RegfsError:
@@ -264,6 +313,8 @@ def _translate(path: str, error: OSError | ValueError) -> RegfsError:
             return MissingError(path)
         case NotADirectoryError():  # O_DIRECTORY with O_NOFOLLOW says this of a symlink as well
             return UnsafeError(path, "path through something else", FileType.DIRECTORY.value)
+        case OSError(errno=number) if number in _AWAY:
+            return StoreAwayError(path, os.strerror(number), number)
         case _:
             reason = os.strerror(error.errno) if error.errno else str(error)
             denied = isinstance(error, PermissionError)

@@ -22,7 +22,7 @@ def locate(path: str) -> str:
             raise StoreNotFoundError(path, "is not a directory")
         for first in range(len(layout.BELOW_ROOT), -1, -1):
             candidate = os.path.join(start, *layout.BELOW_ROOT[first:])
-            if _is_store(candidate):
+            if is_store(candidate):
                 return candidate
         raise StoreNotFoundError(path, _explanation(start))
     except FileNotFoundError as error:
@@ -35,7 +35,8 @@ def locate(path: str) -> str:
         raise StoreNotFoundError(path, reason) from error
 
 
-def _is_store(candidate: str) -> bool:
+def is_store(candidate: str) -> bool:
+    """Tell whether a directory holds a store. Raises OSError where it may not be looked at."""
     if _is(os.path.join(candidate, layout.REPOSITORIES), stat.S_ISDIR):
         return True
     blobs = _is(os.path.join(candidate, layout.BLOBS), stat.S_ISDIR)
@@ -55,7 +56,7 @@ def _explanation(start: str) -> str:
     if "oci-layout" in found:
         return "is an OCI image layout, not the storage of a registry"
     above = os.path.dirname(start)
-    while above != "/" and not (_is_store(above) and os.path.basename(above) == layout.BELOW_ROOT[-1]):
+    while above != "/" and not (is_store(above) and os.path.basename(above) == layout.BELOW_ROOT[-1]):
         above = os.path.dirname(above)
     if above != "/":
         return f"lies inside a store; give the store itself: {above}"

@@ -69,8 +69,8 @@ class Content(Protocol):
 class Store(Protocol):
     """Read access to the files of one store, by the relative paths of `layout`.
 
-    Every method may raise MissingError, UnsafeError and UnreadableError, and may be called from any
-    thread. No method follows a symlink at any part of a path.
+    Every method may raise MissingError, UnsafeError, UnreadableError and StoreAwayError, and may be called
+    from any thread. No method follows a symlink at any part of a path.
     """
 
     def list(self, path: str) -> list[Entry]:
@@ -102,8 +102,8 @@ class Store(Protocol):
         """Look for the name `leaf` in every directory that is `depth` levels below `path`, in no order.
 
         Gives those directories, relative to `path`, and what stands under the name in each: None for nothing.
-        What cannot be looked into is left out. All but the last name of `path` was lately seen to be a
-        directory.
+        What cannot be looked into below `path` is left out. All but the last name of `path` was lately seen
+        to be a directory.
         """
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:

@@ -3,12 +3,13 @@
 `Contents` answers one question; this answers ten thousand of a kind, from one opened directory and by
 short paths. Digests are given as text here, checked for their form. What is wrong with one thing stands in
 its place as the error and is never raised, so one damaged file spoils nothing. Nothing is kept between
-calls: safe for many threads.
+calls: safe for many threads. Only StoreAwayError is raised: it is about nothing that stands there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from regfs.errors import DigestError, LinkError, MissingError, RegfsError, Store
 from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_upload
 from regfs.store import layout
-from regfs.store.protocol import Entry, FileStat, FileType, Store
+from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Store
 
 #: What a digest's text is of. To strip it is the fastest way to see that there is nothing else.
 _HEX = "0123456789abcdef"
@@ -61,6 +62,14 @@ class LinkSeen(NamedTuple):
     error: RegfsError | None
 
 
+class LinksSeen(NamedTuple):
+    """Links of one directory, and its `changed_ns` from before; `error` tells why they cannot be listed."""
+
+    stamp: int
+    links: list[LinkSeen]
+    error: RegfsError | None
+
+
 #: A stored blob: digest, bytes, blocks of 512 bytes, when it was stored (ns). A plain tuple, for there are
 #: more of them than of anything else.
 BlobSeen = tuple[str, int, int, int]
@@ -81,10 +90,30 @@ class UploadSeen(NamedTuple):
 
 
 class Survey:
-    """Bulk reading of one store."""
+    """Bulk reading of one store. `looks`, if given, looks at the files of a directory side by side."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, looks: Executor | None = None) -> None:
         self._store = store
+        self._looks = looks
+
+    def looking_by(self, looks: Executor) -> Survey:
+        """Give the same for a slow store."""
+        return Survey(self._store, looks)
+
+    def _leaves(self, below: Store, path: str, leaf: str) -> Iterable[Leaf]:
+        """Look for `leaf` in every directory of `path`, as `Store.find` does."""
+        if self._looks is None:
+            return below.find(path, 1, leaf)
+
+        def look(name: str) -> Leaf:
+            directory = f"{path}/{name}" if path else name
+            try:
+                return name, below.stat(f"{directory}/{leaf}", directory)
+            except StoreError:
+                return name, None
+
+        names = [entry.name for entry in below.list(path) if entry.type is FileType.DIRECTORY]
+        return list(self._looks.map(look, names))
 
     def stamps(self, directory: str, paths: Sequence[str]) -> Sequence[int]:
         """Tell when each path below a directory last changed; 0 for one that is not there."""
@@ -95,7 +124,7 @@ class Survey:
             return [0] * len(paths)
 
     def directory(self, path: str) -> DirectorySeen:
-        """List a directory; one that is not there, or cannot be read, is empty."""
+        """List a directory; one that is not there is empty, and so is what cannot be read, with the error."""
         try:
             stamp = self._store.stat(path).changed_ns
             return DirectorySeen(stamp, self._store.list(path))
@@ -113,11 +142,10 @@ class Survey:
         except StoreError:
             return []
 
-    def links(self, directory: str, *, read: bool = False) -> tuple[int, list[LinkSeen]]:
+    def links(self, directory: str, *, read: bool = False) -> LinksSeen:
         """Look at all links of one algorithm below `revisions` or `_layers`, but for deleted ones.
 
-        Gives the directory's stamp from before, and the links. Without `read`, a link as long as its own name
-        is believed to hold that: only others are read.
+        Without `read`, a link as long as its own name is believed to hold that: only others are read.
         """
         algorithm = directory.rpartition("/")[2]
         found: list[LinkSeen] = []
@@ -125,7 +153,7 @@ class Survey:
         try:
             stamp = self._store.stat(directory).changed_ns
             with self._store.at(directory) as below:
-                for encoded, stat in below.find("", 1, layout.LINK):
+                for encoded, stat in self._leaves(below, "", layout.LINK):
                     name = f"{algorithm}:{encoded}"
                     if stat is None or not well_formed(name):
                         continue
@@ -133,9 +161,11 @@ class Survey:
                         found.append(LinkSeen(name, stat.changed_ns, stat.mtime_ns, name, None))
                     else:
                         found.append(_read_link(below, directory, name, stat))
-        except StoreError:
-            return stamp, []
-        return stamp, found
+        except MissingError:
+            return LinksSeen(stamp, [], None)
+        except StoreError as error:
+            return LinksSeen(stamp, [], error)
+        return LinksSeen(stamp, found, None)
 
     def some_links(self, directory: str, names: Iterable[str]) -> list[LinkSeen]:
         """Look at a few links below `revisions` or `_layers`; one that is not there is left out."""
@@ -149,20 +179,19 @@ class Survey:
                     found.append(_read_link(opened, below, name, stat))
         return found
 
-    def layer_links(self, directory: str, *, read: bool = False) -> tuple[int, list[str], list[LinkSeen]]:
+    def layer_links(self, directory: str, *, read: bool = False) -> tuple[list[str], LinksSeen]:
         """Look at all links of one algorithm below `_layers`, as `links` does.
 
-        Gives the directory's stamp from before, the hex digits of all, and those links that hold something
-        else than their names.
+        Gives the hex digits of all, and those links that hold something else than their names.
         """
         algorithm = directory.rpartition("/")[2]
         length, size = LENGTHS[algorithm], LENGTHS[algorithm] + len(algorithm) + 1
         names, other = [], []
-        stamp = 0
-        with suppress(StoreError):
+        stamp, error = 0, None
+        try:
             stamp = self._store.stat(directory).changed_ns
             with self._store.at(directory) as below:
-                for encoded, stat in below.find("", 1, layout.LINK):
+                for encoded, stat in self._leaves(below, "", layout.LINK):
                     if stat is None or len(encoded) != length or encoded.strip(_HEX):
                         continue
                     names.append(encoded)
@@ -170,7 +199,11 @@ class Survey:
                         link = _read_link(below, directory, f"{algorithm}:{encoded}", stat)
                         if link.digest != link.name:
                             other.append(link)
-        return stamp, names, other
+        except MissingError:
+            pass
+        except StoreError as reason:
+            error = reason
+        return names, LinksSeen(stamp, other, error)
 
     def shard(self, algorithm: str, prefix: str) -> tuple[int, list[BlobSeen], list[tuple[str, RegfsError]]]:
         """Look at every blob of a shard: its stamp from before, the blobs, and what has no place there.
@@ -182,7 +215,13 @@ class Survey:
         start, length = f"{algorithm}:", LENGTHS[algorithm]
         found: list[BlobSeen] = []
         odd: list[tuple[str, RegfsError]] = []
-        for encoded, stat in self._store.find(path, 1, layout.DATA):
+        try:
+            leaves = self._leaves(self._store, path, layout.DATA)
+        except MissingError:
+            leaves = []
+        except StoreError as error:
+            return stamp, [], [("", error)]
+        for encoded, stat in leaves:
             if not encoded.startswith(prefix) or len(encoded) != length or encoded.strip(_HEX):
                 odd.append(("", UnsafeError(f"{path}/{encoded}", "directory", "blob of this shard")))
             elif stat is not None and stat.type is FileType.FILE:
@@ -244,10 +283,11 @@ def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
 
 def _history(below: Store, tag: str) -> list[tuple[str, int]]:
     found = []
-    for directory, stat in below.find(f"{tag}/{layout.HISTORY}", 2, layout.LINK):
-        digest = directory.replace("/", ":")
-        if stat is not None and well_formed(digest):
-            found.append((digest, stat.mtime_ns))
+    with suppress(StoreError):
+        for directory, stat in below.find(f"{tag}/{layout.HISTORY}", 2, layout.LINK):
+            digest = directory.replace("/", ":")
+            if stat is not None and well_formed(digest):
+                found.append((digest, stat.mtime_ns))
     return found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
-from regfs.errors import DamageError, StoreError
+from regfs.errors import BlobMissingError, DamageError, NoEntryError, StoreError
 from regfs.graph.times import iso
 from regfs.oci import Descriptor, Digest
 from regfs.oci.media_types import DOCKER_CONFIG
@@ -49,13 +49,18 @@ class BlobFile(File):
         return str(self._descriptor.digest)
 
     def attributes(self) -> Attributes:
-        """Tell the stored file's own size and time; of a damaged blob, the size that it should have."""
+        """Tell the stored file's own size and time; of a damaged blob, the size that it should have.
+
+        Where nobody knows that, raises what is wrong: a copy of a file without bytes would not fail.
+        """
         want = self._descriptor
         try:
             blob = self._graph.blob(self._repository, want.digest)
         except (DamageError, StoreError):
+            if want.size is None:
+                raise
             mtime_ns = self._fallback.attributes().mtime_ns
-            return Attributes(NodeType.FILE, self.inode, 2, want.size or 0, 0, mtime_ns)
+            return Attributes(NodeType.FILE, self.inode, 2, want.size, 0, mtime_ns)
         size = blob.size if want.size is None else want.size
         return Attributes(NodeType.FILE, self.inode, 2, size, blob.blocks, blob.mtime_ns)
 
@@ -74,6 +79,32 @@ class BlobFile(File):
         """Open the stored file. Raises BlobMissingError, SizeError, StoreError."""
         blob = self._graph.sound_blob(self._repository, self._descriptor)
         return self._graph.open_blob(blob.digest)
+
+
+class StoredFile(BlobFile):
+    """A blob that is shown because it is stored, and for no other reason: if it was collected, it is gone."""
+
+    __slots__ = ()
+
+    def __init__(self, scope: Scope, digest: Digest, media_type: str, kind: str, fallback: Directory) -> None:
+        super().__init__(scope, Descriptor(media_type, digest, None), kind, fallback)
+
+    def attributes(self) -> Attributes:
+        """Tell the stored file's own size and time. Raises NoEntryError."""
+        with self._until_collected():
+            return super().attributes()
+
+    def open(self) -> Content:
+        """Open the stored file. Raises NoEntryError, StoreError."""
+        with self._until_collected():
+            return super().open()
+
+    @contextmanager
+    def _until_collected(self) -> Iterator[None]:
+        try:
+            yield
+        except BlobMissingError as error:
+            raise NoEntryError(self.identity) from error
 
 
 class BytesContent:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Iterable, Mapping
 
 from regfs.errors import DigestError, NoEntryError, StoreError
@@ -13,6 +15,8 @@ from regfs.tree.image import RevisionDirectory
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
 from regfs.tree.scope import Scope
 from regfs.tree.tag import TagDirectory, tag_inode
+
+_log = logging.getLogger(__name__)
 
 #: What regfs's own names begin with; no name of a repository or tag does.
 _RESERVED = ("@", ":")
@@ -43,8 +47,12 @@ class NamesDirectory(Directory):
         return {"kind": "repository" if listing.repository else "namespace"}
 
     def children(self) -> Iterable[Child]:
-        """List the nested repositories and the tags."""
+        """List the nested repositories and the tags. Raises StoreError if there is nothing but damage."""
         listing = self._scope.graph.listing(self._scope.repository)
+        if listing.error is not None:
+            if not listing.nested:
+                raise copy.copy(listing.error)
+            _log.warning("%s: its tags cannot be listed: %s", self._scope.repository, listing.error)
         for name in listing.nested:
             if not name.startswith(_RESERVED):
                 yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))

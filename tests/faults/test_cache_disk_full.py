@@ -97,7 +97,6 @@ def test_a_seekable_copy_without_room_is_enospc_until_there_is_some(
     assert "Traceback" not in made.log.read_text()
 
 
-@pytest.mark.xfail(strict=True, reason="OSError of the temporary file is unexpected: EIO, and a traceback")
 def test_a_long_report_without_room_for_a_temporary_file_is_enospc_until_there_is_some(
     store: StoreBuilder, mount: Make, small_disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

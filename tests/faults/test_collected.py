@@ -33,7 +33,6 @@ def collected(store: StoreBuilder, mount: Make) -> Path:
     return top / "@orphans/sha256" / name
 
 
-@pytest.mark.xfail(strict=True, reason="a blob of unknown size that is not stored is shown as an empty file")
 def test_a_collected_orphan_is_no_empty_file_in_a_copy(collected: Path, tmp_path: Path) -> None:
     # By a command of its own: the kernel may have attributes of the other name.
     done = run("tar", "-C", collected.parent, "-cf", tmp_path / "copy.tar", ".")
@@ -41,12 +40,10 @@ def test_a_collected_orphan_is_no_empty_file_in_a_copy(collected: Path, tmp_path
     assert done.returncode != 0 or collected.name not in packed, packed
 
 
-@pytest.mark.xfail(strict=True, reason="reading it is EIO, as if it were damaged")
 def test_a_collected_orphan_is_gone(collected: Path) -> None:
     assert answer(collected.read_bytes) == errno.ENOENT
 
 
-@pytest.mark.xfail(strict=True, reason="layers are kept open until 64 others have been asked for")
 def test_the_room_of_a_collected_layer_is_free_when_ttl_has_passed(store: StoreBuilder, mount: Make) -> None:
     layer = push(store, tar_of(BASE))
     image(store, "app", "1.0", [layer])

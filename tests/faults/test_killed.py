@@ -68,7 +68,6 @@ def nobody_left(many: StoreBuilder) -> Iterator[None]:
         os.kill(process, signal.SIGKILL)
 
 
-@pytest.mark.xfail(strict=True, reason="each reader holds the other end of the pipe that the others wait at")
 def test_the_readers_of_an_index_end_when_it_is_killed_alone(many: StoreBuilder, nobody_left: None) -> None:
     process = subprocess.Popen([*REGFS, "index", str(many.root)], stdout=subprocess.DEVNULL)
     until(lambda: len(processes_with(many.root)) > 2 or process.poll() is not None, "it has readers")

@@ -147,7 +147,6 @@ def test_while_the_store_is_dead_every_question_is_an_error_with_its_reason_in_t
 
 
 @by_server
-@pytest.mark.xfail(strict=True, reason="an index reads a directory that cannot be read as an empty one")
 def test_while_the_store_is_dead_no_report_says_that_it_is_empty(dead: Dead) -> None:
     def told() -> bool:
         given = answer(lambda: blobs_told(dead.mount.path))
@@ -158,7 +157,6 @@ def test_while_the_store_is_dead_no_report_says_that_it_is_empty(dead: Dead) -> 
 
 
 @by_server
-@pytest.mark.xfail(strict=True, reason="the root's descriptor stays that of the dead file system")
 def test_a_mount_recovers_when_its_dead_store_is_back(dead: Dead) -> None:
     dead.disk.back()
     until(lambda: answer(lambda: listed(dead.mount.path / "app")) == ["v0", "v1", "v2"], "recovered", 5)

@@ -125,9 +125,6 @@ def test_a_thousand_images_take_a_fifth_of_a_round_trip_each(store: StoreBuilder
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    strict=True, reason="one thread reads up to 256 tags, and all links of a repository, one after the other"
-)
 def test_the_index_is_read_side_by_side(store: StoreBuilder, afar: Callable[..., Afar]) -> None:
     push(store, "team/app", 60)
     overlay = afar(store.root, 0.001, cached=60.0)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from regfs.errors import MissingError, StoreError, TooLargeError, UnsafeError
+from regfs.errors import MissingError, TooLargeError, UnsafeError
 from regfs.store.protocol import Entry, FileStat, FileType, Space
 
 
@@ -92,12 +92,8 @@ class MemoryStore:
         yield MemoryStore(self, self._whole(path))
 
     def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
-        try:
-            entries = self.list(path)
-        except StoreError:
-            return []
         found: list[tuple[str, FileStat | None]] = []
-        for entry in entries:
+        for entry in self.list(path):
             inner = f"{path}/{entry.name}".lstrip("/")
             if entry.type is not FileType.DIRECTORY:
                 continue

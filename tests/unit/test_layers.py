@@ -32,7 +32,7 @@ from regfs.errors import (
     RegfsError,
     UnsafeError,
 )
-from regfs.layers import Layer, Layers
+from regfs.layers import Layer, Layers, keeping
 from regfs.layers.streams import Compression
 from regfs.oci.digest import Digest
 from regfs.store import Content, LocalStore
@@ -806,6 +806,30 @@ def test_a_child_takes_little_memory_whatever_the_layer(
     peak = record.args[1]
     assert isinstance(peak, int)
     assert 5 < peak < 80
+
+
+def test_the_blob_of_a_layer_that_nobody_reads_any_more_is_closed(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blobs() -> int:
+        return sum(os.path.realpath(link).endswith("/data") for link in Path("/proc/self/fd").iterdir())
+
+    monkeypatch.setattr(keeping, "_REST_AFTER", 0.2)
+    layers = ground.layers()
+    digests = [ground.put(packed("gzip", make_tar({"number": b"%d" % number}))) for number in range(3)]
+    held = [layers.get(digest) for digest in digests]
+    assert blobs() == 0
+    first = held[0].open()
+    for layer in held:
+        assert len(file_of(layer, "number")) == 1
+    assert blobs() == 3
+    until(lambda: blobs() == 1)
+    assert first.read_into(memoryview(bytearray(1000)), 0) == 1000
+    first.close()
+    until(lambda: blobs() == 0)
+    assert file_of(held[0], "number") == b"0"
+    layers.close()
+    assert blobs() == 0
 
 
 def test_two_hundred_layers_leave_no_descriptors_behind(ground: Ground) -> None:

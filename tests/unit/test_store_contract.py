@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -13,7 +14,14 @@ from typing import Protocol
 
 import pytest
 
-from regfs.errors import MissingError, StoreError, TooLargeError, UnreadableError, UnsafeError
+from regfs.errors import (
+    MissingError,
+    StoreAwayError,
+    StoreError,
+    TooLargeError,
+    UnreadableError,
+    UnsafeError,
+)
 from regfs.store import Entry, FileType, LocalStore, Store
 from tests.unit.memory_store import MemoryStore, Stored
 from tests.unit.trees import content_bytes
@@ -344,15 +352,17 @@ def test_nothing_is_looked_for_through_a_symlink(ground: Ground) -> None:
     found = dict(ground.store.find("d", 2, "leaf"))
     assert found == {"1/x": ground.store.stat("d/1/x/leaf"), "1/z": ground.store.stat("d/1/z/leaf")}
     assert found["1/z"].type is FileType.SYMLINK
-    assert ground.store.find("link", 1, "leaf") == []
+    with pytest.raises(UnsafeError):
+        ground.store.find("link", 1, "leaf")
 
 
 @pytest.mark.parametrize("path", ["nothing", "d/nothing", "d/f", "d/fifo", "d/f/below", "d/a\0b"])
-def test_nothing_is_found_where_there_is_no_directory(ground: Ground, path: str) -> None:
+def test_nothing_is_looked_for_where_there_is_no_directory(ground: Ground, path: str) -> None:
     ground.write("d/f", b"x")
     ground.fifo("d/fifo")
-    assert ground.store.find(path, 1, "leaf") == []
-    assert ground.store.find(path, 2, "leaf") == []
+    for depth in (1, 2):
+        with pytest.raises((MissingError, UnsafeError)):
+            ground.store.find(path, depth, "leaf")
 
 
 def test_stamps_tell_when_each_path_changed_and_zero_for_what_is_not_there(ground: Ground) -> None:
@@ -415,6 +425,35 @@ def test_a_refusal_tells_that_permission_lacks(disk: OnDisk) -> None:
     finally:
         os.seteuid(user)
     assert (caught.value.denied, caught.value.errno) == (True, errno.EACCES)
+
+
+def test_what_this_process_lacks_is_no_fault_of_what_it_would_read(disk: OnDisk) -> None:
+    disk.write("d/1/f", b"x")
+    disk.write("d/2/f", b"x")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with (disk.root / "d/1/f").open("rb") as last:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, limits[1]))
+        held = []
+        try:
+            with suppress(OSError):
+                while True:
+                    held.append(os.open("/dev/null", os.O_RDONLY))
+            for ask in (
+                lambda: disk.store.list("d"),
+                lambda: disk.store.read("d/1/f", 9),
+                lambda: disk.store.open("d/1/f"),
+                lambda: disk.store.find("d", 1, "f"),
+                lambda: disk.store.find("d", 2, "f"),
+                lambda: disk.store.at("d").__enter__(),
+            ):
+                with pytest.raises(StoreAwayError, match="Too many open files") as caught:
+                    ask()
+                assert caught.value.errno == errno.EMFILE
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for descriptor in held:
+                os.close(descriptor)
+    assert dict(disk.store.find("d", 1, "f")).keys() == {"1", "2"}
 
 
 def test_a_root_that_is_missing_or_no_directory_is_an_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ One connection, used by one thread at a time: the caller holds the lock.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -28,8 +29,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from regfs.errors import IndexFileError
 from regfs.graph.index.schema import SCHEMA, VERSION
-from regfs.machine import boot, make_private
+from regfs.machine import boot, can_open, make_private
 
 _log = logging.getLogger(__name__)
 
@@ -78,12 +80,16 @@ class Database:
                 raise
 
     def recover(self, error: sqlite3.DatabaseError) -> bool:
-        """After an error in the file: throw it away, and tell whether to try again on an empty one."""
+        """After an error in the file: throw it away, and tell whether to try again on an empty one.
+
+        Raises IndexFileError if the file is not at fault.
+        """
         code = getattr(error, "sqlite_errorcode", None)
         number = code & 0xFF if code is not None else _guess(error)
         if number not in _NO_ROOM | _DAMAGED:
             return False
         self.close()
+        _see_descriptors()
         if number in _NO_ROOM:
             if self._directory is None:
                 return False
@@ -118,6 +124,8 @@ class Database:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             except OSError as error:
                 self.close()
+                if descriptor < 0:
+                    _see_descriptors()
                 self._give_up(error.strerror or str(error))
         try:
             yield
@@ -192,7 +200,11 @@ class Database:
     def _sweep(self, directory: Path) -> None:
         """Remove what earlier indexes and crashes left; called under the lock."""
         keep = self._current()
-        for path in directory.iterdir():
+        try:
+            paths = list(directory.iterdir())
+        except OSError:
+            return
+        for path in paths:
             if ".sqlite" in path.name and not (keep and path.name.startswith(keep)):
                 with suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -227,6 +239,12 @@ def _in_log(path: Path) -> int:
         return path.with_name(f"{path.name}-wal").stat().st_size
     except OSError:
         return 0
+
+
+def _see_descriptors() -> None:
+    """Raise IndexFileError if this process can open no more files: the directory is not at fault then."""
+    if not can_open(1):
+        raise IndexFileError(os.strerror(errno.EMFILE))
 
 
 def _guess(error: sqlite3.DatabaseError) -> int:

@@ -26,7 +26,10 @@ class Kind(enum.Enum):
     #: A blob is stored, but its repository has no link to it: the registry's API answers 404.
     UNLINKED = "unlinked"
     #: A link to a revision or a layer holds no digest: registries answer 500, and collectors give up on it.
+    #: Or another one than its path says: registries serve that in its place.
     LINK = "link"
+    #: A directory of the store's is none, or cannot be listed: nobody knows what should be below it.
+    DIRECTORY = "directory"
     #: What stands in a blob's place is no plain file.
     BLOB = "blob"
     #: A name or a form that no registry makes.

@@ -19,8 +19,8 @@ from regfs.store.survey import BlobSeen, LinkSeen, TagSeen, UploadSeen
 
 T = TypeVar("T")
 
-#: Names in one task and in one statement: enough to be worth a directory's opening, few enough to share out.
-CHUNK = 256
+#: Names in one statement.
+_CHUNK = 256
 
 #: Numbers of blobs that a first pass keeps in memory, so as not to ask the index for each: some 40 MB.
 _REMEMBERED = 200_000
@@ -467,7 +467,7 @@ class Ledger:
         self._db.executemany("REPLACE INTO edge VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def chunks(items: Iterable[T], size: int = CHUNK) -> Iterator[list[T]]:
+def chunks(items: Iterable[T], size: int = _CHUNK) -> Iterator[list[T]]:
     """Part items into lists of at most `size`."""
     waiting = iter(items)
     while chunk := list(islice(waiting, size)):

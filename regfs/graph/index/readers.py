@@ -2,11 +2,16 @@
 
 A task reads in whatever thread or process, and applies its result in the thread that runs them all, which may
 give more tasks. So only one thread touches the index, and no more results wait than `WINDOW`.
+
+A fast store is read by the caller, or by processes, which share out what Python costs. A slow one is read by
+threads: there waiting is all that counts, so each looks at few names, and what one task has to look at in one
+directory is looked at side by side as well.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,10 +19,20 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from regfs.machine import can_open, end_with
 from regfs.store.survey import Survey
 
 #: Results that may wait at once. A task's result is bounded by what it was given: some hundred names.
 WINDOW = 64
+
+#: Names in one task: enough to be worth a directory's opening, few enough to share out; of a slow store.
+NAMES, _FEW_NAMES = 256, 8
+
+#: Threads that run the tasks of a slow store, and threads that look at single files for them.
+_TASKS = _LOOKS = 64
+
+#: Descriptors that processes which read take, at most. Without them the pool would wait for ever.
+_DESCRIPTORS = 32
 
 Read = Callable[..., Any]
 
@@ -37,12 +52,14 @@ Order = tuple[Read, tuple[object, ...]]
 class Elsewhere(NamedTuple):
     """Who reads beside the caller: `send` takes at most `batch` orders, and gives what each read.
 
-    `light` are the readings that cost less than to ask for them: the caller does those itself.
+    `light` are the readings that cost less than to ask for them: the caller does those itself. `names` is how
+    many a task should look at.
     """
 
     send: Callable[[Sequence[Order]], Future[list[Any]]]
     batch: int = 1
     light: frozenset[Read] = frozenset()
+    names: int = NAMES
 
 
 def run(survey: Survey, tasks: Iterable[Task], elsewhere: Elsewhere | None = None) -> None:
@@ -70,25 +87,32 @@ def run(survey: Survey, tasks: Iterable[Task], elsewhere: Elsewhere | None = Non
 
 
 class Readers(NamedTuple):
-    """How many threads, or else how many processes, read side by side; one of each: the caller alone."""
+    """Who reads: threads, as the store is slow; or else so many processes; one: the caller alone."""
 
-    threads: int = 1
+    slow: bool = False
     processes: int = 1
 
 
 @contextmanager
 def side_by_side(survey: Survey, readers: Readers) -> Iterator[Elsewhere | None]:
     """Start readers; give how to have something read by them, None for the caller alone."""
-    if readers.threads > 1:
-        with ThreadPoolExecutor(readers.threads, "regfs-index") as threads:
-            yield Elsewhere(lambda orders: threads.submit(_read_all, survey, orders))
-    elif readers.processes > 1:
+    if readers.slow:
+        with (
+            ThreadPoolExecutor(_LOOKS, "regfs-look") as looks,
+            ThreadPoolExecutor(_TASKS, "regfs-index") as tasks,
+        ):
+            beside = survey.looking_by(looks)
+            yield Elsewhere(lambda orders: tasks.submit(_read_all, beside, orders), names=_FEW_NAMES)
+    elif readers.processes > 1 and can_open(_DESCRIPTORS):
         # Only now: it takes a while to import, and few need it.
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing import get_context
 
         processes = ProcessPoolExecutor(
-            readers.processes, mp_context=get_context("fork"), initializer=_begin, initargs=(survey,)
+            readers.processes,
+            mp_context=get_context("fork"),
+            initializer=_begin,
+            initargs=(survey, os.getpid()),
         )
         try:
             # An interrupt half way through the forks would leave readers that nobody tells to end.
@@ -110,10 +134,11 @@ _BATCH = 8
 _LIGHT: frozenset[Read] = frozenset({Survey.directory, Survey.uploads, Survey.stamps, Survey.blob})
 
 
-def _begin(survey: Survey) -> None:
+def _begin(survey: Survey, parent: int) -> None:
     """Begin a process that reads: it inherits the open store. An interrupt is for the one that asks."""
     global _survey
     _survey = survey
+    end_with(parent)  # each holds both ends of the pipes, so that none would hear of it by those
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()  # it lives for seconds, and makes no cycles
 

@@ -16,7 +16,9 @@ from regfs.graph.index.schema import Role
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, parse_manifest
 from regfs.oci.platform import directory_names
 from regfs.store import layout
-from regfs.store.survey import BlobSeen, LinkSeen, Survey
+from regfs.store.contents import join, nested_sound, tag_sound
+from regfs.store.protocol import Entry, FileType
+from regfs.store.survey import BlobSeen, DirectorySeen, LinkSeen, LinksSeen, Survey
 
 #: What a manifest says of one blob: role, position, digest, size, media type, a child's directory name in the
 #: tree, whether it is kept elsewhere.
@@ -64,34 +66,93 @@ def read_shard(survey: Survey, algorithm: str, prefix: str) -> ShardRead:
     """Look at every blob of a shard."""
     stamp, blobs, odd = survey.shard(algorithm, prefix)
     path = layout.shard(algorithm, prefix)
-    findings = [
-        Finding(Kind.BLOB if digest else Kind.STRAY, digest=digest, found=str(error), path=path)
-        for digest, error in odd
-    ]
+    findings = [_odd_blob(path, digest, error) for digest, error in odd]
     return ShardRead(stamp, blobs, findings)
+
+
+def _odd_blob(path: str, digest: str, error: RegfsError) -> Finding:
+    if getattr(error, "path", "") == path:
+        return unlisted(path, error)[0]
+    return Finding(Kind.BLOB if digest else Kind.STRAY, digest=digest, found=str(error), path=path)
+
+
+def unlisted(path: str, error: RegfsError | None, repository: str = "") -> list[Finding]:
+    """Give the finding for a directory that cannot be listed; none if there is no error."""
+    if error is None:
+        return []
+    return [Finding(Kind.DIRECTORY, repository, wanted="a directory", found=str(error), path=path)]
+
+
+def names_below(name: str, seen: DirectorySeen) -> tuple[list[str], list[Finding]]:
+    """Give the names of the repositories, or of what leads to some, in a directory; and what is odd there."""
+    path = layout.repository(name)
+    names, odd = [], unlisted(path, seen.error, name)
+    for entry in sorted(seen.entries):
+        sound = nested_sound(name, entry.name, entry.type)
+        place = f"{path}/{entry.name}"
+        if sound:
+            names.append(join(name, entry.name))
+        elif name and entry.name in _PARTS and entry.type is not FileType.DIRECTORY:
+            found = f"a {entry.type.value}"
+            odd.append(Finding(Kind.DIRECTORY, name, wanted="a directory", found=found, path=place))
+        elif sound is False or (entry.type is FileType.OTHER and not layout.ignored(entry.name)):
+            odd.append(_stray(name, place, entry, "repository"))
+    return names, odd
+
+
+#: The directories of a repository's own.
+_PARTS = {layout.LAYERS, layout.MANIFESTS, layout.UPLOADS}
+
+
+def tags_below(repository: str, seen: DirectorySeen) -> tuple[list[str], list[Finding]]:
+    """Give the names of the tags in the directory of a repository's, and what is odd there."""
+    path = layout.tags(repository)
+    names, odd = [], unlisted(path, seen.error, repository)
+    for entry in seen.entries:
+        sound = tag_sound(entry.name, entry.type)
+        if sound:
+            names.append(entry.name)
+        elif sound is False:
+            odd.append(_stray(repository, f"{path}/{entry.name}", entry, "tag", entry.name))
+    return names, odd
+
+
+def _stray(repository: str, path: str, entry: Entry, want: str, tag: str = "") -> Finding:
+    found = f"a {entry.type.value} under a name or in a form that no registry makes"
+    return Finding(Kind.STRAY, repository, tag, wanted=f"a {want}", found=found, path=path)
 
 
 def read_layer_links(survey: Survey, repository: str, algorithm: str, thorough: bool) -> LinksRead:
     """Look at all links of one algorithm below `_layers`; and into each, if it is to be thorough."""
-    stamp, names, other = survey.layer_links(f"{layout.layers(repository)}/{algorithm}", read=thorough)
+    directory = f"{layout.layers(repository)}/{algorithm}"
+    names, other = survey.layer_links(directory, read=thorough)
     digests = b"".join(sorted(map(bytes.fromhex, names)))
-    aliases = [(link.name, link.digest) for link in other if link.digest]
-    return LinksRead(stamp, digests, aliases, list(_odd_links(repository, other)))
+    aliases = [(link.name, link.digest) for link in other.links if link.digest and _alias(link)]
+    return LinksRead(other.stamp, digests, aliases, list(_odd_links(repository, directory, other)))
 
 
 def read_revisions(
     survey: Survey, repository: str, algorithm: str, thorough: bool
 ) -> tuple[int, list[LinkSeen], list[Finding]]:
     """Look at all links of one algorithm below `revisions`: their stamp, the links, and what is odd there."""
-    stamp, links = survey.links(f"{layout.revisions(repository)}/{algorithm}", read=thorough)
-    return stamp, links, list(_odd_links(repository, links))
+    directory = f"{layout.revisions(repository)}/{algorithm}"
+    seen = survey.links(directory, read=thorough)
+    return seen.stamp, seen.links, list(_odd_links(repository, directory, seen))
 
 
-def _odd_links(repository: str, links: list[LinkSeen]) -> Iterator[Finding]:
-    for link in links:
+def _alias(link: LinkSeen) -> bool:
+    """Tell whether a link leads from one algorithm's digest to another's, as a push by sha512 leaves it."""
+    return link.digest is not None and link.digest.partition(":")[0] != link.name.partition(":")[0]
+
+
+def _odd_links(repository: str, directory: str, seen: LinksSeen) -> Iterator[Finding]:
+    yield from unlisted(directory, seen.error, repository)
+    for link in seen.links:
+        path = f"{directory}/{link.name.partition(':')[2]}/{layout.LINK}"
         if link.error:
-            path = getattr(link.error, "path", "")
             yield Finding(Kind.LINK, repository, "", "", link.name, "a digest", reason(link.error), path)
+        elif link.digest != link.name and not _alias(link):
+            yield Finding(Kind.LINK, repository, "", "", link.name, link.name, f"{link.digest}", path)
 
 
 def reason(error: RegfsError) -> str:

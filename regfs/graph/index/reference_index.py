@@ -27,9 +27,6 @@ from regfs.store.survey import Survey
 
 _log = logging.getLogger(__name__)
 
-#: Threads that read a slow store.
-_SLOW_READERS = 24
-
 #: A refresh may take at most this share of the time: one that takes a second is believed for twenty.
 _SHARE = 20.0
 
@@ -167,5 +164,5 @@ class ReferenceIndex:
             self._survey.stamps("", [path])
             taken.append(time.perf_counter() - began)
         if taken and statistics.median(taken) > SLOW:
-            return Readers(threads=_SLOW_READERS)
+            return Readers(slow=True)
         return Readers(processes=self._processes if much else 1)

@@ -19,22 +19,25 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from regfs.errors import StoreAwayError, UnreadableError
 from regfs.graph.index.findings import Finding, Kind
 from regfs.graph.index.ledger import MARKS, Ledger, Repository, chunks
-from regfs.graph.index.readers import Elsewhere, Task, run
+from regfs.graph.index.readers import NAMES, Elsewhere, Task, run
 from regfs.graph.index.reading import (
     LinksRead,
     ManifestRead,
     ShardRead,
+    names_below,
     read_layer_links,
     read_manifests,
     read_revisions,
     read_shard,
+    tags_below,
+    unlisted,
 )
 from regfs.graph.index.schema import Mark
 from regfs.oci.digest import LENGTHS, Digest
 from regfs.store import layout
-from regfs.store.contents import join, nested_sound, tag_sound
 from regfs.store.survey import BlobSeen, DirectorySeen, LinkSeen, Survey, TagSeen, UploadSeen
 
 #: Manifests in one task; each may have 4 MiB.
@@ -67,6 +70,7 @@ class Update:
         self._survey = survey
         self._thorough = thorough
         self._elsewhere = elsewhere
+        self._names = elsewhere.names if elsewhere else NAMES
         self._progress = progress
         self._same: set[str] = set()
 
@@ -77,12 +81,19 @@ class Update:
         self._blobs()
         self._repositories()
         self._manifests(last)
+        self._see_store()
         return self._ledger.finish()
 
     def _run(self, tasks: Iterable[Task]) -> None:
         run(self._survey, tasks, self._elsewhere)
 
     # --- directories -------------------------------------------------------------------------------
+
+    def _see_store(self) -> None:
+        """Raise StoreAwayError if not even the store itself can be listed: it was not there to be read."""
+        error = self._survey.directory("").error
+        if isinstance(error, UnreadableError) and not error.denied:
+            raise StoreAwayError("", f"the store cannot be read any more: {error}", error.errno)
 
     def _look_at_places(self) -> None:
         """Find out which of the known directories are as they were."""
@@ -97,16 +108,16 @@ class Update:
 
             return Task(Survey.stamps, ("", paths), apply)
 
-        self._run(look(paths) for paths in chunks(self._ledger.places))
+        self._run(look(paths) for paths in chunks(self._ledger.places, self._names))
 
     # --- blobs -------------------------------------------------------------------------------------
 
     def _blobs(self) -> None:
         shards = []
-        for algorithm in self._survey.directory(layout.BLOBS).directories():
+        for algorithm in self._list(layout.BLOBS).directories():
             if algorithm not in LENGTHS:
                 continue
-            names = self._survey.directory(f"{layout.BLOBS}/{algorithm}").directories()
+            names = self._list(f"{layout.BLOBS}/{algorithm}").directories()
             shards += [(algorithm, name) for name in sorted(names) if _SHARD.fullmatch(name)]
         there = {layout.shard(*shard) for shard in shards}
         for path in [path for path in self._ledger.places if path.startswith(f"{layout.BLOBS}/")]:
@@ -124,6 +135,12 @@ class Update:
             return Task(read_shard, (algorithm, prefix), apply)
 
         self._run(look(number, *shard) for number, shard in enumerate(changed))
+
+    def _list(self, path: str) -> DirectorySeen:
+        """List a directory above the shards."""
+        seen = self._survey.directory(path)
+        self._ledger.found(path, unlisted(path, seen.error))
+        return seen
 
     def _apply_shard(self, algorithm: str, prefix: str, read: ShardRead) -> None:
         path = layout.shard(algorithm, prefix)
@@ -155,14 +172,7 @@ class Update:
             return
 
         def apply(seen: DirectorySeen) -> Iterator[Task]:
-            nested = []
-            odd = [Finding(Kind.STRAY, name, found=str(seen.error), path=path)] if seen.error else []
-            for entry in sorted(seen.entries):
-                sound = nested_sound(name, entry.name, entry.type)
-                if sound:
-                    nested.append(join(name, entry.name))
-                elif sound is False:
-                    odd.append(_stray(name, f"{path}/{entry.name}", entry.type.value, "repository"))
+            nested, odd = names_below(name, seen)
             self._ledger.found(path, odd)
             self._ledger.note_place(path, seen.stamp)
             yield from self._entered(name, self._store_repository(name, seen) if name else None)
@@ -204,16 +214,8 @@ class Update:
             return
 
         def apply(seen: DirectorySeen) -> Iterator[Task]:
-            odd = []
-            names = {}
-            for entry in seen.entries:
-                sound = tag_sound(entry.name, entry.type)
-                if sound:
-                    names[entry.name] = known.get(entry.name, 0)
-                elif sound is False:
-                    odd.append(
-                        _stray(repository.name, f"{path}/{entry.name}", entry.type.value, "tag", entry.name)
-                    )
+            there, odd = tags_below(repository.name, seen)
+            names = {name: known.get(name, 0) for name in there}
             self._ledger.found(path, odd)
             for name in known.keys() - names.keys():
                 self._ledger.forget_tag(repository, name)
@@ -224,9 +226,10 @@ class Update:
 
     def _changed_tags(self, repository: Repository, known: dict[str, int], *, again: bool) -> Iterator[Task]:
         unknown = [name for name, stamp in known.items() if again or not stamp]
-        for names in chunks(unknown):
+        for names in chunks(unknown, self._names):
             yield self._read_tags(repository, names)
-        for names in chunks(name for name, stamp in known.items() if stamp and not again):
+        believed = (name for name, stamp in known.items() if stamp and not again)
+        for names in chunks(believed, self._names):
 
             def apply(stamps: Sequence[int], names: Sequence[str] = names) -> Iterator[Task]:
                 if stamps != [known[name] for name in names]:
@@ -255,6 +258,7 @@ class Update:
 
     def _algorithms(
         self,
+        repository: Repository,
         directory: str,
         enter: Callable[[str, bool], Iterable[Task]],
         gone: Callable[[str], Iterable[Task]],
@@ -273,6 +277,7 @@ class Update:
 
         def apply(seen: DirectorySeen) -> Iterator[Task]:
             self._ledger.note_place(directory, seen.stamp)
+            self._ledger.found(directory, unlisted(directory, seen.error, repository.name))
             there = [name for name in seen.directories() if name in LENGTHS]
             for algorithm in known:
                 if algorithm not in there:
@@ -289,6 +294,7 @@ class Update:
             return [self._read_revisions(repository, algorithm)]
 
         return self._algorithms(
+            repository,
             layout.revisions(repository.name),
             enter,
             lambda algorithm: self._apply_revisions(repository, algorithm, []),
@@ -322,7 +328,7 @@ class Update:
         rows = self._ledger.revision_stamps(repository, algorithm, untagged=same)
         directory = f"{layout.revisions(repository.name)}/{algorithm}"
         skip = len(algorithm) + 1
-        for chunk in chunks(rows):
+        for chunk in chunks(rows, self._names):
 
             def apply(stamps: Sequence[int], chunk: Sequence[tuple[str, int]] = chunk) -> Iterator[Task]:
                 if stamps != [stamp for _, stamp in chunk]:
@@ -354,7 +360,7 @@ class Update:
             self._ledger.store_layers(repository, algorithm, LinksRead(0, b"", [], []))
             return ()
 
-        return self._algorithms(layout.layers(repository.name), enter, gone)
+        return self._algorithms(repository, layout.layers(repository.name), enter, gone)
 
     # --- uploads -----------------------------------------------------------------------------------
 
@@ -395,8 +401,9 @@ class Update:
 
                 return Task(read_manifests, (chunk,), apply)
 
-            starts = range(done, done + len(digests), _MANIFESTS)
-            self._run(look(*pair) for pair in zip(chunks(digests, _MANIFESTS), starts, strict=True))
+            size = min(self._names, _MANIFESTS)
+            starts = range(done, done + len(digests), size)
+            self._run(look(*pair) for pair in zip(chunks(digests, size), starts, strict=True))
             done += len(digests)
 
     def _look_for_unknown(self, last: int) -> None:
@@ -409,11 +416,6 @@ class Update:
         self._run(
             [Task(Survey.blob, (Digest.parse(digest),), apply) for digest in self._ledger.not_stored(last)]
         )
-
-
-def _stray(repository: str, path: str, got: str, want: str, tag: str = "") -> Finding:
-    found = f"a {got} under a name or in a form that no registry makes"
-    return Finding(Kind.STRAY, repository, tag, wanted=f"a {want}", found=found, path=path)
 
 
 def _undated(repository: str, upload: str) -> Finding:

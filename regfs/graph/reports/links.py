@@ -17,6 +17,8 @@ from regfs.oci.digest import LENGTHS
 #: The owner of these findings; it is no path, so no pass over the store takes them away.
 OWNER = "links"
 
+_NOT_SERVED = "none: the API answers 404"
+
 _NEEDED = f"""
     WITH RECURSIVE shown (manifest) AS (
         SELECT blob FROM tag WHERE repository = :repository AND blob IS NOT NULL
@@ -34,12 +36,23 @@ _NEEDED = f"""
 """
 
 
+_UNHELD = """
+    SELECT repository.name, tag.name, blob.digest FROM tag JOIN repository ON repository.id = tag.repository
+    JOIN blob ON blob.id = tag.blob
+    WHERE blob.size IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM revision WHERE revision.repository = tag.repository AND revision.blob = tag.blob
+    )
+"""
+
+
 def look_at_links(connection: sqlite3.Connection) -> None:
     """See that the findings are there."""
     keep_findings(connection, OWNER, _unlinked)
 
 
 def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for name, tag, digest in connection.execute(_UNHELD).fetchall():
+        yield Finding(Kind.UNLINKED, name, tag, digest, digest, "a link to its manifest", _NOT_SERVED)
     for number, name in connection.execute("SELECT id, name FROM repository").fetchall():
         links = _links(connection, number)
         for digest, source, role, position, image in connection.execute(
@@ -50,8 +63,7 @@ def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:
                 above = tags_above(connection, source)
                 for tag in [tag for repository, tag in above if repository == name] or [""]:
                     wanted = f"a link to its {what}"
-                    found = "none: the API answers 404"
-                    yield Finding(Kind.UNLINKED, name, tag, image, digest, wanted, found)
+                    yield Finding(Kind.UNLINKED, name, tag, image, digest, wanted, _NOT_SERVED)
 
 
 def _links(connection: sqlite3.Connection, repository: int) -> set[str]:

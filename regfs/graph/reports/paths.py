@@ -61,6 +61,10 @@ class Paths:
 
     def holders(self, blob: int) -> Iterator[Holder]:
         """Give every image that holds a blob, and as what; first those where the blob is itself the image."""
+        return self._holders(blob, {blob})
+
+    def _holders(self, blob: int, names: set[int]) -> Iterator[Holder]:
+        """As above; `names` are known to be the blob's: in a damaged store they may lead in a circle."""
         for image in self.images(blob):
             yield Holder(image, Role.CHILD, f"{image}/{naming.MANIFEST}")
         for source, role, position, media_type in self._db.execute(
@@ -70,7 +74,9 @@ class Paths:
             (blob, Role.CHILD),
         ).fetchall():
             if role == Role.ALIAS:
-                yield from self.holders(source)
+                if source not in names:
+                    names.add(source)
+                    yield from self._holders(source, names)
             elif role == Role.REFERRER:
                 for image in self.images(source):
                     yield Holder(image, Role.REFERRER, image)

@@ -81,8 +81,9 @@ def _table(table: Table) -> Iterator[str]:
 def _csv(table: Table) -> Iterator[str]:
     def line(cells: Iterable[Cell]) -> str:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(cells)
-        return text.getvalue()
+        # Cells with what its own lines end with are quoted; before Python 3.13, a lone \r is not otherwise.
+        csv.writer(text, lineterminator="\r\n").writerow(cells)
+        return text.getvalue().removesuffix("\r\n") + "\n"
 
     yield line(column.name for column in table.columns)
     for row in table.rows:

@@ -14,9 +14,9 @@ import msgspec
 from regfs.errors import DigestError, MissingError, NoEntryError
 from regfs.graph.reports.explain import describe
 from regfs.graph.reports.paths import Paths
-from regfs.oci import Descriptor, Digest
+from regfs.oci import Digest
 from regfs.tree import inode
-from regfs.tree.blob import BlobFile
+from regfs.tree.blob import StoredFile
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
 from regfs.tree.views.algorithms import OfAlgorithm
@@ -79,7 +79,7 @@ class BlobDirectory(Directory):
     def lookup(self, name: str) -> Node:
         """Find one of them."""
         if name == "data":
-            return BlobFile(self._source.scope(""), Descriptor("", self._digest, None), "blob", self)
+            return StoredFile(self._source.scope(""), self._digest, "", "blob", self)
         if name == "info.json":
             return self._info()
         if name == "referrers":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from regfs.errors import DigestError, NoEntryError
-from regfs.oci import Descriptor, Digest
+from regfs.oci import Digest
 from regfs.tree import inode
-from regfs.tree.blob import BlobFile
+from regfs.tree.blob import StoredFile
 from regfs.tree.node import Child, Node, NodeType
 from regfs.tree.views.algorithms import OfAlgorithm
 
@@ -38,7 +38,7 @@ class OrphansOfAlgorithm(OfAlgorithm):
             raise NoEntryError(name) from None
         for _, known, media_type in self._find(str(digest), f"{digest}g"):
             if known == f".{suffix}":
-                return BlobFile(self._source.scope(""), Descriptor(media_type, digest, None), "orphan", self)
+                return StoredFile(self._source.scope(""), digest, media_type, "orphan", self)
         raise NoEntryError(name)
 
     def _find(self, first: str, behind: str) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from typing import IO, NamedTuple
 
-from regfs.errors import NoEntryError
+from regfs.errors import NoEntryError, NoRoomError
 from regfs.graph.reports.catalogue import REPORTS
 from regfs.graph.reports.table import Format, render
 from regfs.store import Content
@@ -55,9 +55,13 @@ class MadeReports:
     def _make(self, report: str, form: Format, when: int) -> Made:
         # Not closed here: it lives as long as somebody reads it.
         file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-        with self._source.reports.making(report) as table:
-            for piece in render(table, form):
-                file.write(piece.encode("utf-8", "backslashreplace"))
+        try:
+            with self._source.reports.making(report) as table:
+                for piece in render(table, form):
+                    file.write(piece.encode("utf-8", "backslashreplace"))
+            file.flush()
+        except OSError as error:
+            raise NoRoomError(tempfile.gettempdir(), error.strerror or str(error)) from error
         return Made(file, threading.Lock(), file.tell(), when)
 
 
