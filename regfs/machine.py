@@ -25,7 +25,7 @@ def can_open(count: int) -> bool:
     opened: list[int] = []
     try:
         while len(opened) < count:
-            opened.append(os.open("/", os.O_PATH | os.O_CLOEXEC))
+            opened += os.pipe()
     except OSError:
         return False
     finally:

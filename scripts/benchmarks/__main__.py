@@ -45,6 +45,11 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all, if none is named")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works: no figures")
     parser.add_argument("--rounds", type=int, help="runs of each contestant (5; of slow ones 3)")
+    parser.add_argument(
+        "--entries",
+        type=int,
+        help="of the layer that is looked into (10,000; 100,000, of 2 GB, take three minutes to pack)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all runs, medians and ratios")
     parser.add_argument("--plots", type=Path, metavar="DIRECTORY", help="draw each part as an SVG")
     given = parser.parse_args()
@@ -53,6 +58,9 @@ def main() -> None:
         sizes = dataclasses.replace(
             sizes, rounds=given.rounds, slow_rounds=min(given.rounds, sizes.slow_rounds)
         )
+    if given.entries:
+        unpacked = sizes.unpacked // sizes.entries * given.entries
+        sizes = dataclasses.replace(sizes, entries=given.entries, unpacked=unpacked)
     # What is mounted is unmounted, and what was written is deleted, whatever ends the run.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     results = Results(sizes.rounds)

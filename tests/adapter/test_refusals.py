@@ -102,6 +102,8 @@ NUMBERS = {
     errors.LayerProcessError("killed"): errno.EIO,
     errors.UnreadableError("p", "denied", errno.EACCES, denied=True): errno.EACCES,
     errors.UnreadableError("p", "stale", errno.ESTALE, denied=False): errno.EIO,
+    errors.StoreAwayError("p", "gone", errno.ENOTCONN): errno.EIO,
+    errors.StoreAwayError("p", "too many", errno.EMFILE): errno.EMFILE,
     errors.DigestError("x", "empty"): errno.EIO,
     errors.ManifestError("x"): errno.EIO,
     errors.ConfigError("x"): errno.EIO,

@@ -90,9 +90,16 @@ def _default(directory: Path, names: set[str]) -> str | None:
     return platform.removeprefix("platforms/")
 
 
+#: The size of what cannot even be looked at.
+UNKNOWN = -1
+
+
 def read_file(path: Path) -> File:
     """Read one file of the mount, or the reason why it cannot be read, or where it points."""
-    found = path.lstat()
+    try:
+        found = path.lstat()
+    except OSError as error:
+        return File(path.name, UNKNOWN, Failure(error.errno or 0))
     if path.is_symlink():
         return File(path.name, found.st_size, Link(os.readlink(path)))
     try:

@@ -193,7 +193,7 @@ def test_a_tag_whose_revision_is_gone_is_tagged_and_an_alarm_says_that_it_would_
     assert image.digests < states.tagged
     assert states.orphaned == orphan
     assert untagged.blobs == states.orphaned | states.untagged | image.digests
-    assert told.findings() == {("collector-deletes", "app", "v1")}
+    assert told.findings() == {("collector-deletes", "app", "v1"), ("unlinked", "app", "v1")}
 
 
 def test_a_tag_of_a_manifest_that_only_another_repository_holds_is_no_alarm(

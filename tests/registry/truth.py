@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.registry.served import default_platform, layer_name, platform_names
-from tests.registry.shown import Failure, File, Image, Link, digest_of
+from tests.registry.shown import UNKNOWN, Failure, File, Image, Link, digest_of
 
 PACKED = Path(__file__).parent / "stores"
 
@@ -74,8 +74,8 @@ class Truth:
         if len(shown.layers) != len(base_first):
             yield f"{len(shown.layers)} layers, not {len(base_first)}"
         for position, (layer, digest) in enumerate(zip(shown.layers, base_first, strict=False)):
-            # Schema 1 tells no sizes: one that is not stored shows as empty.
-            size = 0 if digest in self.absent else layer.size
+            # Schema 1 tells no sizes: of one that is not stored nobody knows it.
+            size = UNKNOWN if digest in self.absent else layer.size
             want = {"digest": digest, "size": size}
             yield from self._file(layer, f"{position:02}.tar.gz", want)
 

@@ -812,7 +812,8 @@ def test_the_blob_of_a_layer_that_nobody_reads_any_more_is_closed(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def blobs() -> int:
-        return sum(os.path.realpath(link).endswith("/data") for link in Path("/proc/self/fd").iterdir())
+        targets = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+        return sum(path.startswith(ground.store.root) and path.endswith("/data") for path in targets)
 
     monkeypatch.setattr(keeping, "_REST_AFTER", 0.2)
     layers = ground.layers()
@@ -851,4 +852,4 @@ def test_two_hundred_layers_leave_no_descriptors_behind(ground: Ground) -> None:
     assert descriptors() <= before + 3
     assert file_of(held, "number") == b"0"
     del held
-    assert descriptors() == before
+    assert descriptors() <= before

@@ -122,6 +122,7 @@ def _states(connection: sqlite3.Connection) -> None:
 
 
 def _untagged(connection: sqlite3.Connection) -> None:
+    # By EXCEPT and INTERSECT: SQLite looks a pair up in a list (IN) twenty times as slowly.
     connection.execute("DELETE FROM untagged")
     reached = """
         SELECT repository, blob FROM tag WHERE blob IS NOT NULL
@@ -133,10 +134,14 @@ def _untagged(connection: sqlite3.Connection) -> None:
     needed = reached.format(name="needed", roles=f"{Role.CHILD:d}, {Role.REFERRER:d}")
     connection.execute(
         f"""
-        WITH RECURSIVE shown (repository, blob) AS ({shown}), needed (repository, blob) AS ({needed})
-        INSERT OR IGNORE INTO untagged
-        SELECT repository, blob, (repository, blob) IN (SELECT * FROM needed) FROM revision
-        WHERE blob IS NOT NULL AND (repository, blob) NOT IN (SELECT * FROM shown)
+        WITH RECURSIVE shown (repository, blob) AS ({shown}), needed (repository, blob) AS ({needed}),
+        hidden AS (
+            SELECT repository, blob FROM revision WHERE blob IS NOT NULL EXCEPT SELECT * FROM shown
+        ),
+        tagged AS (SELECT * FROM hidden INTERSECT SELECT * FROM needed)
+        INSERT INTO untagged
+        SELECT repository, blob, TRUE FROM tagged
+        UNION ALL SELECT repository, blob, FALSE FROM (SELECT * FROM hidden EXCEPT SELECT * FROM tagged)
         """
     )
 
