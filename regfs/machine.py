@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import signal
@@ -40,6 +39,8 @@ _PR_SET_PDEATHSIG = 1
 
 def end_with(parent: int) -> None:
     """Have the kernel kill this process when the thread ends that made it, of the process `parent`."""
+    import ctypes  # only now: it takes a while to load, and few need it
+
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # it had ended before
         os._exit(1)

@@ -62,6 +62,10 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 Reply: TypeAlias = Progress | Done | Failed
 
+# Worked out now: two threads that are the first to use a form at once crash the process (oci/document.py).
+for _form in (Job, Reply):
+    msgspec.json.Decoder(_form)
+
 
 def encode(message: Job | Reply) -> bytes:
     """Give a message as a line of ASCII. msgspec itself cannot write paths that are no UTF-8 (PEP 383)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from regfs.errors import ConfigError
-from regfs.oci.document import decode
+from regfs.oci.document import Form
 from regfs.oci.platform import Platform
 
 #: RFC 3339 with nanoseconds has 35 characters; what is longer is no date.
@@ -41,6 +41,11 @@ class RootfsJSON(msgspec.Struct):
     diff_ids: list[str] | None = None
 
 
+_CONFIG = Form(ConfigJSON, ConfigError)
+_ROOTFS = Form(RootfsJSON, ConfigError)
+_HISTORY = Form(list[StepJSON], ConfigError)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A step of a build, as the builder noted it. `empty`: it made no layer."""
@@ -67,7 +72,7 @@ class ImageConfig:
     @classmethod
     def parse(cls, raw: bytes) -> ImageConfig:
         """Parse an image config. Raises ConfigError, and nothing else, for any bytes."""
-        value = decode(raw, ConfigJSON, ConfigError)
+        value = _CONFIG.decode(raw)
         return cls(
             created=(value.created or "")[:_LONGEST_DATE],
             platform=Platform(
@@ -81,7 +86,7 @@ class ImageConfig:
 def _diff_ids(rootfs: msgspec.Raw) -> tuple[str, ...]:
     """Read the DiffIDs. What is no such list tells none, and spoils nothing else."""
     try:
-        return tuple(decode(bytes(rootfs), RootfsJSON, ConfigError).diff_ids or ())
+        return tuple(_ROOTFS.decode(bytes(rootfs)).diff_ids or ())
     except ConfigError:
         return ()
 
@@ -89,7 +94,7 @@ def _diff_ids(rootfs: msgspec.Raw) -> tuple[str, ...]:
 def _history(history: msgspec.Raw) -> tuple[Step, ...]:
     """Read the steps of the build, in the same way."""
     try:
-        steps = decode(bytes(history), list[StepJSON], ConfigError)
+        steps = _HISTORY.decode(bytes(history))
     except ConfigError:
         return ()
     return tuple(

@@ -10,7 +10,10 @@ import msgspec
 
 from regfs.errors import ContentError
 from regfs.oci import media_types
-from regfs.oci.document import decode
+from regfs.oci.document import Form
+
+_OBJECT = Form(dict[str, msgspec.Raw], ContentError)
+_TEXT = Form(str, ContentError)
 
 #: Keys that a document must have, most telling first, and the media type of such a document.
 #: Docker's form of an image config has `container_config`, `docker_version` or `container` besides.
@@ -35,12 +38,12 @@ def media_type_of(raw: bytes) -> str | None:
     Gives None for what is no JSON object, and `application/json` for an object of no known form.
     """
     try:
-        keys = decode(raw, dict[str, msgspec.Raw], ContentError)
+        keys = _OBJECT.decode(raw)
     except ContentError:
         return None
     if "mediaType" in keys:
         try:
-            named = decode(bytes(keys["mediaType"]), str, ContentError)
+            named = _TEXT.decode(bytes(keys["mediaType"]))
         except ContentError:
             named = ""
         if named:

@@ -15,7 +15,7 @@ import msgspec
 from regfs.errors import ManifestError
 from regfs.oci import media_types
 from regfs.oci.descriptor import Descriptor, DescriptorJSON, read_annotations, read_descriptor
-from regfs.oci.document import decode
+from regfs.oci.document import Form
 from regfs.oci.schema1 import Schema1Manifest
 
 
@@ -32,6 +32,9 @@ class ManifestJSON(msgspec.Struct, rename="camel"):
     fs_layers: list[msgspec.Raw] | None = None
     subject: DescriptorJSON | None = None
     annotations: dict[str, str | None] | None = None
+
+
+_MANIFEST = Form(ManifestJSON, ManifestError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ Manifest: TypeAlias = ImageManifest | Index | Schema1Manifest
 
 def parse_manifest(raw: bytes) -> Manifest:
     """Parse a manifest of any form. Raises ManifestError, and nothing else, for any bytes."""
-    value = decode(raw, ManifestJSON, ManifestError)
+    value = _MANIFEST.decode(raw)
     media_type = value.media_type or ""
     if media_type in media_types.SCHEMA1 or (value.schema_version == 1 and value.fs_layers is not None):
         return Schema1Manifest.parse(raw)

@@ -16,7 +16,7 @@ from regfs.errors import DigestError, ManifestError
 from regfs.oci import media_types
 from regfs.oci.descriptor import Descriptor
 from regfs.oci.digest import Digest
-from regfs.oci.document import decode
+from regfs.oci.document import Form
 
 #: Keys of v1Compatibility that tell of the layer chain, not of the image; Docker drops them as well.
 _CHAIN_KEYS = frozenset({"id", "parent", "parent_id", "layer_id", "throwaway", "Size"})
@@ -61,6 +61,11 @@ class V1JSON(msgspec.Struct):
     container_config: ContainerConfigJSON | None = None
 
 
+_SCHEMA1 = Form(Schema1JSON, ManifestError)
+_V1 = Form(V1JSON, ManifestError)
+_OBJECT = Form(dict[str, msgspec.Raw], ManifestError)
+
+
 @dataclass(frozen=True, slots=True)
 class Schema1Manifest:
     """An image of schema 1, in the order of the later schemas: base layer first.
@@ -88,7 +93,7 @@ class Schema1Manifest:
     @classmethod
     def parse(cls, raw: bytes) -> Schema1Manifest:
         """Parse a schema 1 manifest. Raises ManifestError, and nothing else, for any bytes."""
-        value = decode(raw, Schema1JSON, ManifestError)
+        value = _SCHEMA1.decode(raw)
         if len(value.fs_layers) > _MOST_LAYERS:
             raise ManifestError(f"schema 1 with {len(value.fs_layers)} layers")
         if not value.fs_layers or len(value.fs_layers) != len(value.history):
@@ -107,8 +112,8 @@ class Schema1Manifest:
 
 
 def _config(newest_first: list[str]) -> bytes:
-    newest = decode(newest_first[0], dict[str, msgspec.Raw], ManifestError)
-    steps = [_step(decode(text, V1JSON, ManifestError)) for text in reversed(newest_first)]
+    newest = _OBJECT.decode(newest_first[0])
+    steps = [_step(_V1.decode(text)) for text in reversed(newest_first)]
     kept: dict[str, object] = {key: value for key, value in newest.items() if key not in _CHAIN_KEYS}
     try:
         return msgspec.json.encode({**kept, "history": steps})

@@ -130,7 +130,7 @@ class LocalStore:
 
     def examine(self, path: str, limit: int, below: str = "") -> tuple[FileStat, bytes]:
         """Tell about a plain file of at most `limit` bytes, and read it."""
-        with self._translated(path):
+        try:
             descriptor, found = self._open(path, below)
             try:
                 size = found.st_size
@@ -141,6 +141,8 @@ class LocalStore:
                     content += piece
             finally:
                 os.close(descriptor)
+        except (OSError, ValueError) as error:
+            raise self._failed(path, error) from error
         if len(content) > limit:
             raise TooLargeError(path, len(content), limit)
         return _file_stat(found), content

@@ -4,8 +4,8 @@ A task reads in whatever thread or process, and applies its result in the thread
 give more tasks. So only one thread touches the index, and no more results wait than `WINDOW`.
 
 A fast store is read by the caller, or by processes, which share out what Python costs. A slow one is read by
-threads: there waiting is all that counts, so each looks at few names, and what one task has to look at in one
-directory is looked at side by side as well.
+threads as well, in those: there waiting is what counts, so each task looks at few names, and what it has to
+look at in one directory is looked at side by side.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from regfs.machine import can_open, end_with
@@ -27,9 +28,6 @@ WINDOW = 64
 
 #: Names in one task: enough to be worth a directory's opening, few enough to share out; of a slow store.
 NAMES, _FEW_NAMES = 256, 8
-
-#: Threads that run the tasks of a slow store, and threads that look at single files for them.
-_TASKS = _LOOKS = 64
 
 #: Descriptors that processes which read take, at most. Without them the pool would wait for ever.
 _DESCRIPTORS = 32
@@ -87,45 +85,55 @@ def run(survey: Survey, tasks: Iterable[Task], elsewhere: Elsewhere | None = Non
 
 
 class Readers(NamedTuple):
-    """Who reads: threads, as the store is slow; or else so many processes; one: the caller alone."""
+    """How many processes read, and how many threads in each; one of each: the caller alone."""
 
-    slow: bool = False
     processes: int = 1
+    threads: int = 1
 
 
 @contextmanager
 def side_by_side(survey: Survey, readers: Readers) -> Iterator[Elsewhere | None]:
     """Start readers; give how to have something read by them, None for the caller alone."""
-    if readers.slow:
-        with (
-            ThreadPoolExecutor(_LOOKS, "regfs-look") as looks,
-            ThreadPoolExecutor(_TASKS, "regfs-index") as tasks,
-        ):
-            beside = survey.looking_by(looks)
+    if readers.processes > 1 and can_open(_DESCRIPTORS):
+        with _processes(survey, readers) as send:
+            slow = readers.threads > 1
+            yield Elsewhere(send, _BATCH, frozenset() if slow else _LIGHT, _FEW_NAMES if slow else NAMES)
+    elif readers.threads > 1:
+        with _threads(survey, readers.threads) as (beside, tasks):
             yield Elsewhere(lambda orders: tasks.submit(_read_all, beside, orders), names=_FEW_NAMES)
-    elif readers.processes > 1 and can_open(_DESCRIPTORS):
-        # Only now: it takes a while to import, and few need it.
-        from concurrent.futures import ProcessPoolExecutor
-        from multiprocessing import get_context
-
-        processes = ProcessPoolExecutor(
-            readers.processes,
-            mp_context=get_context("fork"),
-            initializer=_begin,
-            initargs=(survey, os.getpid()),
-        )
-        try:
-            # An interrupt half way through the forks would leave readers that nobody tells to end.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                wait([processes.submit(_nothing) for _ in range(readers.processes)])
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            yield Elsewhere(lambda orders: processes.submit(_read_here, orders), _BATCH, _LIGHT)
-        finally:
-            processes.shutdown(cancel_futures=True)
     else:
         yield None
+
+
+@contextmanager
+def _threads(survey: Survey, count: int) -> Iterator[tuple[Survey, ThreadPoolExecutor]]:
+    """Start threads for tasks, and as many that look at single files for them."""
+    with ThreadPoolExecutor(count, "regfs-look") as looks, ThreadPoolExecutor(count, "regfs-index") as tasks:
+        yield survey.looking_by(looks), tasks
+
+
+@contextmanager
+def _processes(survey: Survey, readers: Readers) -> Iterator[Callable[[Sequence[Order]], Future[list[Any]]]]:
+    # Only now: it takes a while to import, and few need it.
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    pool = ProcessPoolExecutor(
+        readers.processes,
+        mp_context=get_context("fork"),
+        initializer=_begin,
+        initargs=(survey, os.getpid(), readers.threads),
+    )
+    try:
+        # An interrupt half way through the forks would leave readers that nobody tells to end.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            wait([pool.submit(_nothing) for _ in range(readers.processes)])
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield lambda orders: pool.submit(_read_here, orders)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 #: Orders for a process at once: to send one takes as long as to look at a hundred files.
@@ -134,13 +142,17 @@ _BATCH = 8
 _LIGHT: frozenset[Read] = frozenset({Survey.directory, Survey.uploads, Survey.stamps, Survey.blob})
 
 
-def _begin(survey: Survey, parent: int) -> None:
+def _begin(survey: Survey, parent: int, threads: int) -> None:
     """Begin a process that reads: it inherits the open store. An interrupt is for the one that asks."""
-    global _survey
-    _survey = survey
+    global _read_here_by
     end_with(parent)  # each holds both ends of the pipes, so that none would hear of it by those
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()  # it lives for seconds, and makes no cycles
+    if threads > 1:
+        survey, tasks = _ENDS_WITH_THE_PROCESS.enter_context(_threads(survey, threads))
+        _read_here_by = partial(_read_by_threads, survey, tasks)
+    else:
+        _read_here_by = partial(_read_all, survey)
 
 
 def _nothing() -> None:
@@ -148,11 +160,16 @@ def _nothing() -> None:
 
 
 def _read_here(orders: Sequence[Order]) -> list[Any]:
-    return _read_all(_survey, orders)
+    return _read_here_by(orders)
 
 
 def _read_all(survey: Survey, orders: Sequence[Order]) -> list[Any]:
     return [read(survey, *arguments) for read, arguments in orders]
 
 
-_survey: Survey
+def _read_by_threads(survey: Survey, tasks: ThreadPoolExecutor, orders: Sequence[Order]) -> list[Any]:
+    return list(tasks.map(lambda order: order[0](survey, *order[1]), orders))
+
+
+_read_here_by: Callable[[Sequence[Order]], list[Any]]
+_ENDS_WITH_THE_PROCESS = ExitStack()

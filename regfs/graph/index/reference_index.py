@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,15 @@ from regfs.store import Store, layout
 from regfs.store.survey import Survey
 
 _log = logging.getLogger(__name__)
+
+#: A store of whose files some take longer than this to tell of, in seconds, is not in memory, and the disk of
+#: a local one answers several questions at once.
+_IN_MEMORY = 0.000_02
+
+#: Who reads from that disk; who reads a store that is slow; and who does in a process that must not fork.
+_DISK = Readers(processes=8)
+_SLOW = Readers(processes=8, threads=8)
+_SLOW_ALONE = Readers(threads=64)
 
 #: A refresh may take at most this share of the time: one that takes a second is believed for twenty.
 _SHARE = 20.0
@@ -163,6 +171,9 @@ class ReferenceIndex:
             began = time.perf_counter()
             self._survey.stamps("", [path])
             taken.append(time.perf_counter() - began)
-        if taken and statistics.median(taken) > SLOW:
-            return Readers(slow=True)
-        return Readers(processes=self._processes if much else 1)
+        alone = not much or self._processes == 1
+        if taken and sorted(taken)[len(taken) // 2] > SLOW:
+            return _SLOW_ALONE if alone else _SLOW
+        if alone:
+            return Readers()
+        return _DISK if sum(taken) > len(taken) * _IN_MEMORY else Readers(self._processes)
