@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import zlib
 from collections import deque
 from contextlib import closing
 
 from regfs.errors import LayerLimitError, NoRoomError
 from regfs.layers.index.pipeline import Pipeline, Source
 from regfs.layers.index.schema import SCHEMA, Meta, seal
-from regfs.layers.streams import Compression, Point
+from regfs.layers.streams import Compression, Point, pack
 from regfs.layers.tar import Limits, TarParser
 from regfs.layers.tree import TreeWriter
 
 #: KiB of memory for SQLite's pages.
 _PAGES = 8 << 10
-
-#: zlib's fastest: windows become a half or a third, and no second is lost with a large layer.
-_LEVEL = 1
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -90,7 +86,7 @@ class _Points:
 
     def add(self, point: Point) -> None:
         """Keep the next point."""
-        window = None if point.window is None else zlib.compress(point.window, _LEVEL)
+        window = None if point.window is None else pack(point.window)
         self._connection.execute(
             "INSERT INTO point VALUES (?, ?, ?, ?)", (point.plain, point.stored, point.bits, window)
         )

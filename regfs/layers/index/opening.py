@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-import zlib
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -13,7 +12,7 @@ from urllib.parse import quote
 
 from regfs.errors import LayerError
 from regfs.layers.index.schema import VERSION, Meta, sealed
-from regfs.layers.streams import Point
+from regfs.layers.streams import Point, unpack
 from regfs.layers.tree import LayerTree
 from regfs.machine import boot
 
@@ -57,8 +56,8 @@ class Index:
             with self._lock:
                 rows = self._connection.execute(_POINT, (offset,)).fetchall()
             for plain, stored, bits, window in rows:
-                return Point(plain, stored, bits, None if window is None else zlib.decompress(window))
-        except (sqlite3.Error, zlib.error) as error:
+                return Point(plain, stored, bits, None if window is None else unpack(window))
+        except (sqlite3.Error, LayerError) as error:
             raise LayerError(f"the index of the layer is damaged: {error}") from error
         raise LayerError("the index of the layer has no seek point")
 

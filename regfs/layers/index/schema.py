@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 from regfs.layers.tree import SCHEMA as TREE
 
 #: An index of another version is thrown away. Raise it with every change of the tables or their meaning.
-VERSION: Final = 1
+VERSION: Final = 2
 
 SCHEMA: Final = f"""
 {TREE}
--- Where decompression can begin (streams.Point). A window is compressed by zlib.
+-- Where decompression can begin (streams.Point). A window is compressed by zstd.
 CREATE TABLE point (
     plain INTEGER PRIMARY KEY,
     stored INTEGER NOT NULL,

@@ -4,6 +4,7 @@
     scan           decompresses a blob once, checks it, and notes points
     transcode      makes a copy with many points, of what has too few
     Reader         reads at any offset, from the points
+    pack, unpack   make a point's window small, to keep it
 
 Nothing here opens a file or keeps a point; that is the caller's. gzip is decoded by the system's zlib.
 """
@@ -13,6 +14,18 @@ from regfs.layers.streams.limits import Limits
 from regfs.layers.streams.point import START, Note, Point
 from regfs.layers.streams.reader import Reader
 from regfs.layers.streams.scan import scan
-from regfs.layers.streams.zstd import transcode
+from regfs.layers.streams.zstd import pack, transcode, unpack
 
-__all__ = ["START", "Compression", "Limits", "Note", "Point", "Reader", "recognise", "scan", "transcode"]
+__all__ = [
+    "START",
+    "Compression",
+    "Limits",
+    "Note",
+    "Point",
+    "Reader",
+    "pack",
+    "recognise",
+    "scan",
+    "transcode",
+    "unpack",
+]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from regfs.errors import LayerError, LayerLimitError
 from regfs.layers.streams.frames import Format
+from regfs.layers.streams.inflate import WINDOW
 from regfs.layers.streams.point import Note, Point
 
 if sys.version_info >= (3, 14):
@@ -22,6 +23,7 @@ if sys.version_info >= (3, 14):
         ZstdCompressor,
         ZstdDecompressor,
         ZstdError,
+        compress,
     )
 else:
     from backports.zstd import (
@@ -30,6 +32,7 @@ else:
         ZstdCompressor,
         ZstdDecompressor,
         ZstdError,
+        compress,
     )
 
 #: The largest window is 2 to this power, in bytes: 128 MiB, as zstd(1) has it without --memory, and --long.
@@ -44,9 +47,10 @@ FRAME = 256 << 10
 
 _DECOMPRESSION = {int(DecompressionParameter.window_log_max): _WINDOW_LOG}
 
-#: Level 1: the copy is made while somebody waits. The checksum finds what the disk did to it.
+#: What is compressed is made while somebody waits. The checksum finds what the disk did to it.
+_LEVEL = 1
 _COMPRESSION = {
-    int(CompressionParameter.compression_level): 1,
+    int(CompressionParameter.compression_level): _LEVEL,
     int(CompressionParameter.checksum_flag): 1,
 }
 
@@ -61,6 +65,21 @@ def _explain(reason: str) -> LayerError:
     if "too much memory" in reason:
         return LayerLimitError(f"more than {1 << _WINDOW_LOG} bytes of memory would be needed")
     return LayerError(reason)
+
+
+def pack(window: bytes) -> bytes:
+    """Compress a point's window, to keep it: by zstd in a tenth of the time that zlib takes."""
+    packed: bytes = compress(window, _LEVEL)
+    return packed
+
+
+def unpack(packed: bytes) -> bytes:
+    """Give the window again. Raises LayerError."""
+    try:
+        window: bytes = _begin().decompress(packed, WINDOW)
+    except ZstdError as error:
+        raise LayerError(str(error)) from error
+    return window
 
 
 ZSTD = Format("zstd", _begin, (ZstdError,), _explain, _SPACING)
