@@ -32,8 +32,8 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "listing": listing,
     "walking": walking,
     "reading": reading,
-    "memory": memory,
     "starting": starting,
+    "memory": memory,  # leaves the stores in memory for the next
     "indexing": indexing,
     "inside": inside,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
@@ -9,15 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from regfs.errors import IndexFileError
+from regfs.errors import IndexFileError, StoreAwayError, UnreadableError
 from regfs.graph.index import ReferenceIndex, State
-from regfs.store import LocalStore
+from regfs.store import Entry, FileStat, LocalStore
 from tests.builder import StoreBuilder
 from tests.conftest import cannot_run, need, output
 from tests.unit.fakes import CountingStore
@@ -121,6 +122,79 @@ def index_file(cache: Path) -> Path:
 def only_the_index_remains(cache: Path) -> bool:
     names = sorted(path.name for path in directory(cache).iterdir())
     return names == sorted([index_file(cache).name, "current", "lock"])
+
+
+# --- read --------------------------------------------------------------------------------------------
+
+#: Has a store read by so many processes with so many threads; prints the states of its blobs.
+READERS = """
+import pathlib, sys
+from regfs.graph.index import ReferenceIndex
+from regfs.graph.index.readers import Readers
+from regfs.store import LocalStore
+
+_, path, cache, processes, threads = sys.argv
+ReferenceIndex._readers = lambda self, much: Readers(int(processes), int(threads))
+index = ReferenceIndex(LocalStore(path), path, pathlib.Path(cache), ttl=60)
+index.refresh(thorough=True)
+with index.reading() as connection:
+    for digest, state in connection.execute(
+        "SELECT digest, coalesce(state, 3) FROM blob LEFT JOIN held ON blob = id WHERE size IS NOT NULL"
+    ):
+        print(digest, state)
+    print(connection.execute("SELECT count(*) FROM finding").fetchone()[0])
+"""
+
+
+@pytest.mark.parametrize(("processes", "threads"), [(1, 1), (3, 1), (1, 8), (3, 4)])
+def test_whoever_reads_the_index_says_the_same(
+    store: StoreBuilder, cache: Path, processes: int, threads: int
+) -> None:
+    for number in range(40):
+        store.image(f"many/{number % 3}", f"v{number}", [store.layer({"number": b"%d" % number})])
+    command = (sys.executable, "-c", READERS, store.v2, cache, str(processes), str(threads))
+    *told, findings = output(*command).splitlines()
+    assert {line.split()[0]: State(int(line.split()[1])) for line in told} == truth(store)
+    assert len(told) > 80
+    assert findings == "0"
+
+
+class Dying(LocalStore):
+    """A store whose files can no more be read, one by one and all together."""
+
+    dead = False
+
+    def list(self, path: str) -> list[Entry]:
+        self._live(path)
+        return super().list(path)
+
+    def stat(self, path: str, below: str = "") -> FileStat:
+        self._live(path)
+        return super().stat(path, below)
+
+    def stamps(self, paths: Iterable[str]) -> Sequence[int]:
+        return [0 for _ in paths] if self.dead else super().stamps(paths)
+
+    def _live(self, path: str) -> None:
+        if self.dead:
+            raise UnreadableError(path, "Input/output error", errno.EIO, denied=False)
+
+
+def test_a_pass_over_a_store_that_died_changes_nothing(
+    store: StoreBuilder, cache: Path, settled: None
+) -> None:
+    local = Dying(str(store.v2))
+    with closing(local), closing(ReferenceIndex(local, str(store.v2), cache, ttl=0)) as index:
+        want = truth(store)
+        assert states(index) == want
+        when = index.changed()
+        local.dead = True
+        for thorough in (False, True):
+            with pytest.raises(StoreAwayError, match="cannot be read any more"):
+                index.refresh(thorough=thorough)
+        local.dead = False
+        assert states(index) == want
+        assert index.changed() == when
 
 
 # --- kept --------------------------------------------------------------------------------------------
