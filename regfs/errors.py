@@ -306,6 +306,13 @@ class LoopError(TreeError):
         super().__init__(path, "too many levels of symbolic links")
 
 
+class OutdatedError(TreeError):
+    """What the kernel knows of a path is of a file that stood there before. It asks again, by itself."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "stands for another file by now")
+
+
 class UsageError(RegfsError):
     """What a person asked for cannot be done. The text says what to do."""
 

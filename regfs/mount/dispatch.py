@@ -34,6 +34,7 @@ _ASKED_WRONGLY = {
     errno.ENOTSUP,
     errno.EINVAL,
     errno.EINTR,
+    errno.ESTALE,
 }
 
 #: Directories of a listing get these before their children (readdir(3)).

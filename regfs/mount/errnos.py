@@ -15,6 +15,7 @@ from regfs.errors import (
     NoRoomError,
     NotDirectoryError,
     NotSymlinkError,
+    OutdatedError,
     RegfsError,
     StoreAwayError,
     UnreadableError,
@@ -31,6 +32,8 @@ _TABLE: dict[type[RegfsError], int] = {
     NoRoomError: errno.ENOSPC,
     GivenUpError: errno.EINTR,
     LoopError: errno.ELOOP,
+    # An open(2) that ends so goes the whole path again, and asks for all attributes on it (namei.c).
+    OutdatedError: errno.ESTALE,
 }
 
 #: What this process lacks: the reader cannot mend the store, but can wait.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from regfs.errors import IsDirectoryError, NotDirectoryError, NotSymlinkError
+from regfs.errors import IsDirectoryError, NotDirectoryError, NotSymlinkError, OutdatedError
 from regfs.graph.cache import Cache, for_a_while
 from regfs.mount.page_cache import PageCache, Use
 from regfs.store.protocol import Content, Space
@@ -56,10 +56,10 @@ class Handle(NamedTuple):
 class Operations:
     """The file system's operations over one tree."""
 
-    def __init__(self, tree: Tree, paths_ttl: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, tree: Tree, lifetimes: Lifetimes, clock: Callable[[], float] = time.monotonic) -> None:
         self._tree = tree
-        self._directories: Cache[bytes, Directory] = for_a_while(paths_ttl, _MOST_DIRECTORIES, clock)
-        self._page_cache = PageCache(clock)
+        self._directories: Cache[bytes, Directory] = for_a_while(lifetimes.paths, _MOST_DIRECTORIES, clock)
+        self._page_cache = PageCache(clock, lifetimes.kernel)
         self._handles: dict[int, Handle] = {}
         self._numbers = itertools.count(1)
 
@@ -83,10 +83,15 @@ class Operations:
         return _bytes(node.target())
 
     def open(self, path: bytes) -> tuple[int, Use]:
-        """Answer open: a handle, and how the kernel is to read through it."""
+        """Answer open: a handle, and how the kernel is to read through it.
+
+        Raises OutdatedError if the kernel may believe that another file stands there; it asks again then.
+        """
         node = self._node(path)
         if not isinstance(node, File):
             raise IsDirectoryError(_text(path))
+        if self._page_cache.outdated(path, node.identity):
+            raise OutdatedError(_text(path))
         content = node.open()
         use = self._page_cache.opened(path, node.identity)
         handle = next(self._numbers)

@@ -9,7 +9,9 @@ both, and the kernel learns of it reply by reply, in an order that libfuse's thr
   cleared: it is closed by now, or was opened some moments ago;
 - any other file reads around the page cache (direct I/O), and sees its own bytes at its own size;
 - as long as a file is open through the page cache, the path's attributes stay those of that file: else the
-  kernel would cut its pages to the new size.
+  kernel would cut its pages to the new size;
+- who opens a path while the kernel may still tell others the attributes of an earlier content is sent back,
+  to ask for them anew: else `tar`, which reads as much as `stat` said, would cut the new content short.
 
 Safe for many threads.
 """
@@ -25,8 +27,9 @@ import cachetools
 
 from regfs.tree import Attributes
 
-#: Paths remembered. One that is forgotten is read around the page cache, which is slower and right.
-_MOST_PATHS = 65536
+#: Paths remembered, some kilobyte each. One that is forgotten is read around the page cache, or its pages
+#: are, which is slower and right.
+_MOST_PATHS = 16384
 
 #: Seconds after which a reply has surely reached the kernel: it is written by the thread that made it,
 #: right away.
@@ -43,13 +46,16 @@ class Use(NamedTuple):
 class _Told(NamedTuple):
     """What the kernel was last told of a path.
 
-    `changed` is when it was something else; `settled`, whether the kernel has surely taken it since: it drops
-    an answer if a later question was answered before, so it counts only once told again after a while.
+    `changed` is when it was something else, `last` when it was told; `settled`, whether the kernel has surely
+    taken it since: it drops an answer if a later question was answered before, so it counts only once told
+    again after a while. Until `until` it may tell the attributes to others without asking.
     """
 
     identity: str
     attributes: Attributes
     changed: float
+    last: float
+    until: float
     settled: bool
 
 
@@ -68,12 +74,23 @@ class _Open(NamedTuple):
 
 
 class PageCache:
-    """The state of the kernel's page cache, path by path. `clock` is in seconds and never goes backwards."""
+    """The state of the kernel's page cache, path by path.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, most_paths: int = _MOST_PATHS) -> None:
+    `clock` is in seconds and never goes backwards; for `believed` seconds the kernel asks for no attributes
+    that it was told.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        believed: float = 0.0,
+        most_paths: int = _MOST_PATHS,
+    ) -> None:
         self._clock = clock
+        self._believed = believed
         self._most_paths = most_paths
-        #: The path that was told of first is forgotten first. (A plain dict: each file's `stat` comes here.)
+        #: By the time of `last`: the first is forgotten first, but not while an answer about it may be on its
+        #: way. (A plain dict: each file's `stat` comes here.)
         self._told: dict[bytes, _Told] = {}
         self._pages: cachetools.LRUCache[bytes, _Pages] = cachetools.LRUCache(most_paths)
         self._open: dict[bytes, _Open] = {}
@@ -85,18 +102,33 @@ class PageCache:
             held = self._open.get(path)
             if held is not None:
                 return held.attributes
-            told, now = self._told.get(path), self._clock()
+            told, now = self._told.pop(path, None), self._clock()
+            until = now + self._believed
             if told is None:  # so no other answer is on its way
-                self._told[path] = _Told(identity, attributes, now, settled=True)
-                if len(self._told) > self._most_paths:
-                    del self._told[next(iter(self._told))]
+                self._told[path] = _Told(identity, attributes, now, now, until, settled=True)
+                self._forget(now)
             elif told.identity == identity:
                 settled = told.settled or now - told.changed >= _SETTLED
-                self._told[path] = _Told(identity, attributes, told.changed, settled)
+                self._told[path] = _Told(identity, attributes, told.changed, now, until, settled)
             else:
-                del self._told[path]  # so that it is not the next to be forgotten
-                self._told[path] = _Told(identity, attributes, now, settled=False)
+                self._told[path] = _Told(identity, attributes, now, now, until, settled=False)
             return attributes
+
+    def _forget(self, now: float) -> None:
+        while len(self._told) > self._most_paths:
+            oldest = next(iter(self._told))
+            if now - self._told[oldest].last < _SETTLED:
+                return
+            del self._told[oldest]
+
+    def outdated(self, path: bytes, identity: str) -> bool:
+        """Tell whether the kernel may still tell the attributes of another content; once each time."""
+        with self._lock:
+            told, now = self._told.get(path), self._clock()
+            if told is None or told.identity == identity or now >= told.until or path in self._open:
+                return False
+            self._told[path] = told._replace(until=now)
+            return True
 
     def opened(self, path: bytes, identity: str) -> Use:
         """Note that a file was opened, and say how it is to be read."""

@@ -59,7 +59,7 @@ def serve(
         layers=layers,
         given_up=interrupted,
     )
-    operations = Operations(Tree(source, list_views=options.views), lifetimes.paths)
+    operations = Operations(Tree(source, list_views=options.views), lifetimes)
     timeout = str(min(lifetimes.kernel, _NEVER))
     libfuse: dict[str, str | bool] = {
         "attr_timeout": timeout,

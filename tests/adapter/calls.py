@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import fuse
 
 from regfs.mount.dispatch import Dispatch
-from regfs.mount.operations import Operations
+from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.stat_struct import Owner, StatPacker
 from regfs.store import Store
 from tests.unit.fakes import FakeClock
@@ -33,7 +33,7 @@ class Calls:
     def __init__(self, store: Store, *, owner: Owner | None = None, ttl: float = 0.0) -> None:
         self.clock = FakeClock()
         tree = tree_over(store, ttl=ttl, clock=self.clock)
-        self.operations = Operations(tree, ttl / 10, self.clock)
+        self.operations = Operations(tree, Lifetimes.of(ttl), self.clock)
         # Without __init__, which would mount.
         self.dispatch = Dispatch.__new__(Dispatch)
         self.dispatch._operations = self.operations

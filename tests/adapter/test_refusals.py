@@ -95,6 +95,7 @@ NUMBERS = {
     errors.NoAttributeError("p", "n"): errno.ENODATA,
     errors.NoNamespaceError("p", "n"): errno.ENOTSUP,
     errors.LoopError("p"): errno.ELOOP,
+    errors.OutdatedError("p"): errno.ESTALE,
     errors.GivenUpError("layer d"): errno.EINTR,
     errors.NoRoomError("p", "full"): errno.ENOSPC,
     errors.LayerError("cut short"): errno.EIO,
@@ -138,7 +139,8 @@ def test_each_error_becomes_its_errno_and_is_logged_unless_the_question_was_wron
     caplog.set_level(logging.DEBUG)
     assert calls.dispatch._wrapper(fail, b"/app/\xff") == -number
     asked_wrongly = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENODATA, errno.EINVAL}
-    asked_wrongly |= {errno.ENOTSUP, errno.EINTR}  # and who gave up hears no answer
+    # And who gave up hears no answer; who was sent back asks again.
+    asked_wrongly |= {errno.ENOTSUP, errno.EINTR, errno.ESTALE}
     assert bool(caplog.records) is (number not in asked_wrongly)
     for record in caplog.records:
         assert (record.levelno, record.exc_info) == (logging.WARNING, None)

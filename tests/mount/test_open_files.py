@@ -192,3 +192,24 @@ def test_a_garbage_collection_that_recreates_the_directory_does_not_disturb_a_re
         moving.store.write(data, OLD)
         assert rest(descriptor) == OLD
     assert moving.layer.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("size", [700_000, 5_000_000])
+def test_an_open_file_has_the_size_of_what_it_reads_also_while_the_tag_moves(
+    store: StoreBuilder, mount: Callable[..., Mount], size: int
+) -> None:
+    """As `tar` needs it: it reads as much as fstat(2) says."""
+    store.image("app", "1.0", [store.blob(OLD, OCI_LAYER)], annotations={"n": "old"})
+    moving = Moving(store, mount(store, "ttl=1").path)
+    contents = [OLD, random.Random(2).randbytes(size)]
+    for turn in range(1, 7):
+        moving.push(contents[turn % 2])
+        pushed = time.monotonic()
+        seen = b""
+        while seen != contents[turn % 2]:
+            os.stat(moving.layer)
+            with opened(moving.layer) as descriptor:
+                told = os.fstat(descriptor).st_size
+                seen = rest(descriptor)
+            assert told == len(seen)
+            assert time.monotonic() < pushed + 20

@@ -103,6 +103,16 @@ class Chronicle:
             known = self._tags.get((repository, tag))
             return {one.digest for one in known if one.span.meets(span)} if known else {None}
 
+    def told(self, repository: str, tag: str, span: Span) -> str:
+        """Tell what a tag named last and next, in seconds after the start of a span."""
+        with self._lock:
+            known = self._tags.get((repository, tag), [])
+            return "; ".join(
+                f"{one.digest} {one.span.start - span.start:+.2f} to {one.span.end - span.start:+.2f}"
+                for one in known
+                if one.span.meets(Span(span.start - 60, span.end + 10))
+            )
+
     def reach(self, start: Iterable[str]) -> set[str]:
         """Give what manifests lead to, and themselves."""
         reached: set[str] = set()

@@ -22,8 +22,8 @@ from tests.soak.tally import Tally
 
 #: A line of complaint that find, du, cat, grep or tar prints: the path, and why.
 _COMPLAINT = re.compile(
-    r"\w+: (?:cannot [a-z ]+|reading directory )?'?(?P<path>/.+?)'?: (?:Cannot \w+: )?"
-    r"(?P<why>[A-Z][A-Za-z/ ]+)"
+    r"\w+: (?:cannot [a-z ]+|reading directory |fts_read failed: |failed to read file names [a-z ]+)?"
+    r"'?(?P<path>/.+?)'?: (?:Cannot \w+: )?(?P<why>[A-Z][A-Za-z/ ]+)"
 )
 #: What tar says of a file that is another by the time it has read it.
 _MOVED = re.compile(r"tar: (?P<path>/.+?): [Ff]ile (?:changed|removed|shrank).*")
@@ -129,9 +129,14 @@ class Judge:
             self.later(asked, lambda: self._judge_answer(path, answer, asked))
 
     def _judge_answer(self, path: str, answer: int, asked: Span) -> None:
-        """Judge the second answer. What is whole again must be read; but an image may have other files."""
+        """Judge the second answer. What is whole again must be read; but it may be another image.
+
+        That may have other files, or layers that nobody can look into.
+        """
         subject = subject_of(path)
         if answer == errno.ENOENT and subject and subject.rest not in _ALWAYS:
+            return
+        if answer == errno.EIO and subject and self._expectations.closed(subject, asked):
             return
         if self._wrong(path, answer, asked):
             said = f"asked again {os.strerror(answer)}, when it was whole; logged: {self._logged(path)}"

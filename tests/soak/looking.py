@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from tests.conftest import Mount
 from tests.registry.random_pushes import REPOSITORIES
-from tests.soak.chronicle import Span
 from tests.soak.commands import WALKS, Commands
 from tests.soak.judging import Judge
 from tests.soak.paths import Expectations, subject_of
@@ -113,15 +113,8 @@ class Looking(threading.Thread):
         """Read what no manifest names; a tag may move meanwhile."""
         subject = subject_of(f"{place}/{name}")
         assert subject
-
-        def allowed(span: Span) -> set[str]:
-            insides = self._writer.pushes.insides
-            named = self._expectations.manifests(subject, span) - {None}
-            found = {insides[digest].digest(name) for digest in named & insides.keys() if digest}
-            # An image of bytes that are no tar: what is stored as .tar shows as it is.
-            return found if named <= insides.keys() else found | self._expectations.acceptable(subject, span)
-
-        self._reader.file(f"{place}/{name}", what, allowed)
+        wanted = partial(self._expectations.inner, subject)
+        self._reader.file(f"{place}/{name}", what, wanted)
 
     def _read_view(self) -> None:
         view = self._random.choice(VIEWS)

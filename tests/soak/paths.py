@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tests.registry.random_pushes import REPOSITORIES, TAGS
 from tests.soak.chronicle import Chronicle, Span, revision
+from tests.soak.images import Inside
 
 _SHORT = re.compile(r"[0-9TZ:-]+Z-([0-9a-f]+)")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _IMAGE = ("manifest.json", "config.json", "layers", "platforms", "rootfs")
+_INSIDE = re.compile(r"rootfs/.+|layers/\d+\.tar")
 _LAYER = re.compile(r"layers/(\d+)\.(?:tar|json|bin)(?:\.\w+)?")
 
 
@@ -71,10 +73,14 @@ def _tag(parts: list[str]) -> Subject | None:
 
 
 class Expectations:
-    """Says what may be seen. `late` is how many seconds old an answer of the mount may be."""
+    """Says what may be seen. `late` is how many seconds old an answer of the mount may be.
 
-    def __init__(self, chronicle: Chronicle, late: float) -> None:
+    `insides` has the images with real layers, by the manifest's digest; others have bytes that are no tar.
+    """
+
+    def __init__(self, chronicle: Chronicle, insides: Mapping[str, Inside], late: float) -> None:
         self._chronicle = chronicle
+        self._insides = insides
         self.late = late
 
     def known(self, span: Span) -> bool:
@@ -86,6 +92,32 @@ class Expectations:
         if subject.tag:
             return self._chronicle.named(subject.repository, subject.tag, span.wider(self.late))
         return {self._chronicle.whole(subject.digest)}
+
+    def _images(self, subject: Subject, span: Span) -> set[str]:
+        """Give which images may show at a path in a span: of an index, any that it holds."""
+        found: set[str] = set()
+        waiting = [str(digest) for digest in self.manifests(subject, span) - {None}]
+        while waiting:
+            digest = waiting.pop()
+            manifest = self._chronicle.manifest(digest)
+            if manifest and manifest.children:
+                waiting += manifest.children
+            else:
+                found.add(digest)
+        return found
+
+    def inner(self, subject: Subject, span: Span) -> set[str]:
+        """Give the digests that a file inside layers may have which was read in a span."""
+        images = self._images(subject, span)
+        found = {self._insides[digest].digest(subject.rest) for digest in images & self._insides.keys()}
+        # What is no tar, and stored as .tar, shows as it is.
+        return found if images <= self._insides.keys() else found | self.acceptable(subject, span)
+
+    def closed(self, subject: Subject, span: Span) -> bool:
+        """Tell whether a path is inside layers of which some may be no tars."""
+        return (
+            bool(_INSIDE.fullmatch(subject.rest)) and not self._images(subject, span) <= self._insides.keys()
+        )
 
     def acceptable(self, subject: Subject, span: Span) -> set[str]:
         """Give the digests that a stored file may have which was read in a span; empty if it is none."""
@@ -114,6 +146,10 @@ class Expectations:
             yield from manifest.holds[:1]
         elif (layer := _LAYER.fullmatch(name)) and int(layer[1]) + 1 < len(manifest.holds):
             yield manifest.holds[int(layer[1]) + 1]
+
+    def told(self, subject: Subject | None, span: Span) -> str:
+        """Tell what the tag of a path named around a span; nothing if it is not below a tag."""
+        return self._chronicle.told(subject.repository, subject.tag, span) if subject and subject.tag else ""
 
     def steady(self, subject: Subject, span: Span) -> bool:
         """Tell whether an image or blob was there, whole and the same, in a span and shortly before."""

@@ -82,7 +82,8 @@ class Reader:
         elif self._as_wanted(path, read, span, wanted):
             self._tally.hashed(what, read.size)
         else:
-            self._tally.fault(f"{what}: {path}: {read}, and it was {sorted(allowed)}")
+            told = self._expectations.told(subject_of(path), span)
+            self._tally.fault(f"{what}: {path}: {read}, and it was {sorted(allowed)}; {told}")
 
     def _as_wanted(self, path: str, read: Read, span: Span, wanted: Wanted | None) -> bool:
         allowed = self._allowed(path, span, wanted)

@@ -70,7 +70,7 @@ def start(tmp_path: Path, mount: Callable[..., Mount]) -> Iterator[Callable[[int
 
 def soak(it: Soak, seconds: float, seed: int) -> Gauge:
     """Write and read for some seconds; then compare all with the truth. Gives what the mount took."""
-    expectations = Expectations(it.writer.chronicle, LATE)
+    expectations = Expectations(it.writer.chronicle, it.writer.pushes.insides, LATE)
     readers = [
         Looking(it.mount, it.writer, expectations, it.tally, seed + number) for number in range(READERS)
     ]

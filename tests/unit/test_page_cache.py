@@ -129,17 +129,60 @@ def test_paths_have_nothing_to_do_with_each_other() -> None:
     assert cache.opened(OTHER, "old") == CACHED_FRESH
 
 
+def forgetful() -> tuple[PageCache, FakeClock]:
+    """Make a cache that was told of a file a while ago, and forgets it when it is told of another."""
+    clock = FakeClock()
+    cache = told(PageCache(clock, most_paths=1), "old", OLD)
+    clock.now += A_WHILE
+    return cache, clock
+
+
 def test_a_path_that_was_forgotten_is_read_around() -> None:
-    cache = told(told(PageCache(most_paths=1), "old", OLD), "new", NEW, OTHER)
+    cache, _ = forgetful()
+    told(cache, "new", NEW, OTHER)
     assert cache.opened(PATH, "old") == AROUND
     assert cache.opened(OTHER, "new") == CACHED_FRESH
 
 
+def test_none_is_forgotten_of_which_a_reply_may_be_on_its_way() -> None:
+    cache, clock = forgetful()
+    told(cache, "old", OLD)
+    told(cache, "new", NEW, OTHER)
+    told(cache, "new", NEW)
+    assert cache.opened(PATH, "new") == AROUND
+    clock.now += A_WHILE
+    told(cache, "new", NEW, b"/a/third")
+    assert [cache.opened(path, "new") for path in (PATH, OTHER)] == [AROUND] * 2
+
+
 def test_an_open_file_stays_pinned_when_its_path_was_forgotten() -> None:
-    cache = told(PageCache(most_paths=1), "old", OLD)
+    cache, _ = forgetful()
     use = cache.opened(PATH, "old")
     told(cache, "new", NEW, OTHER)
     assert cache.tell(PATH, "new", NEW) == OLD
     assert cache.opened(PATH, "new") == AROUND
     cache.closed(PATH, "old", use)
     assert cache.tell(PATH, "new", NEW) == NEW
+
+
+def test_who_opens_what_the_kernel_may_take_for_the_old_is_sent_back_once() -> None:
+    clock = FakeClock()
+    cache = told(PageCache(clock, believed=1.0), "old", OLD)
+    assert not cache.outdated(PATH, "old")
+    assert cache.outdated(PATH, "new")
+    assert not cache.outdated(PATH, "new")
+    assert cache.opened(PATH, "new") == AROUND
+
+
+def test_nobody_is_sent_back_when_the_kernel_asks_again_anyway() -> None:
+    clock = FakeClock()
+    cache = told(PageCache(clock, believed=1.0), "old", OLD)
+    clock.now += 1.0
+    assert not cache.outdated(PATH, "new")
+    assert not cache.outdated(OTHER, "new")
+
+
+def test_nobody_is_sent_back_while_the_old_is_held_for_it_would_change_nothing() -> None:
+    cache = told(PageCache(FakeClock(), believed=1.0), "old", OLD)
+    cache.opened(PATH, "old")
+    assert not cache.outdated(PATH, "new")
