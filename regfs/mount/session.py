@@ -14,6 +14,7 @@ from pathlib import Path
 
 from regfs.errors import MountpointError
 from regfs.layers import Layers
+from regfs.machine import hold_little_memory
 from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.options import MountOptions
 from regfs.oci import Digest
@@ -44,6 +45,7 @@ def serve(
     The reference graph's index is kept below `cache`. `library` is libfuse's name, from `check_requirements`.
     Raises MountpointError if libfuse refuses, after it has printed why.
     """
+    hold_little_memory()
     # fusepy looks for libfuse as it is imported, by running compilers; this tells it.
     os.environ.setdefault("FUSE_LIBRARY_PATH", library)
     from regfs.mount.dispatch import Dispatch, interrupted

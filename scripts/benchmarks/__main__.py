@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts.benchmarks.contestants import unmount
+from scripts.benchmarks.contestants import Contestant, Ground, stock, unmount
 from scripts.benchmarks.goals import reached
 from scripts.benchmarks.indexing import indexing
 from scripts.benchmarks.inside import inside
@@ -50,6 +50,7 @@ def main() -> None:
         type=int,
         help="of the layer that is looked into (10,000; 100,000, of 2 GB, take three minutes to pack)",
     )
+    parser.add_argument("--stock", action="store_true", help="measure fusepy's stock dispatch, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all runs, medians and ratios")
     parser.add_argument("--plots", type=Path, metavar="DIRECTORY", help="draw each part as an SVG")
     given = parser.parse_args()
@@ -69,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="regfs-bench-") as work:
         stores = Stores(Path(work))
         for name in given.parts or PARTS:
-            _run(name, Path(work), sizes, stores, results)
+            _run(name, Path(work), sizes, stores, results, [stock] if given.stock else [])
         if given.plots:
             os.environ["MPLCONFIGDIR"] = work
             from scripts.benchmarks.plots import draw  # it takes a second to import
@@ -81,7 +82,14 @@ def main() -> None:
         results.write(given.json)
 
 
-def _run(name: str, work: Path, sizes: Sizes, stores: Stores, results: Results) -> None:
+def _run(
+    name: str,
+    work: Path,
+    sizes: Sizes,
+    stores: Stores,
+    results: Results,
+    more: list[Callable[[Ground], Contestant]],
+) -> None:
     """Run one part in a directory of its own."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=work) as own:
@@ -89,7 +97,7 @@ def _run(name: str, work: Path, sizes: Sizes, stores: Stores, results: Results) 
         mountpoint.mkdir()
         os.environ["XDG_CACHE_HOME"] = str(Path(own) / "cache")
         try:
-            PARTS[name](Bench(sizes, Path(own), mountpoint, stores, results))
+            PARTS[name](Bench(sizes, Path(own), mountpoint, stores, results, more))
         except (FailedError, subprocess.SubprocessError, OSError) as error:
             results.note(f"left out: {name}: {error}")
         finally:

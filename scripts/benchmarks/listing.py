@@ -12,7 +12,6 @@ from scripts.benchmarks.contestants import (
     plain,
     ready,
     restic,
-    stock,
 )
 from scripts.benchmarks.measuring import Bench, measure, timed
 from scripts.benchmarks.results import AGAIN, COLD, FRESH, Table
@@ -26,7 +25,7 @@ def listing(bench: Bench) -> None:
     tree = bench.work / "tree"
     repository = directories(store, tree)
     ground = Ground(store, tree, bench.mountpoint, bench.work)
-    rivals = ready([ours, plain, bindfs, restic, borg, stock], ground, bench.results.note)
+    rivals = ready([ours, plain, bindfs, restic, borg, *bench.more], ground, bench.results.note)
     title = f"ls -l of {tags:,} tags, per entry"
     table = Table("listing", "ls", title, "µs", (COLD, FRESH, AGAIN), (BINDFS, PLAIN), 1e6 / tags)
     measure(bench, rivals, [timed(table, 'ls -l "$1"', repository)])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from scripts.benchmarks.contestants import BINDFS, Contestant, mounted
+from scripts.benchmarks.contestants import BINDFS, Contestant, Ground, mounted
 from scripts.benchmarks.processes import FailedError, drop_caches, peak_memory, seconds_of
 from scripts.benchmarks.results import AGAIN, COLD, FRESH, Results, Table
 from scripts.benchmarks.sizes import Sizes
@@ -15,13 +15,17 @@ from scripts.benchmarks.stores import Stores
 
 
 class Bench(NamedTuple):
-    """What a part gets: how large, a directory of its own, where to mount, stores, where results go."""
+    """What a part gets: how large, a directory of its own, where to mount, stores, where results go.
+
+    `more` are contestants that only who asks for them wants.
+    """
 
     sizes: Sizes
     work: Path
     mountpoint: Path
     stores: Stores
     results: Results
+    more: Sequence[Callable[[Ground], Contestant]] = ()
 
 
 class Task(NamedTuple):

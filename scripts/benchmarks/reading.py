@@ -17,7 +17,6 @@ from scripts.benchmarks.contestants import (
     plain,
     ready,
     restic,
-    stock,
 )
 from scripts.benchmarks.measuring import Bench, Task, measure, timed
 from scripts.benchmarks.processes import run
@@ -44,7 +43,7 @@ def reading(bench: Bench) -> None:
     linked.parent.mkdir(parents=True)
     os.link(layer, linked)
     ground = Ground(store, bench.work / "tree", bench.mountpoint, bench.work)
-    rivals = ready([ours, plain, bindfs, restic, borg, stock], ground, bench.results.note)
+    rivals = ready([ours, plain, bindfs, restic, borg, *bench.more], ground, bench.results.note)
 
     size = f"{sizes.layer / 1e9:g} GB"
     title = f"cat of a layer of {size}"

@@ -32,7 +32,7 @@ class Sizes:
 WHOLE = Sizes(
     rounds=5,
     slow_rounds=3,
-    slow_within=15.0,
+    slow_within=5.0,
     tags=10_000,
     images=2_000,
     layer=1_000_000_000,
