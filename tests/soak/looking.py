@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -14,31 +13,30 @@ from tests.soak.judging import Judge
 from tests.soak.paths import Expectations, subject_of
 from tests.soak.reading import Reader
 from tests.soak.tally import Tally
+from tests.soak.worker import Worker
 from tests.soak.writing import Writer
 
 VIEWS = ("@blobs", "@broken", "@history", "@orphans", "@reports", "@untagged", "@uploads")
 REPORTS = ("summary", "repositories", "tags", "blobs", "untagged", "orphans", "uploads", "broken")
 
 
-class Looking(threading.Thread):
+class Looking(Worker):
     """One reader. What goes wrong in itself is raised by `end`."""
 
     def __init__(
         self, mount: Mount, writer: Writer, expectations: Expectations, tally: Tally, seed: int
     ) -> None:
-        super().__init__(name=f"reader {seed}")
+        super().__init__(f"reader {seed}")
         self._random = random.Random(seed)
         self._writer = writer
         self._expectations = expectations
         self._tally = tally
         self._judge = Judge(mount, expectations, tally)
-        self._ending = threading.Event()
-        self._reader = Reader(mount.path, expectations, self._judge, tally, self._ending.is_set)
+        self._reader = Reader(mount.path, expectations, self._judge, tally, self.ending.is_set)
         self._store = str(writer.root)
         self._commands = Commands(self._reader, self._judge, tally)
-        self._failure: BaseException | None = None
 
-    def run(self) -> None:
+    def work(self) -> None:
         kinds: Mapping[Callable[[], None], int] = {
             self._read_tag: 30,
             self._read_blobs: 10,
@@ -51,27 +49,12 @@ class Looking(threading.Thread):
             self._explain: 3,
             self._index: 2,
         }
-        try:
-            while not self._ending.is_set():
-                (act,) = self._random.choices(list(kinds), list(kinds.values()))
-                self._tally.did(f"read: {act.__name__[1:]}")
-                act()
-                self._judge.again()
-            self._judge.again(wait=True)
-        except BaseException as failure:  # noqa: BLE001 - raised again by `end`
-            self._failure = failure
-
-    def end(self) -> None:
-        """Stop reading. Raises what it ended of, if it did."""
-        self._ending.set()
-        self.join(180)
-        assert not self.is_alive()
-        if self._failure:
-            raise self._failure
-
-    @property
-    def failed(self) -> bool:
-        return self._failure is not None
+        while not self.ending.is_set():
+            (act,) = self._random.choices(list(kinds), list(kinds.values()))
+            self._tally.did(f"read: {act.__name__[1:]}")
+            act()
+            self._judge.again()
+        self._judge.again(wait=True)
 
     # --- what is done ------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from tests.registry.server import Registry
 from tests.soak.chronicle import Chronicle, Span
 from tests.soak.pushing import ALL, HARMLESS, ChronicledPushes
 from tests.soak.tally import Tally
+from tests.soak.worker import Worker
 
 #: Seconds between two things that are done, and between two collections.
 PAUSE = 0.1
@@ -41,18 +41,29 @@ WAYS = {
 }
 
 
-class Writer(threading.Thread):
-    """Writes until it is told to end. What goes wrong is raised by `end`."""
+class _Deleter(Worker):
+    """Does what no collection can do harm to."""
+
+    def __init__(self, pushes: ChronicledPushes, tally: Tally) -> None:
+        super().__init__("deleter")
+        self._pushes = pushes
+        self._tally = tally
+
+    def work(self) -> None:
+        while not self.ending.wait(PAUSE / 20):
+            self._pushes.do_one(HARMLESS, self._tally)
+
+
+class Writer(Worker):
+    """Writes until it is told to end."""
 
     def __init__(self, registry: Registry, seed: int, tally: Tally) -> None:
-        super().__init__(name="writer")
+        super().__init__("writer")
         self.chronicle = Chronicle()
         self.pushes = ChronicledPushes(registry, seed, self.chronicle)
         self._registry = registry
         self._random = random.Random(seed + 2)
         self._tally = tally
-        self._ending = threading.Event()
-        self._failure: BaseException | None = None
 
     def begin(self, count: int) -> None:
         """Push something to begin with, and start."""
@@ -60,28 +71,13 @@ class Writer(threading.Thread):
             self.pushes.do_one(ALL, self._tally)
         self.start()
 
-    def run(self) -> None:
-        try:
-            due = time.monotonic() + COLLECTION_EVERY / 2
-            while not self._ending.wait(PAUSE):
-                if time.monotonic() >= due:
-                    self._collect(self._random.choice([*WAYS]))
-                    due = time.monotonic() + COLLECTION_EVERY
-                self.pushes.do_one(ALL, self._tally)
-        except BaseException as failure:  # noqa: BLE001 - raised again by `end`
-            self._failure = failure
-
-    def end(self) -> None:
-        """Stop writing. Raises what it ended of, if it did."""
-        self._ending.set()
-        self.join(120)
-        assert not self.is_alive()
-        if self._failure:
-            raise self._failure
-
-    @property
-    def failed(self) -> bool:
-        return self._failure is not None
+    def work(self) -> None:
+        due = time.monotonic() + COLLECTION_EVERY / 2
+        while not self.ending.wait(PAUSE):
+            if time.monotonic() >= due:
+                self._collect(self._random.choice([*WAYS]))
+                due = time.monotonic() + COLLECTION_EVERY
+            self.pushes.do_one(ALL, self._tally)
 
     @property
     def root(self) -> Path:
@@ -131,23 +127,12 @@ class Writer(threading.Thread):
 
     @contextmanager
     def _meanwhile(self, wanted: bool) -> Iterator[None]:
-        ending = threading.Event()
-        failures: list[BaseException] = []
-        worker = threading.Thread(target=self._work_until, args=(ending, failures))
-        if wanted:
-            worker.start()
+        if not wanted:
+            yield
+            return
+        deleter = _Deleter(self.pushes, self._tally)
+        deleter.start()
         try:
             yield
         finally:
-            ending.set()
-            if wanted:
-                worker.join(60)
-        if failures:
-            raise failures[0]
-
-    def _work_until(self, ending: threading.Event, failures: list[BaseException]) -> None:
-        try:
-            while not ending.wait(0.005):
-                self.pushes.do_one(HARMLESS, self._tally)
-        except BaseException as failure:  # noqa: BLE001 - raised again by who started this
-            failures.append(failure)
+            deleter.end()
