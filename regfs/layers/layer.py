@@ -60,6 +60,7 @@ class Layer:
         """Take the open index, which is closed when nobody holds the layer any more."""
         self.digest = digest
         self.meta = index.meta
+        self.made_ns = index.made_ns
         self.diff_id = index.meta.diff_id
         self.size = index.meta.size
         self.stored = Compression[index.meta.compression]

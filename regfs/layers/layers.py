@@ -19,7 +19,7 @@ from cachetools import LRUCache, TTLCache
 from regfs.errors import LayerError, LayerProcessError, StoreError
 from regfs.layers.builds import Builds, never
 from regfs.layers.cache import INDEX, Cache
-from regfs.layers.index import open_index
+from regfs.layers.index import Meta, open_index
 from regfs.layers.keeping import LayerKeeper
 from regfs.layers.layer import Layer
 from regfs.layers.making import Maker, Told
@@ -35,6 +35,9 @@ _OPEN = 64
 #: How many damaged layers are remembered, and for how many seconds.
 _DAMAGED = 1000
 _REMEMBERED = 60.0
+
+#: Seconds for which the blob of an open layer is taken to be as it was.
+_BELIEVED = 1.0
 
 
 class Stamp(NamedTuple):
@@ -76,6 +79,7 @@ class Layers:
         #: Those that somebody holds, recent or not: one layer is opened once.
         self._alive: weakref.WeakValueDictionary[Digest, Layer] = weakref.WeakValueDictionary()
         self._damaged: TTLCache[Stamp, LayerError] = TTLCache(_DAMAGED, _REMEMBERED, timer=clock)
+        self._looked_at: TTLCache[Digest, bool] = TTLCache(_OPEN, _BELIEVED, timer=clock)
 
     def get(self, digest: Digest, diff_id: str = "", *, given_up: Callable[[], bool] = never) -> Layer:
         """Open a layer; build its index if there is none. `diff_id` is what its image says; "" if unknown.
@@ -110,6 +114,8 @@ class Layers:
         """Give what waits for a layer, which is open already or begun to be built."""
         with self._lock:
             layer = self._recent.get(digest) or self._alive.get(digest)
+        if layer is not None and self._changed(layer):
+            layer = None
         layer = layer or self._open(digest, self._cache.path(digest, INDEX))
         if layer is not None:
             found = self._keep(layer)
@@ -147,7 +153,7 @@ class Layers:
         if index is None:
             return None
         try:
-            if self._blob(digest).size != index.meta.stored:
+            if not _fits(self._blob(digest), index.meta, index.made_ns):
                 index.close()
                 return None
         except StoreError:
@@ -155,6 +161,23 @@ class Layers:
             raise
         self._cache.used(path)
         return Layer(digest, index, lambda: self._store.open(layout.blob_data(digest)), self._keeper)
+
+    def _changed(self, layer: Layer) -> bool:
+        """Look whether an open layer's blob was written to, once in a while; forget the layer if so."""
+        with self._lock:
+            if layer.digest in self._looked_at:
+                return False
+            self._looked_at[layer.digest] = True
+        try:
+            changed = not _fits(self._blob(layer.digest), layer.meta, layer.made_ns)
+        except StoreError:
+            return False  # what is gone can be read on by who has it open
+        if changed:
+            with self._lock:
+                for known in (self._recent, self._alive):
+                    if known.get(layer.digest) is layer:
+                        del known[layer.digest]
+        return changed
 
     def _blob(self, digest: Digest) -> FileStat:
         return self._store.stat(layout.blob_data(digest))
@@ -165,3 +188,11 @@ class Layers:
             layer = self._alive.setdefault(layer.digest, layer)
             self._recent[layer.digest] = layer
         return layer
+
+
+def _fits(blob: FileStat, meta: Meta, made_ns: int) -> bool:
+    """Tell whether an index is of a blob as it is: of its size, and not written to since the index was made.
+
+    A time in the future says nothing.
+    """
+    return blob.size == meta.stored and not made_ns < blob.mtime_ns < time.time_ns()

@@ -702,6 +702,18 @@ def revision_of_a_tag_gone(built: Built) -> Damage:
     )
 
 
+def revision_of_a_tag_under_another_name(built: Built) -> Damage:
+    """The collector goes by what the link holds, the API by where it stands."""
+    link = built.store.revision_link(built.repository, built.manifest.digest)
+    link.parent.rename(link.parent.with_name("0" * 64))
+    return built.tell(
+        "damage: unlinked",
+        f"digest  {built.manifest.digest}",
+        "wanted  a link to its manifest",
+        "found   none: the API answers 404",
+    )
+
+
 def missing_layer_of_an_untagged_image(built: Built) -> Damage:
     layer = built.store.layer({"of nobody": b"!"})
     image = built.store.image(built.repository, None, [layer])
@@ -726,6 +738,12 @@ def stray_symlink(built: Built) -> Damage:
     return built.tell(
         "note: stray", "wanted  a tag", "a symbolic link", f"path    {tags}/latest", name="latest"
     )
+
+
+def stray_fifo(built: Built) -> Damage:
+    tags = f"repositories/{built.repository}/_manifests/tags"
+    os.mkfifo(built.store.v2 / tags / "latest")
+    return built.tell("note: stray", "wanted  a tag", f"path    {tags}/latest", name="latest")
 
 
 def stray_repository(built: Built) -> Damage:
@@ -773,9 +791,11 @@ KINDS = [
     empty_revision_link,
     unlinked_blob,
     revision_of_a_tag_gone,
+    revision_of_a_tag_under_another_name,
     missing_layer_of_an_untagged_image,
     stray_tag,
     stray_symlink,
+    stray_fifo,
     stray_repository,
     stray_at_the_top,
     fifo_for_a_blob,
@@ -821,6 +841,7 @@ def test_broken_says_what_was_wanted_and_what_is_there(damaged: Damaged, kind: s
 def test_broken_names_nothing_that_is_whole(damaged: Damaged) -> None:
     found = set(output("find", damaged.top / "@broken", "-type", "f", "-printf", "%P\n").split())
     expected = {damage.path for damage in damaged.kinds.values()}
+    expected.add(f"revision-of-a-tag-under-another-name/@sha256:{'0' * 64}")  # as a link, too
     expected.add("empty-revision-link/broken")  # its collector would take what the tag needs
     assert found == expected
     assert "@broken/whole" not in found

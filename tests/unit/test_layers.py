@@ -436,6 +436,27 @@ def test_an_index_is_not_believed_of_a_blob_of_another_size(ground: Ground) -> N
     assert ground.kept() == []
 
 
+def test_an_index_is_not_believed_of_a_blob_that_was_written_to_since(ground: Ground) -> None:
+    digest = ground.put(GZIPPED)
+    layers = ground.layers()
+    assert layers.get(digest).size == len(TAR)
+    ground.put_as(str(digest), flipped(GZIPPED, len(GZIPPED) // 2))
+    ground.now += 1.1
+    for each in (layers, ground.layers()):
+        with pytest.raises(LayerError, match="damaged"):
+            each.get(digest)
+    ground.put_as(str(digest), GZIPPED)
+    assert layers.get(digest).size == ground.layers().get(digest).size == len(TAR)
+
+
+def test_a_blob_from_the_future_is_looked_into_once(ground: Ground) -> None:
+    digest = ground.put(GZIPPED)
+    os.utime(ground.builder.data(str(digest)), (time.time(), time.time() + 1e6))
+    ground.layers().get(digest)
+    ground.layers().get(digest)
+    assert ground.built == [digest]
+
+
 # --- once, and side by side ------------------------------------------------------------------------
 
 

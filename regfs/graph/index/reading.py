@@ -112,7 +112,7 @@ def tags_below(repository: str, seen: DirectorySeen) -> tuple[list[str], list[Fi
         sound = tag_sound(entry.name, entry.type)
         if sound:
             names.append(entry.name)
-        elif sound is False:
+        elif sound is False or (entry.type is FileType.OTHER and not entry.name.startswith(".")):
             odd.append(_stray(repository, f"{path}/{entry.name}", entry, "tag", entry.name))
     return names, odd
 

@@ -40,8 +40,7 @@ _UNHELD = """
     SELECT repository.name, tag.name, blob.digest FROM tag JOIN repository ON repository.id = tag.repository
     JOIN blob ON blob.id = tag.blob
     WHERE blob.size IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM revision WHERE revision.repository = tag.repository
-        AND (revision.blob = tag.blob OR revision.name = blob.digest)
+        SELECT 1 FROM revision WHERE revision.repository = tag.repository AND revision.name = blob.digest
     )
 """
 

@@ -32,7 +32,7 @@ class Index:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file. Raises sqlite3.Error, and ValueError if it is of another version."""
+        """Open the file. Raises OSError, sqlite3.Error, and ValueError if it is of another version."""
         self._lock = Lock()
         self._connection = _connect(path)
         try:
@@ -42,6 +42,8 @@ class Index:
                 raise ValueError(f"version {version}")
             (row,) = self._connection.execute("SELECT * FROM meta").fetchall()
             self.meta = Meta(*row)._replace(verified=bool(row[-1]))
+            #: When it was made, in nanoseconds since 1970.
+            self.made_ns = path.stat().st_mtime_ns
             connection = _connect(path)
             self.tree = LayerTree(connection)
             # It may be in use for longer than the layer is.
