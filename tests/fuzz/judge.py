@@ -55,7 +55,7 @@ def judge(before: Examined, after: Examined, disk: Disk, *, warm: bool = False) 
     for repository, tag, digest in disk.tags():
         name = _shown_as(before.shown, repository, tag)
         if name is not None:
-            yield from _tag(before, after, disk, (repository, tag, digest), name)
+            yield from _tag(before, _as_before(after, name), disk, (repository, tag, digest), name)
 
 
 def _shown_as(shown: Mapping[str, Shown], repository: str, tag: str) -> str | None:
@@ -64,6 +64,20 @@ def _shown_as(shown: Mapping[str, Shown], repository: str, tag: str) -> str | No
         if f"{name}/manifest.json" in shown:
             return name
     return None
+
+
+def _as_before(after: Examined, name: str) -> Examined:
+    """Give what was seen with a tag under the name that it had before.
+
+    It has a colon no more where the nested repository that had its name, too, is gone.
+    """
+    above, colon, tag = name.rpartition("/:")
+    plain = f"{above}/{tag}"
+    if not colon or name in after.shown or plain not in after.shown:
+        return after
+    below = {path: shown for path, shown in after.shown.items() if f"{path}/".startswith(f"{plain}/")}
+    shown = {**after.shown, **{name + path.removeprefix(plain): was for path, was in below.items()}}
+    return after._replace(shown=shown)
 
 
 def _false_bytes(before: Examined, after: Examined, warm: bool) -> Iterator[str]:
