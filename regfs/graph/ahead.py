@@ -29,6 +29,11 @@ _ROOM_FOR_TIMES = 20_000
 _ROOM_FOR_DIRECTORIES = 5_000
 _ROOM_FOR_NAMES = 500_000
 
+#: Loads that run side by side. Of a store on a network nearly all of the time they wait for it: to know 1,000
+#: tags takes each thread three round trips for each of its share, and three shares are as much as `ls -l` has
+#: time for. A local disk answers so soon that more threads wait for each other.
+_THREADS_FAR, _THREADS_NEAR = 384, 2
+
 #: Indexes in one another that are read ahead: deeper ones were never seen.
 _DEEPEST = 2
 
@@ -51,7 +56,7 @@ class AheadGraph(Graph):
     ) -> None:
         super().__init__(contents, ttl=ttl, clock=clock, pause=pause)
         self._pace = pace or Pace()
-        self._pool = ReadAhead(given_up)
+        self._pool = ReadAhead(given_up, lambda: _THREADS_FAR if self._pace.far else _THREADS_NEAR)
         self._times: Cache[tuple[str, str], int] = for_a_while(ttl, _ROOM_FOR_TIMES, clock)
         self._found: Cache[tuple[str, str], Found] = for_a_while(ttl, _ROOM_FOR_DIRECTORIES, clock)
         self._directories: Cache[str, FileStat] = for_a_while(ttl, _ROOM_FOR_DIRECTORIES, clock)

@@ -18,10 +18,6 @@ from regfs.errors import GivenUpError, RegfsError
 
 _log = logging.getLogger(__name__)
 
-#: Loads that run side by side; nearly all of the time they wait for the store. To know 1,000 tags takes each
-#: thread three round trips for each of its share: three shares are as much as `ls -l` has time for.
-_MOST_THREADS = 384
-
 #: Loads that wait for a thread, or run.
 _ROOM = 4096
 
@@ -43,13 +39,16 @@ class Flight:
 
 
 class ReadAhead:
-    """The threads, and what they load. `given_up` tells whether who asks the calling thread waits no more."""
+    """The threads, and what they load.
+
+    `given_up` tells whether who asks the calling thread waits no more, `threads` how many may load just now.
+    """
 
     def __init__(
         self,
         given_up: Callable[[], bool],
+        threads: Callable[[], int],
         *,
-        threads: int = _MOST_THREADS,
         room: int = _ROOM,
         idle: float = _IDLE,
     ) -> None:
@@ -113,7 +112,7 @@ class ReadAhead:
 
     def _wants_thread(self) -> bool:
         """Tell, under the lock, whether to start another thread; it is counted as starting then."""
-        if self._starting or len(self._queue) <= self._resting or len(self._threads) >= self._most:
+        if self._starting or len(self._queue) <= self._resting or len(self._threads) >= self._most():
             return False
         self._starting += 1
         return True

@@ -12,7 +12,7 @@ import pytest
 
 from regfs.errors import BlobMissingError, GivenUpError, StoreError
 from regfs.graph.ahead import AheadGraph
-from regfs.graph.pace import SLOW, Pace
+from regfs.graph.pace import FAR, SLOW, Pace
 from regfs.graph.read_ahead import ReadAhead
 from regfs.graph.walk import Readers
 from regfs.layers import never
@@ -61,7 +61,7 @@ def gate() -> Iterator[Gate]:
 
 
 def test_loads_run_side_by_side_up_to_the_most_threads(gate: Gate) -> None:
-    pool = ReadAhead(never, threads=5)
+    pool = ReadAhead(never, lambda: 5)
     for number in range(8):
         assert pool.begin(number, gate.load(str(number)))
     until(lambda: len(gate.begun) == 5)
@@ -72,7 +72,7 @@ def test_loads_run_side_by_side_up_to_the_most_threads(gate: Gate) -> None:
 
 
 def test_what_is_begun_twice_is_loaded_once(gate: Gate) -> None:
-    pool = ReadAhead(never)
+    pool = ReadAhead(never, lambda: 8)
     for _ in range(3):
         assert pool.begin("key", gate.load("one"))
     gate.open.set()
@@ -81,12 +81,12 @@ def test_what_is_begun_twice_is_loaded_once(gate: Gate) -> None:
 
 
 def test_nothing_is_begun_beyond_the_room(gate: Gate) -> None:
-    pool = ReadAhead(never, threads=1, room=2)
+    pool = ReadAhead(never, lambda: 1, room=2)
     assert [pool.begin(number, gate.load(str(number))) for number in range(3)] == [True, True, False]
 
 
 def test_a_reader_waits_for_what_is_under_way(gate: Gate) -> None:
-    pool = ReadAhead(never)
+    pool = ReadAhead(never, lambda: 8)
     pool.begin("key", gate.load("one"))
     until(lambda: gate.begun)
     reader = threading.Thread(target=pool.join, args=("key",))
@@ -99,7 +99,7 @@ def test_a_reader_waits_for_what_is_under_way(gate: Gate) -> None:
 
 
 def test_a_reader_takes_what_no_thread_has_begun_out_of_the_queue(gate: Gate) -> None:
-    pool = ReadAhead(never, threads=1)
+    pool = ReadAhead(never, lambda: 1)
     pool.begin("stuck", gate.load("stuck"))
     until(lambda: gate.begun)
     pool.begin("next", gate.load("next"))
@@ -111,7 +111,7 @@ def test_a_reader_takes_what_no_thread_has_begun_out_of_the_queue(gate: Gate) ->
 
 def test_a_reader_who_gives_up_waits_no_more(gate: Gate) -> None:
     given_up = Event()
-    pool = ReadAhead(given_up.is_set)
+    pool = ReadAhead(given_up.is_set, lambda: 8)
     pool.begin("key", gate.load("one"))
     until(lambda: gate.begun)
     given_up.set()
@@ -121,7 +121,7 @@ def test_a_reader_who_gives_up_waits_no_more(gate: Gate) -> None:
 
 
 def test_a_thread_that_loads_never_waits_for_another(gate: Gate) -> None:
-    pool = ReadAhead(never)
+    pool = ReadAhead(never, lambda: 8)
     pool.begin("one", gate.load("one"))
     until(lambda: gate.begun)
     joined = Event()
@@ -131,7 +131,7 @@ def test_a_thread_that_loads_never_waits_for_another(gate: Gate) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_what_fails_is_silent_and_the_thread_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    pool = ReadAhead(never, threads=1)
+    pool = ReadAhead(never, lambda: 1)
     done = Event()
 
     def fail() -> None:
@@ -144,7 +144,7 @@ def test_what_fails_is_silent_and_the_thread_goes_on(caplog: pytest.LogCaptureFi
 
 
 def test_to_close_waits_for_nothing_and_begins_nothing_more(gate: Gate) -> None:
-    pool = ReadAhead(never, threads=1)
+    pool = ReadAhead(never, lambda: 1)
     pool.begin("stuck", gate.load("stuck"))
     until(lambda: gate.begun)
     pool.begin("waiting", gate.load("waiting"))
@@ -157,7 +157,7 @@ def test_to_close_waits_for_nothing_and_begins_nothing_more(gate: Gate) -> None:
 
 
 def test_threads_end_when_there_was_nothing_to_do() -> None:
-    pool = ReadAhead(never, threads=3, idle=0.05)
+    pool = ReadAhead(never, lambda: 3, idle=0.05)
     before = threading.active_count()
     for number in range(9):
         pool.begin(number, lambda: None)
@@ -272,6 +272,16 @@ def test_calls_that_only_waited_for_pythons_lock_are_not_slow() -> None:
     assert Stopwatch(idle=SLOW).calls(*[10 * SLOW] * 3)
 
 
+def test_a_store_that_takes_as_long_as_a_network_is_far() -> None:
+    disk, network = Stopwatch(), Stopwatch()
+    assert disk.calls(*[2 * SLOW] * 3)
+    assert not disk.pace.far
+    assert network.calls(*[2 * FAR] * 3)
+    assert network.pace.far
+    assert not network.calls(*[SLOW / 2] * 3)
+    assert not network.pace.far
+
+
 def test_after_a_while_one_call_decides() -> None:
     watch = Stopwatch()
     watch.calls(*[10 * SLOW] * 3)
@@ -304,7 +314,7 @@ class Always(Pace):
 
     def __init__(self, *, slow: bool) -> None:
         super().__init__()
-        self.slow = slow
+        self.slow = self.far = slow
 
     def took(self, began: float) -> None:
         """Learn nothing."""
