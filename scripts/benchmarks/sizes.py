@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sizes:
-    """A run of all parts with `WHOLE` takes 15 to 25 minutes on two cores.
+    """A run of all parts with `WHOLE` takes some 20 minutes on two cores.
 
     Contestants that take several times as long as others have at most `slow_rounds`, and none is begun after
     `slow_within` seconds but the first. `seconds` is how long fio reads.
