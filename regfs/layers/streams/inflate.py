@@ -3,7 +3,7 @@
 Python's zlib module has neither: it does not stop between blocks, tells no window, and cannot begin within a
 byte. So this calls the library itself, which also runs without the GIL. All that is C is in this module.
 
-It is the system's, or zlib-ng where the extra `fast` is installed, which takes about 0.7 of its time: the
+It is the system's, or zlib-ng where that is installed, which takes about 0.7 of its time: the
 package's extension module holds the whole library.
 
 An Inflater belongs to one thread at a time. Source: zlib.h (inflateInit2, inflate, inflatePrime,
