@@ -19,7 +19,7 @@ from cachetools import LRUCache, TTLCache
 from regfs.errors import LayerError, LayerProcessError, StoreError
 from regfs.layers.builds import Builds, never
 from regfs.layers.cache import INDEX, Cache
-from regfs.layers.index import Meta, open_index
+from regfs.layers.index import Index, open_index
 from regfs.layers.keeping import LayerKeeper
 from regfs.layers.layer import Layer
 from regfs.layers.making import Maker, Told
@@ -153,7 +153,7 @@ class Layers:
         if index is None:
             return None
         try:
-            if not _fits(self._blob(digest), index.meta, index.made_ns):
+            if not _fits(self._blob(digest), index):
                 index.close()
                 return None
         except StoreError:
@@ -169,7 +169,7 @@ class Layers:
                 return False
             self._looked_at[layer.digest] = True
         try:
-            changed = not _fits(self._blob(layer.digest), layer.meta, layer.made_ns)
+            changed = not _fits(self._blob(layer.digest), layer)
         except StoreError:
             return False  # what is gone can be read on by who has it open
         if changed:
@@ -190,9 +190,9 @@ class Layers:
         return layer
 
 
-def _fits(blob: FileStat, meta: Meta, made_ns: int) -> bool:
+def _fits(blob: FileStat, index: Index | Layer) -> bool:
     """Tell whether an index is of a blob as it is: of its size, and not written to since the index was made.
 
     A time in the future says nothing.
     """
-    return blob.size == meta.stored and not made_ns < blob.mtime_ns < time.time_ns()
+    return blob.size == index.meta.stored and not index.made_ns < blob.mtime_ns < time.time_ns()

@@ -103,15 +103,14 @@ class PageCache:
             if held is not None:
                 return held.attributes
             told, now = self._told.pop(path, None), self._clock()
-            until = now + self._believed
             if told is None:  # so no other answer is on its way
-                self._told[path] = _Told(identity, attributes, now, now, until, settled=True)
-                self._forget(now)
+                changed, settled = now, True
             elif told.identity == identity:
-                settled = told.settled or now - told.changed >= _SETTLED
-                self._told[path] = _Told(identity, attributes, told.changed, now, until, settled)
+                changed, settled = told.changed, told.settled or now - told.changed >= _SETTLED
             else:
-                self._told[path] = _Told(identity, attributes, now, now, until, settled=False)
+                changed, settled = now, False
+            self._told[path] = _Told(identity, attributes, changed, now, now + self._believed, settled)
+            self._forget(now)
             return attributes
 
     def _forget(self, now: float) -> None:

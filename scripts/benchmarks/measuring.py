@@ -25,7 +25,7 @@ class Bench(NamedTuple):
     mountpoint: Path
     stores: Stores
     results: Results
-    more: Sequence[Callable[[Ground], Contestant]] = ()
+    more: Sequence[Callable[[Ground], Contestant]]
 
 
 class Task(NamedTuple):

@@ -95,16 +95,12 @@ class Expectations:
 
     def _images(self, subject: Subject, span: Span) -> set[str]:
         """Give which images may show at a path in a span: of an index, any that it holds."""
-        found: set[str] = set()
-        waiting = [str(digest) for digest in self.manifests(subject, span) - {None}]
-        while waiting:
-            digest = waiting.pop()
-            manifest = self._chronicle.manifest(digest)
-            if manifest and manifest.children:
-                waiting += manifest.children
-            else:
-                found.add(digest)
-        return found
+        reached = self._chronicle.reach(str(digest) for digest in self.manifests(subject, span) - {None})
+        return {
+            digest
+            for digest in reached
+            if (manifest := self._chronicle.manifest(digest)) and not manifest.children
+        }
 
     def inner(self, subject: Subject, span: Span) -> set[str]:
         """Give the digests that a file inside layers may have which was read in a span."""
