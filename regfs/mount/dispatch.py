@@ -118,10 +118,10 @@ class Dispatch(fuse.FUSE):
         found = fuse.c_stat()
         pointer = ctypes.pointer(found)
         modes = {kind: self._packer.mode(kind) for kind in NodeType}
-        children = list(self._operations.children(path))
+        children = self._operations.children(path)
         for dots in _DOTS:
             filler(buf, dots, None, 0)
-        for name, kind, number in children:
+        for name, kind, number, _ in children:
             found.st_ino = number
             found.st_mode = modes[kind]
             if filler(buf, self._operations.name(name), pointer, 0):

@@ -10,7 +10,7 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from regfs.errors import IsDirectoryError, NotDirectoryError, NotSymlinkError, OutdatedError
@@ -19,7 +19,7 @@ from regfs.mount.page_cache import PageCache, Use
 from regfs.store.protocol import Content, Space
 from regfs.tree import Attributes, Child, Directory, File, Node, Symlink, Tree
 
-#: Directories whose nodes are kept by path.
+#: Directories that are kept by path, with the nodes that their listing made.
 _MOST_DIRECTORIES = 1024
 
 _ENCODING = sys.getfilesystemencoding()
@@ -44,6 +44,20 @@ class Lifetimes(NamedTuple):
         return cls(ttl * 0.8, ttl * 0.1, ttl * 0.1)
 
 
+class Known:
+    """A directory that was found at a path, and the nodes in it that are known."""
+
+    __slots__ = ("directory", "nodes")
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self.nodes: Mapping[str, Node] = {}
+
+    def lookup(self, name: str) -> Node:
+        """Find a child."""
+        return self.nodes.get(name) or self.directory.lookup(name)
+
+
 class Handle(NamedTuple):
     """An open file."""
 
@@ -58,7 +72,7 @@ class Operations:
 
     def __init__(self, tree: Tree, lifetimes: Lifetimes, clock: Callable[[], float] = time.monotonic) -> None:
         self._tree = tree
-        self._directories: Cache[bytes, Directory] = for_a_while(lifetimes.paths, _MOST_DIRECTORIES, clock)
+        self._directories: Cache[bytes, Known] = for_a_while(lifetimes.paths, _MOST_DIRECTORIES, clock)
         self._page_cache = PageCache(clock, lifetimes.kernel)
         self._handles: dict[int, Handle] = {}
         self._numbers = itertools.count(1)
@@ -71,9 +85,12 @@ class Operations:
             self._page_cache.tell(path, node.identity, attributes) if isinstance(node, File) else attributes
         )
 
-    def children(self, path: bytes) -> Iterable[Child]:
-        """Answer readdir, without the dot entries."""
-        return self._directory(path).children()
+    def children(self, path: bytes) -> list[Child]:
+        """Answer readdir, without the dot entries. What it made of nodes serves the lookups that follow."""
+        known = self._directory(path)
+        children = list(known.directory.children())
+        known.nodes = {child.name: child.node for child in children if child.node is not None}
+        return children
 
     def target(self, path: bytes) -> bytes:
         """Answer readlink."""
@@ -131,17 +148,15 @@ class Operations:
         parent, _, name = path.rpartition(b"/")
         return self._directory(parent or b"/").lookup(_text(name))
 
-    def _directory(self, path: bytes) -> Directory:
-        if path == b"/":
-            return self._tree.root
-        directory = self._directories.get(path)
-        if directory is None:
+    def _directory(self, path: bytes) -> Known:
+        known = self._directories.get(path)
+        if known is None:
             node = self._node(path)
             if not isinstance(node, Directory):
                 raise NotDirectoryError(_text(path))
-            self._directories.put(path, node)
-            directory = node
-        return directory
+            known = Known(node)
+            self._directories.put(path, known)
+        return known
 
 
 def _text(raw: bytes) -> str:

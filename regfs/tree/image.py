@@ -86,8 +86,7 @@ class ManifestDirectory(Directory):
             if isinstance(manifest, Schema1Manifest) or manifest.config is not None:
                 names.append(naming.CONFIG)
         for name in names:
-            node = self._child(digest, manifest, name)
-            yield Child(name, node.type, node.inode)
+            yield Child.of(name, self._child(digest, manifest, name))
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""

@@ -39,8 +39,7 @@ class LayersDirectory(Part):
     def children(self) -> Iterable[Child]:
         """List the layers. Only for a layer that may be foreign does this look whether it is stored."""
         for position in range(len(self._layers)):
-            node = self._node(position)
-            yield Child(self._name(position), node.type, node.inode)
+            yield Child.of(self._name(position), self._node(position))
 
     def lookup(self, name: str) -> Node:
         """Find a layer by its exact name, or what is inside it."""

@@ -90,11 +90,17 @@ class Attributes(NamedTuple):
 
 
 class Child(NamedTuple):
-    """One name in a directory, with what readdir(3) tells of it."""
+    """One name in a directory, with what readdir(3) tells of it; and the node, where that had to be made."""
 
     name: str
     type: NodeType
     inode: int
+    node: Node | None = None
+
+    @classmethod
+    def of(cls, name: str, node: Node) -> Child:
+        """Give the child that a node is."""
+        return cls(name, node.type, node.inode, node)
 
 
 class Node(abc.ABC):
