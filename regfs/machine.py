@@ -19,6 +19,33 @@ def boot() -> str:
         return secrets.token_hex(8)  # cannot be told: each call is another
 
 
+#: Types of file systems whose answers come from another machine, or from another program that may ask one.
+#: Those of FUSE have the program's name behind a dot.
+_SERVED = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "fuse", "fuseblk", "gfs2", "glusterfs", "gpfs", "lustre", "nfs"}
+    | {"nfs4", "ocfs2", "orangefs", "panfs", "smb3", "smbfs", "virtiofs", "vboxsf", "vmhgfs"}
+)
+
+
+def on_network(path: str) -> bool:
+    """Tell whether a directory's file system is on a network, or of a program that may ask one.
+
+    By its type (proc(5), /proc/pid/mountinfo). False where that cannot be told.
+    """
+    try:
+        device = os.stat(path).st_dev
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in lines:
+        mounted, _, filesystem = line.partition(" - ")
+        if mounted.split(" ", 3)[2] == wanted:
+            kind = filesystem.partition(" ")[0]
+            return kind in _SERVED or kind.startswith("fuse.")
+    return False
+
+
 def can_open(count: int) -> bool:
     """Tell whether this process can open so many more descriptors."""
     opened: list[int] = []

@@ -31,7 +31,7 @@ _ROOM_FOR_NAMES = 500_000
 
 #: Loads that run side by side. Of a store on a network nearly all of the time they wait for it: to know 1,000
 #: tags takes each thread three round trips for each of its share, and three shares are as much as `ls -l` has
-#: time for. A local disk answers so soon that more threads wait for each other.
+#: time for. A disk answers so soon that more threads wait for each other.
 _THREADS_FAR, _THREADS_NEAR = 384, 2
 
 #: Indexes in one another that are read ahead: deeper ones were never seen.
@@ -41,7 +41,8 @@ _DEEPEST = 2
 class AheadGraph(Graph):
     """The lazily read references of one store, near or far.
 
-    `given_up` tells whether who asks the calling thread waits no more. `ttl` must be more than 0.
+    `given_up` tells whether who asks the calling thread waits no more. `ttl` must be more than 0. `network`
+    tells whether the store is on one.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class AheadGraph(Graph):
         given_up: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
+        network: bool = False,
         pace: Pace | None = None,
     ) -> None:
         super().__init__(contents, ttl=ttl, clock=clock, pause=pause)
-        self._pace = pace or Pace()
+        self._pace = pace or Pace(network=network)
         self._pool = ReadAhead(given_up, lambda: _THREADS_FAR if self._pace.far else _THREADS_NEAR)
         self._times: Cache[tuple[str, str], int] = for_a_while(ttl, _ROOM_FOR_TIMES, clock)
         self._found: Cache[tuple[str, str], Found] = for_a_while(ttl, _ROOM_FOR_DIRECTORIES, clock)

@@ -13,8 +13,10 @@ from collections.abc import Callable
 #: network, or its disk is asleep. On a local disk, threads cost more than they hide.
 SLOW = 0.000_1
 
-#: And one that takes longer than this is on a network, where any number of questions are answered at once.
-FAR = 0.000_5
+#: And one that takes longer than this is far, so that any number of questions may wait at once: on a network,
+#: or on a disk that has to seek. What a disk without moving parts takes is the kernel's work, of which many
+#: threads make more.
+FAR_NETWORK, FAR_DISK = 0.000_5, 0.002
 
 #: So many slow calls tell that a store is slow, for so many seconds; each fast one takes the oldest back.
 _ENOUGH = 3
@@ -41,18 +43,23 @@ def _yield() -> None:
 class Pace:
     """The moving measure of one store, from the times of single small calls, in seconds.
 
-    `idle` is a call that waits for nothing but Python's lock.
+    `network` tells whether it is on one; `idle` is a call that waits for nothing but Python's lock.
     """
 
     def __init__(
-        self, clock: Callable[[], float] = time.perf_counter, idle: Callable[[], None] = _yield
+        self,
+        *,
+        network: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+        idle: Callable[[], None] = _yield,
     ) -> None:
         self._clock = clock
         self._idle = idle
+        self._far = FAR_NETWORK if network else FAR_DISK
         #: The last slow calls, each with what `idle` took just after.
         self._calls: tuple[tuple[float, float], ...] = ()
         self._until = 0.0
-        #: Whether most of the last calls were slow, and those as slow as a network. Old news, if `expired`.
+        #: Whether most of the last calls were slow; and so slow that the store is far. Old news, if `expired`.
         self.slow = self.far = False
 
     def now(self) -> float:
@@ -72,7 +79,7 @@ class Pace:
         self._until = now + _BELIEVED
         taken, idled = (sum(times) for times in zip(*self._calls, strict=True))
         self.slow = self.slow or (len(self._calls) == _ENOUGH and taken > idled * _APART)
-        self.far = self.slow and taken > FAR * len(self._calls)
+        self.far = self.slow and taken > self._far * len(self._calls)
 
     def expired(self) -> bool:
         """Tell whether the last slow call is so long ago that the next one alone decides."""

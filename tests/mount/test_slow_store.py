@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from regfs.machine import on_network
 from tests.builder import StoreBuilder
 from tests.builder.media_types import OCI_LAYER
 from tests.conftest import Mount, need, output
@@ -43,8 +44,9 @@ def in_shard(seed: int, *, inside: bool) -> bytes:
 class Slow:
     """A mounted store: images `slow/00` and on, whose layers can be made to hang, and a sound `fast/1.0`."""
 
-    def __init__(self, top: Path, server: int, contents: list[bytes], fast: bytes) -> None:
+    def __init__(self, top: Path, server: int, contents: list[bytes], fast: bytes, shard: Path) -> None:
         self.top = top
+        self.shard = shard
         self.contents = contents
         self.fast = fast
         self._server = server
@@ -86,11 +88,17 @@ def slow(store: StoreBuilder, mount: Callable[..., Mount], tmp_path: Path, as_ro
     (server,) = processes_with(shard)
     try:
         made = mount(store, "ttl=60")
-        yield Slow(made.path, server, contents, fast)
+        yield Slow(made.path, server, contents, fast, shard)
         made.end()
     finally:
         os.kill(server, signal.SIGCONT)
         clear(shard)
+
+
+def test_what_a_program_serves_is_taken_for_a_network(slow: Slow) -> None:
+    assert on_network(str(slow.shard))
+    assert not on_network("/proc")
+    assert not on_network(str(slow.shard / "missing"))
 
 
 @pytest.mark.parametrize("readers", [1, 4, 16])

@@ -12,7 +12,7 @@ import pytest
 
 from regfs.errors import BlobMissingError, GivenUpError, StoreError
 from regfs.graph.ahead import AheadGraph
-from regfs.graph.pace import FAR, SLOW, Pace
+from regfs.graph.pace import FAR_DISK, FAR_NETWORK, SLOW, Pace
 from regfs.graph.read_ahead import ReadAhead
 from regfs.graph.walk import Readers
 from regfs.layers import never
@@ -242,9 +242,9 @@ def test_what_was_forgotten_is_begun_again() -> None:
 class Stopwatch:
     """A pace whose clock is the test's; `idle` is what Python's lock takes."""
 
-    def __init__(self, idle: float = 0.0) -> None:
+    def __init__(self, idle: float = 0.0, *, network: bool = False) -> None:
         self.clock = FakeClock()
-        self.pace = Pace(self.clock, lambda: self.clock.pause(idle))
+        self.pace = Pace(network=network, clock=self.clock, idle=lambda: self.clock.pause(idle))
 
     def calls(self, *seconds: float) -> bool:
         for taken in seconds:
@@ -272,14 +272,15 @@ def test_calls_that_only_waited_for_pythons_lock_are_not_slow() -> None:
     assert Stopwatch(idle=SLOW).calls(*[10 * SLOW] * 3)
 
 
-def test_a_store_that_takes_as_long_as_a_network_is_far() -> None:
-    disk, network = Stopwatch(), Stopwatch()
-    assert disk.calls(*[2 * SLOW] * 3)
-    assert not disk.pace.far
-    assert network.calls(*[2 * FAR] * 3)
-    assert network.pace.far
-    assert not network.calls(*[SLOW / 2] * 3)
-    assert not network.pace.far
+@pytest.mark.parametrize(("network", "far"), [(True, FAR_NETWORK), (False, FAR_DISK)])
+def test_a_store_that_takes_long_enough_is_far(network: bool, far: float) -> None:
+    near, away = Stopwatch(network=network), Stopwatch(network=network)
+    assert near.calls(*[far / 2] * 3)
+    assert not near.pace.far
+    assert away.calls(*[2 * far] * 3)
+    assert away.pace.far
+    assert not away.calls(*[SLOW / 2] * 3)
+    assert not away.pace.far
 
 
 def test_after_a_while_one_call_decides() -> None:

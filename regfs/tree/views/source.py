@@ -12,6 +12,7 @@ from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress
 from regfs.graph.reports.catalogue import Reports
 from regfs.layers import Layers, never
+from regfs.machine import on_network
 from regfs.oci import Platform
 from regfs.store import Contents, Store
 from regfs.tree.inside import Opener
@@ -50,7 +51,11 @@ class Source(NamedTuple):
         The index of the store is kept in `cache`. `given_up`: see Opener.
         """
         contents = Contents(store)
-        graph = AheadGraph(contents, ttl=ttl, given_up=given_up) if ttl > 0 else Graph(contents, ttl=ttl)
+        graph = (
+            AheadGraph(contents, ttl=ttl, given_up=given_up, network=on_network(path))
+            if ttl > 0
+            else Graph(contents, ttl=ttl)
+        )
         index = ReferenceIndex(store, path, cache, ttl=ttl, progress=progress)
         opener = Opener(graph, layers, given_up)
         return cls(graph, index, Reports(index, contents), contents, platform, opener)
