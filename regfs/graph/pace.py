@@ -59,7 +59,7 @@ class Pace:
         #: The last slow calls, each with what `idle` took just after.
         self._calls: tuple[tuple[float, float], ...] = ()
         self._until = 0.0
-        #: Whether most of the last calls were slow; and so slow that the store is far. Old news, if `expired`.
+        #: Whether most of the last calls were slow, and as slow as of a far store. Old news, if `expired`.
         self.slow = self.far = False
 
     def now(self) -> float:
