@@ -115,16 +115,17 @@ class Dispatch(fuse.FUSE):
 
     def readdir(self, path: bytes, buf: Any, filler: Any, _offset: int, _fip: Any) -> None:
         """Hand over a whole listing; of each stat, libfuse takes the inode and the type."""
+        fill = _filler(filler)
         found = fuse.c_stat()
-        pointer = ctypes.pointer(found)
+        stat = ctypes.addressof(found)
         modes = {kind: self._packer.mode(kind) for kind in NodeType}
         children = self._operations.children(path)
         for dots in _DOTS:
-            filler(buf, dots, None, 0)
+            fill(buf, dots, None, 0)
         for name, kind, number, _ in children:
             found.st_ino = number
             found.st_mode = modes[kind]
-            if filler(buf, self._operations.name(name), pointer, 0):
+            if fill(buf, self._operations.name(name), stat, 0):
                 break
 
     def readlink(self, path: bytes, buf: Any, size: int) -> None:
@@ -185,6 +186,19 @@ def interrupted() -> bool:
 
 _exited = fuse._libfuse.fuse_exited
 _exited.argtypes = (ctypes.c_void_p,)
+
+
+def _filler(function: Any) -> Any:
+    """Give readdir's filler so that a call keeps Python's lock and converts nothing.
+
+    It only copies a name, and a listing may call it a hundred thousand times.
+    """
+    return ctypes.cast(function, _FILLER)
+
+
+_FILLER = ctypes.PYFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_longlong
+)
 
 
 def _copy(content: bytes, buffer: Any, size: int) -> int:

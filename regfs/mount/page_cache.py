@@ -27,8 +27,8 @@ import cachetools
 
 from regfs.tree import Attributes
 
-#: Paths remembered, some kilobyte each. One that is forgotten is read around the page cache, or its pages
-#: are, which is slower and right.
+#: Paths remembered, some kilobyte each. Who opens one that is forgotten asks once more, and pages of one are
+#: read around the page cache: that is slower, and right.
 _MOST_PATHS = 16384
 
 #: Seconds after which a reply has surely reached the kernel: it is written by the thread that made it,
@@ -92,6 +92,7 @@ class PageCache:
         #: By the time of `last`: the first is forgotten first, but not while an answer about it may be on its
         #: way. (A plain dict: each file's `stat` comes here.)
         self._told: dict[bytes, _Told] = {}
+        self._forgot = False
         self._pages: cachetools.LRUCache[bytes, _Pages] = cachetools.LRUCache(most_paths)
         self._open: dict[bytes, _Open] = {}
         self._lock = threading.Lock()
@@ -119,12 +120,15 @@ class PageCache:
             if now - self._told[oldest].last < _SETTLED:
                 return
             del self._told[oldest]
+            self._forgot = True
 
     def outdated(self, path: bytes, identity: str) -> bool:
         """Tell whether the kernel may still tell the attributes of another content; once each time."""
         with self._lock:
             told, now = self._told.get(path), self._clock()
-            if told is None or told.identity == identity or now >= told.until or path in self._open:
+            if told is None:
+                return self._forgot and path not in self._open  # told anew, it is known again
+            if told.identity == identity or now >= told.until or path in self._open:
                 return False
             self._told[path] = told._replace(until=now)
             return True

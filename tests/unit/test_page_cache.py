@@ -144,6 +144,21 @@ def test_a_path_that_was_forgotten_is_read_around() -> None:
     assert cache.opened(OTHER, "new") == CACHED_FRESH
 
 
+def test_who_opens_a_path_that_was_forgotten_asks_anew_for_the_kernel_may_still_tell_of_another() -> None:
+    cache, _ = forgetful()
+    told(cache, "new", NEW, OTHER)
+    assert cache.outdated(PATH, "old")
+    told(cache, "old", OLD)
+    assert not cache.outdated(PATH, "old")
+
+
+def test_but_not_where_a_file_holds_the_path_for_it_would_change_nothing() -> None:
+    cache, _ = forgetful()
+    cache.opened(PATH, "old")
+    told(cache, "new", NEW, OTHER)
+    assert not cache.outdated(PATH, "new")
+
+
 def test_none_is_forgotten_of_which_a_reply_may_be_on_its_way() -> None:
     cache, clock = forgetful()
     told(cache, "old", OLD)
