@@ -100,10 +100,11 @@ class PageCache:
     def tell(self, path: bytes, identity: str, attributes: Attributes) -> Attributes:
         """Note which attributes the kernel is given for a path; give those that it must be given."""
         with self._lock:
-            held = self._open.get(path)
+            held, told, now = self._open.get(path), self._told.pop(path, None), self._clock()
             if held is not None:
+                if told is not None:  # of the content that is held, and the kernel believes that anew
+                    self._told[path] = told._replace(last=now, until=now + self._believed)
                 return held.attributes
-            told, now = self._told.pop(path, None), self._clock()
             if told is None:  # so no other answer is on its way
                 changed, settled = now, True
             elif told.identity == identity:

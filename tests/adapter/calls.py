@@ -21,6 +21,12 @@ from tests.unit.trees import tree_over
 GUARD = b"\xa5" * 64
 
 
+#: What libfuse passes to readdir (fuse.h, fuse_fill_dir_t).
+FILLER = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(fuse.c_stat), ctypes.c_longlong
+)
+
+
 class Listed(NamedTuple):
     name: bytes
     inode: int
@@ -60,7 +66,7 @@ class Calls:
             listed.append(Listed(name, stat.st_ino, stat.st_mode))
             return int(len(listed) >= room)
 
-        return self.call("readdir", path, None, filler, 0, None) or listed
+        return self.call("readdir", path, None, FILLER(filler), 0, None) or listed
 
     def readlink(self, path: bytes, size: int = 4096) -> bytes | int:
         buffer = ctypes.create_string_buffer(GUARD * (size // len(GUARD) + 2))

@@ -165,10 +165,13 @@ def test_a_listing_stops_when_the_buffer_is_full(store: StoreBuilder, calls: Cal
 
 
 def test_a_listing_that_fails_gives_nothing(store: StoreBuilder, calls: Calls) -> None:
+    from tests.adapter.calls import FILLER
+
     store.image("app", "1.0")
     store.tag_link("app", "1.0").write_bytes(b"")
     given: list[object] = []
-    answer = calls.call("readdir", b"/app/1.0", None, lambda *entry: given.append(entry) or 0, 0, None)
+    filler = FILLER(lambda *entry: given.append(entry) or 0)
+    answer = calls.call("readdir", b"/app/1.0", None, filler, 0, None)
     assert (answer, given) == (-errno.EIO, [])
 
 

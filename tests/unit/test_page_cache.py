@@ -197,6 +197,17 @@ def test_nobody_is_sent_back_when_the_kernel_asks_again_anyway() -> None:
     assert not cache.outdated(OTHER, "new")
 
 
+def test_what_the_kernel_is_told_of_a_held_file_it_believes_as_long_as_anything() -> None:
+    clock = FakeClock()
+    cache = told(PageCache(clock, believed=1.0), "old", OLD)
+    use = cache.opened(PATH, "old")
+    clock.now += 0.9
+    assert cache.tell(PATH, "new", NEW) == OLD
+    cache.closed(PATH, "old", use)
+    clock.now += 0.9
+    assert cache.outdated(PATH, "new")
+
+
 def test_nobody_is_sent_back_while_the_old_is_held_for_it_would_change_nothing() -> None:
     cache = told(PageCache(FakeClock(), believed=1.0), "old", OLD)
     cache.opened(PATH, "old")
