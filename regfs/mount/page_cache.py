@@ -67,10 +67,14 @@ class _Pages(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """Files that are open through the page cache, and the attributes that their path keeps."""
+    """Files that are open through the page cache, and the attributes that their path keeps.
+
+    `other` is the content for which somebody was sent back meanwhile.
+    """
 
     attributes: Attributes
     readers: int
+    other: str = ""
 
 
 class PageCache:
@@ -126,10 +130,16 @@ class PageCache:
     def outdated(self, path: bytes, identity: str) -> bool:
         """Tell whether the kernel may still tell the attributes of another content; once each time."""
         with self._lock:
-            told, now = self._told.get(path), self._clock()
+            held, told, now = self._open.get(path), self._told.get(path), self._clock()
+            if held is not None:
+                # Closed perhaps, and the kernel has not yet said so: it will have, when it comes back.
+                if told is None or identity in (told.identity, held.other):
+                    return False
+                self._open[path] = held._replace(other=identity)
+                return True
             if told is None:
-                return self._forgot and path not in self._open  # told anew, it is known again
-            if told.identity == identity or now >= told.until or path in self._open:
+                return self._forgot  # told anew, it is known again
+            if told.identity == identity or now >= told.until:
                 return False
             self._told[path] = told._replace(until=now)
             return True

@@ -208,7 +208,11 @@ def test_what_the_kernel_is_told_of_a_held_file_it_believes_as_long_as_anything(
     assert cache.outdated(PATH, "new")
 
 
-def test_nobody_is_sent_back_while_the_old_is_held_for_it_would_change_nothing() -> None:
+def test_who_opens_the_new_while_the_old_is_held_is_sent_back_once_for_it_may_be_closed() -> None:
     cache = told(PageCache(FakeClock(), believed=1.0), "old", OLD)
     cache.opened(PATH, "old")
+    assert not cache.outdated(PATH, "old")
+    assert cache.outdated(PATH, "new")
+    assert cache.tell(PATH, "new", NEW) == OLD
     assert not cache.outdated(PATH, "new")
+    assert cache.opened(PATH, "new") == AROUND
