@@ -3,6 +3,8 @@
 import ctypes
 from typing import Any, ClassVar
 
+c_off_t = ctypes.c_longlong
+
 class c_stat(ctypes.Structure):
     st_ino: int
     st_mode: int

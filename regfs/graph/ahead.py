@@ -41,8 +41,7 @@ _DEEPEST = 2
 class AheadGraph(Graph):
     """The lazily read references of one store, near or far.
 
-    `given_up` tells whether who asks the calling thread waits no more. `ttl` must be more than 0. `network`
-    tells whether the store is on one.
+    `given_up` tells whether who asks the calling thread waits no more. `ttl` must be more than 0.
     """
 
     def __init__(
@@ -53,11 +52,10 @@ class AheadGraph(Graph):
         given_up: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
-        network: bool = False,
         pace: Pace | None = None,
     ) -> None:
         super().__init__(contents, ttl=ttl, clock=clock, pause=pause)
-        self._pace = pace or Pace(network=network)
+        self._pace = pace or Pace()
         self._pool = ReadAhead(given_up, lambda: _THREADS_FAR if self._pace.far else _THREADS_NEAR)
         self._times: Cache[tuple[str, str], int] = for_a_while(ttl, _ROOM_FOR_TIMES, clock)
         self._found: Cache[tuple[str, str], Found] = for_a_while(ttl, _ROOM_FOR_DIRECTORIES, clock)

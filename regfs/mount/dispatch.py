@@ -40,6 +40,10 @@ _ASKED_WRONGLY = {
 #: Directories of a listing get these before their children (readdir(3)).
 _DOTS = (b".", b"..")
 
+#: fuse.h's fuse_fill_dir_t, as a call that keeps Python's lock: it only copies a name, and a listing makes a
+#: hundred thousand of them.
+_FILLER = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, fuse.c_off_t)
+
 _view_memory = ctypes.pythonapi.PyMemoryView_FromMemory
 _view_memory.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int)
 _view_memory.restype = ctypes.py_object
@@ -115,7 +119,7 @@ class Dispatch(fuse.FUSE):
 
     def readdir(self, path: bytes, buf: Any, filler: Any, _offset: int, _fip: Any) -> None:
         """Hand over a whole listing; of each stat, libfuse takes the inode and the type."""
-        fill = _filler(filler)
+        fill = ctypes.cast(filler, _FILLER)
         found = fuse.c_stat()
         stat = ctypes.addressof(found)
         modes = {kind: self._packer.mode(kind) for kind in NodeType}
@@ -186,19 +190,6 @@ def interrupted() -> bool:
 
 _exited = fuse._libfuse.fuse_exited
 _exited.argtypes = (ctypes.c_void_p,)
-
-
-def _filler(function: Any) -> Any:
-    """Give readdir's filler so that a call keeps Python's lock and converts nothing.
-
-    It only copies a name, and a listing may call it a hundred thousand times.
-    """
-    return ctypes.cast(function, _FILLER)
-
-
-_FILLER = ctypes.PYFUNCTYPE(
-    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_longlong
-)
 
 
 def _copy(content: bytes, buffer: Any, size: int) -> int:

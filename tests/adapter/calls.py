@@ -23,7 +23,7 @@ GUARD = b"\xa5" * 64
 
 #: What libfuse passes to readdir (fuse.h, fuse_fill_dir_t).
 FILLER = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(fuse.c_stat), ctypes.c_longlong
+    ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(fuse.c_stat), fuse.c_off_t
 )
 
 

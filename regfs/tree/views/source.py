@@ -10,6 +10,7 @@ from regfs.graph import Graph
 from regfs.graph.ahead import AheadGraph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress
+from regfs.graph.pace import Pace
 from regfs.graph.reports.catalogue import Reports
 from regfs.layers import Layers, never
 from regfs.machine import on_network
@@ -52,7 +53,7 @@ class Source(NamedTuple):
         """
         contents = Contents(store)
         graph = (
-            AheadGraph(contents, ttl=ttl, given_up=given_up, network=on_network(path))
+            AheadGraph(contents, ttl=ttl, given_up=given_up, pace=Pace(network=on_network(path)))
             if ttl > 0
             else Graph(contents, ttl=ttl)
         )
