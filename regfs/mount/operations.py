@@ -38,10 +38,10 @@ class Lifetimes(NamedTuple):
 
     @classmethod
     def of(cls, ttl: float) -> Lifetimes:
-        """Share out `ttl`: a tenth for the kernel and for paths each, the rest for links and listings."""
+        """Share out `ttl`: a quarter for the kernel, a tenth for paths, the rest for links and listings."""
         if math.isinf(ttl):
             return cls(ttl, ttl, ttl)
-        return cls(ttl * 0.8, ttl * 0.1, ttl * 0.1)
+        return cls(ttl * 0.65, ttl * 0.1, ttl * 0.25)
 
 
 class Known:

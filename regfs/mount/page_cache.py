@@ -35,6 +35,9 @@ _MOST_PATHS = 16384
 #: right away.
 _SETTLED = 1.0
 
+#: Seconds to wait for the kernel to say that a file was closed: it tells who closed it nothing of that.
+_CLOSING = 0.2
+
 
 class Use(NamedTuple):
     """How one open file is to be read: libfuse's `keep_cache` and `direct_io`."""
@@ -48,7 +51,8 @@ class _Told(NamedTuple):
 
     `changed` is when it was something else, `last` when it was told; `settled`, whether the kernel has surely
     taken it since: it drops an answer if a later question was answered before, so it counts only once told
-    again after a while. Until `until` it may tell the attributes to others without asking.
+    again after a while. Until `until` it may tell the attributes to others without asking: it counts from
+    when it takes the answer, moments after that was given.
     """
 
     identity: str
@@ -91,7 +95,7 @@ class PageCache:
         most_paths: int = _MOST_PATHS,
     ) -> None:
         self._clock = clock
-        self._believed = believed
+        self._believed = believed + _SETTLED  # from when it takes an answer
         self._most_paths = most_paths
         #: By the time of `last`: the first is forgotten first, but not while an answer about it may be on its
         #: way. (A plain dict: each file's `stat` comes here.)
@@ -99,7 +103,7 @@ class PageCache:
         self._forgot = False
         self._pages: cachetools.LRUCache[bytes, _Pages] = cachetools.LRUCache(most_paths)
         self._open: dict[bytes, _Open] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def tell(self, path: bytes, identity: str, attributes: Attributes) -> Attributes:
         """Note which attributes the kernel is given for a path; give those that it must be given."""
@@ -132,10 +136,11 @@ class PageCache:
         with self._lock:
             held, told, now = self._open.get(path), self._told.get(path), self._clock()
             if held is not None:
-                # Closed perhaps, and the kernel has not yet said so: it will have, when it comes back.
                 if told is None or identity in (told.identity, held.other):
                     return False
                 self._open[path] = held._replace(other=identity)
+                # Closed perhaps, and the kernel has not said so yet.
+                self._lock.wait_for(lambda: path not in self._open, _CLOSING)
                 return True
             if told is None:
                 return self._forgot  # told anew, it is known again
@@ -169,3 +174,5 @@ class PageCache:
             held = self._open.pop(path)
             if held.readers > 1:
                 self._open[path] = held._replace(readers=held.readers - 1)
+            else:
+                self._lock.notify_all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from regfs.mount.page_cache import PageCache, Use
 from regfs.tree import Attributes, NodeType
 from tests.unit.fakes import FakeClock
@@ -192,9 +194,16 @@ def test_who_opens_what_the_kernel_may_take_for_the_old_is_sent_back_once() -> N
 def test_nobody_is_sent_back_when_the_kernel_asks_again_anyway() -> None:
     clock = FakeClock()
     cache = told(PageCache(clock, believed=1.0), "old", OLD)
-    clock.now += 1.0
+    clock.now += 2.0
     assert not cache.outdated(PATH, "new")
     assert not cache.outdated(OTHER, "new")
+
+
+def test_the_kernel_believes_from_when_it_takes_the_answer_which_may_be_late() -> None:
+    clock = FakeClock()
+    cache = told(PageCache(clock, believed=1.0), "old", OLD)
+    clock.now += 1.9
+    assert cache.outdated(PATH, "new")
 
 
 def test_what_the_kernel_is_told_of_a_held_file_it_believes_as_long_as_anything() -> None:
@@ -216,3 +225,13 @@ def test_who_opens_the_new_while_the_old_is_held_is_sent_back_once_for_it_may_be
     assert cache.tell(PATH, "new", NEW) == OLD
     assert not cache.outdated(PATH, "new")
     assert cache.opened(PATH, "new") == AROUND
+
+
+def test_who_opens_the_new_waits_a_moment_for_the_old_to_be_closed() -> None:
+    cache = told(PageCache(FakeClock(), believed=1.0), "old", OLD)
+    use = cache.opened(PATH, "old")
+    closing = threading.Timer(0.02, cache.closed, (PATH, "old", use))
+    closing.start()
+    assert cache.outdated(PATH, "new")
+    assert cache.tell(PATH, "new", NEW) == NEW
+    closing.join()
