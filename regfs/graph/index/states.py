@@ -45,7 +45,36 @@ MARKED = f"""
 
 #: All revisions, and with `--delete-untagged` those that a tag of their repository names.
 EVERY_REVISION = "TRUE"
-TAGGED_REVISION = "revision.blob IN (SELECT blob FROM tag WHERE repository = revision.repository)"
+TAGGED_REVISION = """
+    EXISTS (SELECT 1 FROM tag WHERE tag.blob = revision.blob AND tag.repository = revision.repository)
+"""
+
+#: The condition that a garbage collection starts from a manifest, as one of `EVERY_REVISION`.
+_STARTS = f"""
+    EXISTS (
+        SELECT 1 FROM revision JOIN repository ON repository.id = revision.repository
+        WHERE revision.blob = {{manifest}} AND marks & {Mark.LAYERS:d}
+    )
+"""
+
+#: The blobs that a tag leads to and a garbage collection does not mark. What a manifest names that it starts
+#: from is marked, so only what was come by otherwise is looked at.
+_LOST = f"""
+    WITH doubtful (blob) AS (
+        SELECT blob FROM tag WHERE NOT {_STARTS.format(manifest="tag.blob")}
+        UNION SELECT target FROM edge WHERE role NOT IN {NAMED}
+        UNION SELECT target FROM manifest CROSS JOIN edge ON source = manifest.blob
+        WHERE NOT {_STARTS.format(manifest="manifest.blob")}
+    )
+    SELECT blob.id, blob.digest, blob.size FROM doubtful CROSS JOIN held ON held.blob = doubtful.blob
+    CROSS JOIN blob ON blob.id = doubtful.blob
+    WHERE held.state = {State.TAGGED:d} AND blob.size IS NOT NULL AND NOT {_STARTS.format(manifest="blob.id")}
+    AND NOT EXISTS (
+        SELECT 1 FROM edge
+        WHERE target = blob.id AND role IN {NAMED} AND {_STARTS.format(manifest="edge.source")}
+    )
+    ORDER BY blob.digest
+"""
 
 #: The images that a blob below them is wrong for: each tag, and each revision that no tag of its repository
 #: names.
@@ -124,19 +153,19 @@ def _states(connection: sqlite3.Connection) -> None:
 def _untagged(connection: sqlite3.Connection) -> None:
     # By EXCEPT and INTERSECT: SQLite looks a pair up in a list (IN) twenty times as slowly.
     connection.execute("DELETE FROM untagged")
-    reached = """
-        SELECT repository, blob FROM tag WHERE blob IS NOT NULL
-        UNION
+    below = """
         SELECT {name}.repository, edge.target FROM {name} JOIN edge ON edge.source = {name}.blob
         WHERE edge.role IN ({roles})
     """
+    reached = f"{below.format(name='tag', roles='{roles}')} UNION {below}"
     shown = reached.format(name="shown", roles=f"{Role.CHILD:d}")
     needed = reached.format(name="needed", roles=f"{Role.CHILD:d}, {Role.REFERRER:d}")
     connection.execute(
         f"""
         WITH RECURSIVE shown (repository, blob) AS ({shown}), needed (repository, blob) AS ({needed}),
         hidden AS (
-            SELECT repository, blob FROM revision WHERE blob IS NOT NULL EXCEPT SELECT * FROM shown
+            SELECT repository, blob FROM revision WHERE blob IS NOT NULL AND NOT ({TAGGED_REVISION})
+            EXCEPT SELECT * FROM shown
         ),
         tagged AS (SELECT * FROM hidden INTERSECT SELECT * FROM needed)
         INSERT INTO untagged
@@ -226,14 +255,7 @@ def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 def _collected(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Find what the registry's collector would delete although a tag needs it; one finding for each tag."""
-    rows = connection.execute(
-        f"""
-        WITH marked AS ({MARKED.format(revisions=EVERY_REVISION)})
-        SELECT blob.id, blob.digest, blob.size FROM blob JOIN held ON held.blob = blob.id
-        WHERE held.state = {State.TAGGED:d} AND blob.size IS NOT NULL
-        AND blob.id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL) ORDER BY blob.digest
-        """
-    ).fetchall()
+    rows = connection.execute(_LOST).fetchall()
     lost: dict[tuple[str, str], list[tuple[str, int, bool]]] = {}
     for number, digest, size in rows:
         tags = connection.execute(
