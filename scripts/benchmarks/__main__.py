@@ -16,6 +16,7 @@ from pathlib import Path
 
 import regfs
 from scripts.benchmarks.contestants import Contestant, Ground, stock, unmount
+from scripts.benchmarks.disk import own_disk
 from scripts.benchmarks.goals import reached
 from scripts.benchmarks.indexing import indexing
 from scripts.benchmarks.inside import inside
@@ -71,20 +72,19 @@ def main() -> None:
     results = Results(sizes.rounds)
     if not can_drop_caches():
         results.note("not root: the kernel's caches stay, so that cold is only regfs's own")
-    with tempfile.TemporaryDirectory(prefix="regfs-bench-") as work:
-        stores = Stores(Path(work))
+    with tempfile.TemporaryDirectory(prefix="regfs-bench-") as own, own_disk(Path(own), results.note) as work:
+        stores = Stores(work)
         for name in given.parts or PARTS:
-            _run(name, Path(work), sizes, stores, results, [stock] if given.stock else [])
+            _run(name, work, sizes, stores, results, [stock] if given.stock else [])
         if given.plots:
-            os.environ["MPLCONFIGDIR"] = work
+            os.environ["MPLCONFIGDIR"] = own
             from scripts.benchmarks.plots import draw  # it takes a second to import
 
             print(f"\nplots: {', '.join(map(str, draw(results.tables, given.plots)))}")
-        # Before the stores are deleted, which takes minutes.
-        if goals := reached(results.tables):
-            print(f"\n{goals}")
-        if given.json:
-            results.write(given.json)
+    if goals := reached(results.tables):
+        print(f"\n{goals}")
+    if given.json:
+        results.write(given.json)
 
 
 def _run(

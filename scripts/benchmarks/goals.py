@@ -8,17 +8,19 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 from scripts.benchmarks.contestants import BINDFS, BORG, OURS, PLAIN, RESTIC
+from scripts.benchmarks.indexing import COLLECT, INDEX, REFRESH, SECONDS
 from scripts.benchmarks.memory import WALKED
 from scripts.benchmarks.results import AGAIN, COLD, Table
 
 
 class Goal(NamedTuple):
-    """A table's name, a kind, whom to compare with, and the largest ratio of times."""
+    """A table's name, a kind, whom to compare with, the largest ratio of times, and whose."""
 
     table: str
     kind: str
     peer: str
     limit: float
+    who: str = OURS
 
 
 GOALS = (
@@ -31,6 +33,8 @@ GOALS = (
     # At least 0.9 of its throughput.
     Goal("cat", COLD, BINDFS, 1 / 0.9),
     Goal("ls", AGAIN, PLAIN, 1.3),
+    Goal("index", SECONDS, COLLECT, 0.5, INDEX),
+    Goal("index", SECONDS, INDEX, 0.05, REFRESH),
 )
 
 #: MB after so many tags.
@@ -52,9 +56,10 @@ def reached(tables: Sequence[Table]) -> str:
 def _rows(tables: dict[str, Table]) -> Iterator[tuple[str, float, float]]:
     for goal in GOALS:
         table = tables.get(goal.table)
-        found = table.ratio(OURS, goal.kind, goal.peer) if table else None
+        found = table.ratio(goal.who, goal.kind, goal.peer) if table else None
         if found is not None:
-            yield f"{goal.table}, {goal.kind}: time / {goal.peer}", found, goal.limit
+            what = goal.kind if goal.who == OURS else goal.who
+            yield f"{goal.table}, {what}: time / {goal.peer}", found, goal.limit
     for tags, limit in _MEMORY:
         found = tables["memory"].median(f"{tags:,} tags", WALKED) if "memory" in tables else None
         if found is not None:

@@ -19,7 +19,7 @@ from scripts.benchmarks.stores import push
 
 SECONDS = "seconds"
 COLLECT, COLLECT_UNTAGGED = "garbage-collect --dry-run", "garbage-collect -m --dry-run"
-INDEX, PASS = "regfs index", "its pass alone"
+INDEX, PASS, REFRESH = "regfs index", "its pass alone", "refresh after one push"
 
 #: How long a pass took, by regfs's own word: without the start of Python.
 _PASS = re.compile(r" in ([0-9.]+) s: ")
@@ -30,54 +30,51 @@ _SETTLED = 3.0
 
 def indexing(bench: Bench) -> None:
     """Index a store, refresh that and remount, beside the collector; then index one ten times as large."""
-    tags, large = bench.sizes.growth[-2:]
-    small_table = _beside_the_collector(bench, tags)
+    small, tags, large = bench.sizes.growth
+    # With -m the collector takes a hundred times as long for ten times the tags.
+    bench.results.add(_beside_the_collector(bench, small, "index-untagged", COLLECT_UNTAGGED, "-m"))
+    table = _beside_the_collector(bench, tags, "index", COLLECT)
+    store = bench.stores.growing(tags)
+    with _cache(bench):
+        run([*REGFS, "index", str(store)])
+        _refresh(table, store, bench.sizes.slow_rounds)
+        _remount(table, store, bench)
+    bench.results.add(table)
     store = bench.stores.growing(large)
     title = f"index of {large:,} tags, and its refresh after one push (the store in memory)"
-    table = Table("indexing", "index-large", title, "s", (SECONDS,), ())
+    growth = Table("indexing", "index-large", title, "s", (SECONDS,), ())
     with _cache(bench):
-        run([*REGFS, "index", str(store)])  # not all of it is in memory yet
-    with _cache(bench):
-        _note(table, run([*REGFS, "index", str(store)]))
-        _refresh(table, store, 1)
-    bench.results.add(table)
-    small, more = (each.median(PASS, SECONDS) for each in (small_table, table))
-    if small and more:
-        bench.results.note(f"{large / tags:g} times the tags: {more / small:.1f} times the time of the pass")
+        _note(growth, run([*REGFS, "index", str(store)]))
+        _refresh(growth, store, 1)
+    bench.results.add(growth)
+    few, many = (each.median(PASS, SECONDS) for each in (table, growth))
+    if few and many:
+        bench.results.note(f"{large / tags:g} times the tags: {many / few:.1f} times the time of the pass")
 
 
-def _beside_the_collector(bench: Bench, tags: int) -> Table:
-    store, sizes = bench.stores.growing(tags), bench.sizes
+def _beside_the_collector(bench: Bench, tags: int, name: str, collect: str, *options: str) -> Table:
+    """Index a store and let the collector look at it, in turns."""
+    store = bench.stores.growing(tags)
     config = bench.work / "collector.json"
     storage = {"filesystem": {"rootdirectory": str(store)}}
     config.write_text(json.dumps({"version": 0.1, "log": {"level": "error"}, "storage": storage}))
+    command = ["docker-registry", "garbage-collect", "--dry-run", *options, str(config)]
     blobs = sum(1 for _ in store.glob("docker/registry/v2/blobs/sha256/*/*"))
     title = f"index of {tags:,} tags and {blobs:,} blobs (the store in memory)"
-    table = Table("indexing", "index", title, "s", (SECONDS,), (COLLECT,))
+    table = Table("indexing", name, title, "s", (SECONDS,), (collect,))
     try:
-        run(_collect(config))
+        run(command)
+        collects = True
     except FailedError as error:
-        bench.results.note(f"left out: {COLLECT}: {error}")
-        collectors = []
-    else:
-        collectors = [(COLLECT, sizes.rounds, ()), (COLLECT_UNTAGGED, 1, ("-m",))]
-    for turn in range(sizes.rounds):
-        for name, rounds, options in collectors:
-            if turn < rounds:
-                done = run(_collect(config, *options))
-                table.add(name, SECONDS, done.seconds, done.memory)
+        bench.results.note(f"left out: {collect}: {error}")
+        collects = False
+    for _ in range(bench.sizes.rounds):
+        if collects:
+            done = run(command)
+            table.add(collect, SECONDS, done.seconds, done.memory)
         with _cache(bench):
             _note(table, run([*REGFS, "index", str(store)]))
-    with _cache(bench):
-        run([*REGFS, "index", str(store)])
-        _refresh(table, store, sizes.slow_rounds)
-        _remount(table, store, bench)
-    bench.results.add(table)
     return table
-
-
-def _collect(config: Path, *options: str) -> list[str]:
-    return ["docker-registry", "garbage-collect", "--dry-run", *options, str(config)]
 
 
 @contextmanager
@@ -108,7 +105,7 @@ def _refresh(table: Table, store: Path, rounds: int) -> None:
         run(index)  # what was too new is read once more
         push(store, f"more{turn}")
         done = run(index)
-        table.add("refresh after one push", SECONDS, _pass(done), done.memory)
+        table.add(REFRESH, SECONDS, _pass(done), done.memory)
 
 
 def _remount(table: Table, store: Path, bench: Bench) -> None:

@@ -29,4 +29,3 @@ def listing(bench: Bench) -> None:
     title = f"ls -l of {tags:,} tags, per entry"
     table = Table("listing", "ls", title, "µs", (COLD, FRESH, AGAIN), (BINDFS, PLAIN), 1e6 / tags)
     measure(bench, rivals, [timed(table, 'ls -l "$1"', repository)])
-    bench.stores.drop(store)

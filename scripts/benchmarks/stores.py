@@ -18,7 +18,7 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 class Stores:
-    """Makes each store once, for all parts that want it, and deletes what no part wants any more."""
+    """Makes each store once, for all parts that want it."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
@@ -36,11 +36,6 @@ class Stores:
     def growing(self, tags: int) -> Path:
         """Give one of the stores that differ in their number of tags alone."""
         return self.generated(tags, "--layers", "3")
-
-    def drop(self, store: Path) -> None:
-        """Delete a store."""
-        self._made = {key: path for key, path in self._made.items() if path != store}
-        shutil.rmtree(store)
 
 
 def one_layer(root: Path, size: int) -> tuple[Path, str]:

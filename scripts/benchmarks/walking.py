@@ -39,4 +39,3 @@ def walking(bench: Bench) -> None:
         timed(table("tar", f"tar c | wc -c of a repository of {tags:,} images"), _TAR, repository),
     ]
     measure(bench, rivals, tasks)
-    bench.stores.drop(store)
