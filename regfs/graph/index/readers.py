@@ -114,7 +114,8 @@ def _threads(survey: Survey, count: int) -> Iterator[tuple[Survey, ThreadPoolExe
 
 @contextmanager
 def _processes(survey: Survey, readers: Readers) -> Iterator[Callable[[Sequence[Order]], Future[list[Any]]]]:
-    # Only now: it takes a while to import, and few need it.
+    # Only now: they take a while to import, and few need them. ctypes is for `end_with`, once for all.
+    import ctypes  # noqa: F401
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
