@@ -38,6 +38,9 @@ _SETTLED = 1.0
 #: Seconds to wait for the kernel to say that a file was closed: it tells who closed it nothing of that.
 _CLOSING = 0.2
 
+#: Seconds within which who was sent back has come again: the kernel sends nobody back twice.
+_RETURNING = 0.1
+
 
 class Use(NamedTuple):
     """How one open file is to be read: libfuse's `keep_cache` and `direct_io`."""
@@ -52,7 +55,7 @@ class _Told(NamedTuple):
     `changed` is when it was something else, `last` when it was told; `settled`, whether the kernel has surely
     taken it since: it drops an answer if a later question was answered before, so it counts only once told
     again after a while. Until `until` it may tell the attributes to others without asking: it counts from
-    when it takes the answer, moments after that was given.
+    when it takes the answer, moments after that was given. `sent` is when somebody was last sent back.
     """
 
     identity: str
@@ -61,6 +64,7 @@ class _Told(NamedTuple):
     last: float
     until: float
     settled: bool
+    sent: float = float("-inf")
 
 
 class _Pages(NamedTuple):
@@ -71,14 +75,10 @@ class _Pages(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """Files that are open through the page cache, and the attributes that their path keeps.
-
-    `other` is the content for which somebody was sent back meanwhile.
-    """
+    """Files that are open through the page cache, and the attributes that their path keeps."""
 
     attributes: Attributes
     readers: int
-    other: str = ""
 
 
 class PageCache:
@@ -95,7 +95,7 @@ class PageCache:
         most_paths: int = _MOST_PATHS,
     ) -> None:
         self._clock = clock
-        self._believed = believed + _SETTLED  # from when it takes an answer
+        self._believed = believed and believed + _SETTLED  # from when it takes an answer
         self._most_paths = most_paths
         #: By the time of `last`: the first is forgotten first, but not while an answer about it may be on its
         #: way. (A plain dict: each file's `stat` comes here.)
@@ -119,7 +119,8 @@ class PageCache:
                 changed, settled = told.changed, told.settled or now - told.changed >= _SETTLED
             else:
                 changed, settled = now, False
-            self._told[path] = _Told(identity, attributes, changed, now, now + self._believed, settled)
+            sent = told.sent if told else float("-inf")
+            self._told[path] = _Told(identity, attributes, changed, now, now + self._believed, settled, sent)
             self._forget(now)
             return attributes
 
@@ -132,21 +133,22 @@ class PageCache:
             self._forgot = True
 
     def outdated(self, path: bytes, identity: str) -> bool:
-        """Tell whether the kernel may still tell the attributes of another content; once each time."""
+        """Tell whether the kernel may still tell the attributes of another content.
+
+        Not again just after: then it is asked by who was sent back.
+        """
         with self._lock:
             held, told, now = self._open.get(path), self._told.get(path), self._clock()
-            if held is not None:
-                if told is None or identity in (told.identity, held.other):
-                    return False
-                self._open[path] = held._replace(other=identity)
-                # Closed perhaps, and the kernel has not said so yet.
-                self._lock.wait_for(lambda: path not in self._open, _CLOSING)
-                return True
             if told is None:
-                return self._forgot  # told anew, it is known again
-            if told.identity == identity or now >= told.until:
+                return held is None and self._forgot  # told anew, it is known again
+            if told.identity == identity or now - told.sent < _RETURNING:
                 return False
-            self._told[path] = told._replace(until=now)
+            if held is not None:  # closed perhaps, and the kernel has not said so yet
+                self._lock.wait_for(lambda: path not in self._open, _CLOSING)
+                told, now = self._told.get(path, told), self._clock()
+            elif now >= told.until:
+                return False
+            self._told[path] = told._replace(sent=now)
             return True
 
     def opened(self, path: bytes, identity: str) -> Use:

@@ -235,3 +235,18 @@ def test_who_opens_the_new_waits_a_moment_for_the_old_to_be_closed() -> None:
     assert cache.outdated(PATH, "new")
     assert cache.tell(PATH, "new", NEW) == NEW
     closing.join()
+
+
+def test_nobody_is_sent_back_twice_though_the_tag_moves_again_meanwhile() -> None:
+    clock = FakeClock()
+    cache = told(PageCache(clock, believed=1.0), "old", OLD)
+    assert cache.outdated(PATH, "new")
+    told(cache, "new", NEW)
+    assert not cache.outdated(PATH, "newer")
+    clock.now += 0.5
+    assert cache.outdated(PATH, "newer")
+
+
+def test_a_kernel_that_believes_nothing_is_never_outdated() -> None:
+    cache = told(PageCache(FakeClock(), believed=0.0), "old", OLD)
+    assert not cache.outdated(PATH, "new")
