@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts.benchmarks.contestants import unmount
 from scripts.benchmarks.processes import FailedError, prepare
 
-#: Bytes and inodes that it has room for; it takes of the disk below what is written, some 12 GB at most.
+#: Bytes and inodes that it has room for; it takes of the disk below what is written.
 _SIZE, _INODES = 60 << 30, 8_000_000
 
 #: No journal, since nobody needs it after a crash, and nothing that the kernel does later by itself.
