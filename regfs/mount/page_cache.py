@@ -42,6 +42,9 @@ _CLOSING = 0.2
 _RETURNING = 0.1
 
 
+_NEVER = float("-inf")
+
+
 class Use(NamedTuple):
     """How one open file is to be read: libfuse's `keep_cache` and `direct_io`."""
 
@@ -64,7 +67,7 @@ class _Told(NamedTuple):
     last: float
     until: float
     settled: bool
-    sent: float = float("-inf")
+    sent: float = _NEVER
 
 
 class _Pages(NamedTuple):
@@ -119,7 +122,7 @@ class PageCache:
                 changed, settled = told.changed, told.settled or now - told.changed >= _SETTLED
             else:
                 changed, settled = now, False
-            sent = told.sent if told else float("-inf")
+            sent = told.sent if told else _NEVER
             self._told[path] = _Told(identity, attributes, changed, now, now + self._believed, settled, sent)
             self._forget(now)
             return attributes
@@ -172,7 +175,7 @@ class PageCache:
         with self._lock:
             pages = self._pages.get(path)
             if pages is not None and pages.identity == identity:
-                self._pages[path] = pages._replace(cleared=float("-inf"))
+                self._pages[path] = pages._replace(cleared=_NEVER)
             held = self._open.pop(path)
             if held.readers > 1:
                 self._open[path] = held._replace(readers=held.readers - 1)

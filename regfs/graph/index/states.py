@@ -49,31 +49,23 @@ TAGGED_REVISION = """
     EXISTS (SELECT 1 FROM tag WHERE tag.blob = revision.blob AND tag.repository = revision.repository)
 """
 
-#: The condition that a garbage collection starts from a manifest, as one of `EVERY_REVISION`.
-_STARTS = f"""
-    EXISTS (
-        SELECT 1 FROM revision JOIN repository ON repository.id = revision.repository
-        WHERE revision.blob = {{manifest}} AND marks & {Mark.LAYERS:d}
-    )
-"""
-
 #: The blobs that a tag leads to and a garbage collection does not mark. What a manifest names that it starts
-#: from is marked, so only what was come by otherwise is looked at.
+#: from is marked, so `MARKED` is asked only for what was come by otherwise. (CROSS JOIN: in this order.)
 _LOST = f"""
-    WITH doubtful (blob) AS (
-        SELECT blob FROM tag WHERE NOT {_STARTS.format(manifest="tag.blob")}
+    WITH starts (blob) AS (
+        SELECT blob FROM revision JOIN repository ON repository.id = revision.repository
+        WHERE marks & {Mark.LAYERS:d}
+    ), doubtful (blob) AS (
+        SELECT blob FROM (SELECT blob FROM tag EXCEPT SELECT * FROM starts)
         UNION SELECT target FROM edge WHERE role NOT IN {NAMED}
-        UNION SELECT target FROM manifest CROSS JOIN edge ON source = manifest.blob
-        WHERE NOT {_STARTS.format(manifest="manifest.blob")}
+        UNION SELECT target FROM (SELECT blob FROM manifest EXCEPT SELECT * FROM starts) AS apart
+        CROSS JOIN edge ON source = apart.blob
     )
     SELECT blob.id, blob.digest, blob.size FROM doubtful CROSS JOIN held ON held.blob = doubtful.blob
     CROSS JOIN blob ON blob.id = doubtful.blob
-    WHERE held.state = {State.TAGGED:d} AND blob.size IS NOT NULL AND NOT {_STARTS.format(manifest="blob.id")}
-    AND NOT EXISTS (
-        SELECT 1 FROM edge
-        WHERE target = blob.id AND role IN {NAMED} AND {_STARTS.format(manifest="edge.source")}
-    )
-    ORDER BY blob.digest
+    WHERE held.state = {State.TAGGED:d} AND blob.size IS NOT NULL AND blob.id NOT IN (
+        SELECT blob FROM ({MARKED.format(revisions=EVERY_REVISION)}) WHERE blob IS NOT NULL
+    ) ORDER BY blob.digest
 """
 
 #: The images that a blob below them is wrong for: each tag, and each revision that no tag of its repository
@@ -153,13 +145,7 @@ def _states(connection: sqlite3.Connection) -> None:
 def _untagged(connection: sqlite3.Connection) -> None:
     # By EXCEPT and INTERSECT: SQLite looks a pair up in a list (IN) twenty times as slowly.
     connection.execute("DELETE FROM untagged")
-    below = """
-        SELECT {name}.repository, edge.target FROM {name} JOIN edge ON edge.source = {name}.blob
-        WHERE edge.role IN ({roles})
-    """
-    reached = f"{below.format(name='tag', roles='{roles}')} UNION {below}"
-    shown = reached.format(name="shown", roles=f"{Role.CHILD:d}")
-    needed = reached.format(name="needed", roles=f"{Role.CHILD:d}, {Role.REFERRER:d}")
+    shown, needed = _below("shown", Role.CHILD), _below("needed", Role.CHILD, Role.REFERRER)
     connection.execute(
         f"""
         WITH RECURSIVE shown (repository, blob) AS ({shown}), needed (repository, blob) AS ({needed}),
@@ -172,6 +158,16 @@ def _untagged(connection: sqlite3.Connection) -> None:
         SELECT repository, blob, TRUE FROM tagged
         UNION ALL SELECT repository, blob, FALSE FROM (SELECT * FROM hidden EXCEPT SELECT * FROM tagged)
         """
+    )
+
+
+def _below(name: str, *roles: Role) -> str:
+    """Give the query of the recursive table `name`: what is below a tag in its repository, by these roles."""
+    numbers = ", ".join(f"{role:d}" for role in roles)
+    return " UNION ".join(
+        f"SELECT {above}.repository, edge.target FROM {above} JOIN edge ON edge.source = {above}.blob "
+        f"WHERE edge.role IN ({numbers})"
+        for above in ("tag", name)
     )
 
 
