@@ -117,11 +117,8 @@ class Survey:
 
     def stamps(self, directory: str, paths: Sequence[str]) -> Sequence[int]:
         """Tell when each path below a directory last changed; 0 for one that is not there."""
-        try:
-            with self._store.at(directory) as below:
-                return below.stamps(paths)
-        except StoreError:
-            return [0] * len(paths)
+        above = f"{directory}/" if directory else ""
+        return self._store.stamps([above + path for path in paths])
 
     def directory(self, path: str) -> DirectorySeen:
         """List a directory; one that is not there is empty, and so is what cannot be read, with the error."""
