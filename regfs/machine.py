@@ -92,6 +92,18 @@ def hold_little_memory() -> None:
         library.mallopt(_M_MMAP_THRESHOLD, _MAPPED)
 
 
+def give_back() -> None:
+    """Give what was freed back to the kernel: by itself glibc does so only at the end of a heap.
+
+    Takes some milliseconds. Other C libraries have no such call.
+    """
+    import ctypes
+
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
 def make_private(directory: Path) -> None:
     """Make a directory, and those above it that are missing, for their owner alone. Raises OSError.
 

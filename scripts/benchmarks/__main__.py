@@ -16,9 +16,9 @@ from pathlib import Path
 
 import regfs
 from scripts.benchmarks.contestants import Contestant, Ground, stock, unmount
-from scripts.benchmarks.disk import own_disk
+from scripts.benchmarks.disk import in_memory, own_disk
 from scripts.benchmarks.goals import reached
-from scripts.benchmarks.indexing import indexing
+from scripts.benchmarks.indexing import indexing, indexing_cold
 from scripts.benchmarks.inside import inside
 from scripts.benchmarks.listing import listing
 from scripts.benchmarks.measuring import Bench
@@ -35,17 +35,22 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "listing": listing,
     "walking": walking,
     "reading": reading,
-    "memory": memory,  # leaves the stores in memory for the next
+    "memory": memory,
     "indexing": indexing,
     "inside": inside,
-    "starting": starting,  # drops them
+    "starting": starting,
 }
+
+#: Parts that take so long that they run only when they are named.
+LONG: dict[str, Callable[[Bench], None]] = {"indexing-cold": indexing_cold}
 
 
 def main() -> None:
     """Run the parts named, or all."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure regfs beside its peers.")
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="all, if none is named")
+    parser.add_argument(
+        "parts", nargs="*", choices=[[], *PARTS, *LONG], help=f"all but {', '.join(LONG)}, if none is named"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works: no figures")
     parser.add_argument("--rounds", type=int, help="runs of each contestant (5; of slow ones 3)")
     parser.add_argument(
@@ -72,8 +77,12 @@ def main() -> None:
     results = Results(sizes.rounds)
     if not can_drop_caches():
         results.note("not root: the kernel's caches stay, so that cold is only regfs's own")
-    with tempfile.TemporaryDirectory(prefix="regfs-bench-") as own, own_disk(Path(own), results.note) as work:
-        stores = Stores(work)
+    with (
+        tempfile.TemporaryDirectory(prefix="regfs-bench-") as own,
+        own_disk(Path(own), results.note) as work,
+        in_memory(work, results.note) as memory_disk,
+    ):
+        stores = Stores(work, memory_disk)
         for name in given.parts or PARTS:
             _run(name, work, sizes, stores, results, [stock] if given.stock else [])
         if given.plots:
@@ -102,7 +111,7 @@ def _run(
         mountpoint.mkdir()
         os.environ["XDG_CACHE_HOME"] = str(Path(own) / "cache")
         try:
-            PARTS[name](Bench(sizes, Path(own), mountpoint, stores, results, more))
+            (PARTS | LONG)[name](Bench(sizes, Path(own), mountpoint, stores, results, more))
         except (FailedError, subprocess.SubprocessError, OSError) as error:
             results.note(f"left out: {name}: {error}")
         finally:

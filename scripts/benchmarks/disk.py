@@ -1,4 +1,4 @@
-"""A file system for all that is measured: the same on each machine, and deleted in a moment."""
+"""File systems for what is measured: the same on each machine, and deleted in a moment."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ _SIZE, _INODES = 60 << 30, 8_000_000
 #: No journal, since nobody needs it after a crash, and nothing that the kernel does later by itself.
 _MAKE = ["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-N", str(_INODES)]
 _MOUNT = ["mount", "-o", "noatime,noinit_itable"]
+
+#: Bytes of memory that must be free for the stores that grow: that of 100,000 tags takes some 7 GB.
+_FREE = 12 << 30
 
 
 @contextmanager
@@ -46,3 +49,34 @@ def own_disk(work: Path, note: Callable[[str], None]) -> Iterator[Path]:
         yield top
     finally:
         unmount(top)
+
+
+@contextmanager
+def in_memory(work: Path, note: Callable[[str], None]) -> Iterator[Path]:
+    """Give an empty directory on a tmpfs, for what is to be made quickly, for the time of a with block.
+
+    Where there can be none, a directory of `work`, and a note.
+    """
+    top = work / "memory"
+    top.mkdir()
+    try:
+        if _available() < _FREE:
+            raise FailedError(f"less than {_FREE >> 30} GiB of memory are free")
+        size = f"size={_FREE},nr_inodes={_INODES}"
+        prepare(["mount", "-t", "tmpfs", "-o", size, "regfs-bench", str(top)], {}, work)
+    except (FailedError, OSError) as error:
+        note(f"no file system in memory: {error}")
+        yield top
+        return
+    try:
+        yield top
+    finally:
+        unmount(top)
+
+
+def _available() -> int:
+    """Tell how much memory can be had without swapping (proc(5), /proc/meminfo)."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return 0

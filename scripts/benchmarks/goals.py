@@ -35,6 +35,7 @@ GOALS = (
     Goal("ls", AGAIN, PLAIN, 1.3),
     Goal("index", SECONDS, COLLECT, 0.5, INDEX),
     Goal("index", SECONDS, INDEX, 0.05, REFRESH),
+    Goal("index-cold", SECONDS, COLLECT, 0.5, INDEX),
 )
 
 #: MB after so many tags.

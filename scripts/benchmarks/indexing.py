@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scripts.benchmarks.contestants import unmount
 from scripts.benchmarks.measuring import Bench
-from scripts.benchmarks.processes import REGFS, FailedError, Run, run, seconds_of
+from scripts.benchmarks.processes import REGFS, FailedError, Run, drop_caches, run, seconds_of
 from scripts.benchmarks.results import Table
 from scripts.benchmarks.stores import push
 
@@ -32,9 +32,10 @@ def indexing(bench: Bench) -> None:
     """Index a store, refresh that and remount, beside the collector; then index one ten times as large."""
     small, tags, large = bench.sizes.growth
     # With -m the collector takes a hundred times as long for ten times the tags.
-    bench.results.add(_beside_the_collector(bench, small, "index-untagged", COLLECT_UNTAGGED, "-m"))
-    table = _beside_the_collector(bench, tags, "index", COLLECT)
+    store = bench.stores.growing(small)
+    bench.results.add(_beside_the_collector(bench, store, small, "index-untagged", COLLECT_UNTAGGED, "-m"))
     store = bench.stores.growing(tags)
+    table = _beside_the_collector(bench, store, tags, "index", COLLECT)
     with _cache(bench):
         run([*REGFS, "index", str(store)])
         _refresh(table, store, bench.sizes.slow_rounds)
@@ -44,8 +45,6 @@ def indexing(bench: Bench) -> None:
     title = f"index of {large:,} tags, and its refresh after one push (the store in memory)"
     growth = Table("indexing", "index-large", title, "s", (SECONDS,), ())
     with _cache(bench):
-        run([*REGFS, "index", str(store)])  # not all of it is in memory yet
-    with _cache(bench):
         _note(growth, run([*REGFS, "index", str(store)]))
         _refresh(growth, store, 1)
     bench.results.add(growth)
@@ -54,15 +53,24 @@ def indexing(bench: Bench) -> None:
         bench.results.note(f"{large / tags:g} times the tags: {many / few:.1f} times the time of the pass")
 
 
-def _beside_the_collector(bench: Bench, tags: int, name: str, collect: str, *options: str) -> Table:
+def indexing_cold(bench: Bench) -> None:
+    """Index a store beside the collector, nothing of it in memory, as on a host that was just booted."""
+    tags = bench.sizes.tags
+    store = bench.stores.growing(tags, on_disk=True)
+    bench.results.add(_beside_the_collector(bench, store, tags, "index-cold", COLLECT, cold=True))
+
+
+def _beside_the_collector(
+    bench: Bench, store: Path, tags: int, name: str, collect: str, *options: str, cold: bool = False
+) -> Table:
     """Index a store and let the collector look at it, in turns."""
-    store = bench.stores.growing(tags)
+    before = drop_caches if cold else (lambda: None)
     config = bench.work / "collector.json"
     storage = {"filesystem": {"rootdirectory": str(store)}}
     config.write_text(json.dumps({"version": 0.1, "log": {"level": "error"}, "storage": storage}))
     command = ["docker-registry", "garbage-collect", "--dry-run", *options, str(config)]
     blobs = sum(1 for _ in store.glob("docker/registry/v2/blobs/sha256/*/*"))
-    title = f"index of {tags:,} tags and {blobs:,} blobs (the store in memory)"
+    title = f"index of {tags:,} tags and {blobs:,} blobs ({'nothing' if cold else 'the store'} in memory)"
     table = Table("indexing", name, title, "s", (SECONDS,), (collect,))
     try:
         run(command)
@@ -72,8 +80,10 @@ def _beside_the_collector(bench: Bench, tags: int, name: str, collect: str, *opt
         collects = False
     for _ in range(bench.sizes.rounds):
         if collects:
+            before()
             done = run(command)
             table.add(collect, SECONDS, done.seconds, done.memory)
+        before()
         with _cache(bench):
             _note(table, run([*REGFS, "index", str(store)]))
     return table

@@ -21,7 +21,7 @@ from scripts.benchmarks.stores import directories
 def listing(bench: Bench) -> None:
     """List all tags of one repository."""
     tags = bench.sizes.tags
-    store = bench.stores.generated(tags, "--repositories", "1", "--layers", "2", "--indexes", "0")
+    store = bench.stores.wide(tags)
     tree = bench.work / "tree"
     repository = directories(store, tree)
     ground = Ground(store, tree, bench.mountpoint, bench.work)

@@ -15,11 +15,11 @@ from scripts.benchmarks.results import COLD, Table
 
 
 def starting(bench: Bench) -> None:
-    """Start on a small store and on the largest: it must take no longer."""
+    """Start on a small store and on a large one: it must take no longer."""
     title = "from regfs mount to the end of the first ls, nothing in memory"
     table = Table("starting", "start", title, "s", (COLD,), ())
-    for tags in (10, bench.sizes.growth[-1]):
-        store = bench.stores.growing(tags)
+    for tags in (10, bench.sizes.tags):
+        store = bench.stores.wide(tags)
         name = f"{tags:,} tags"
         for _ in range(bench.sizes.rounds):
             drop_caches()

@@ -18,24 +18,32 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 class Stores:
-    """Makes each store once, for all parts that want it."""
+    """Makes each store once, for all parts that want it: below `disk`, or below `memory`."""
 
-    def __init__(self, work: Path) -> None:
-        self._work = work
+    def __init__(self, disk: Path, memory: Path) -> None:
+        self._disk = disk
+        self._memory = memory
         self._made: dict[tuple[str, ...], Path] = {}
 
     def generated(self, tags: int, *options: str) -> Path:
         """Give a generated store with so many tags."""
-        key = (str(tags), *options)
+        return self._once(self._disk, str(tags), *options)
+
+    def wide(self, tags: int) -> Path:
+        """Give a store of one repository."""
+        return self.generated(tags, "--repositories", "1", "--layers", "2", "--indexes", "0")
+
+    def growing(self, tags: int, *, on_disk: bool = False) -> Path:
+        """Give one of the stores that differ in their number of tags alone."""
+        return self._once(self._disk if on_disk else self._memory, str(tags), "--layers", "3")
+
+    def _once(self, below: Path, *options: str) -> Path:
+        key = (str(below), *options)
         if key not in self._made:
-            path = self._work / f"store{len(self._made)}"
-            prepare([sys.executable, "-m", "scripts.generator", str(path), "--tags", *key], {}, _HERE)
+            path = below / f"store{len(self._made)}"
+            prepare([sys.executable, "-m", "scripts.generator", str(path), "--tags", *options], {}, _HERE)
             self._made[key] = path
         return self._made[key]
-
-    def growing(self, tags: int) -> Path:
-        """Give one of the stores that differ in their number of tags alone."""
-        return self.generated(tags, "--layers", "3")
 
 
 def one_layer(root: Path, size: int) -> tuple[Path, str]:

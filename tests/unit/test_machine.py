@@ -39,3 +39,25 @@ def heaps(how: str) -> int:
 def test_threads_share_the_heaps_of_a_process_that_is_to_hold_little_memory() -> None:
     assert heaps("free") > 2
     assert heaps("held") <= 2
+
+
+#: Frees all but the last of what it allocated; prints the bytes that it holds, before and after.
+_FREED = """
+import os
+from regfs import machine
+def held():
+    with open("/proc/self/statm") as figures:
+        return int(figures.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+kept = [bytearray(10_000) for _ in range(5_000)]
+del kept[:-1]
+before = held()
+machine.give_back()
+print(before, held())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has malloc_trim")
+def test_what_was_freed_below_what_is_in_use_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", _FREED], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before - after > 40_000_000

@@ -21,6 +21,7 @@ from regfs.graph.index.readers import Readers, side_by_side
 from regfs.graph.index.states import CHANGED, WHEN, derive
 from regfs.graph.index.update import Progress, Update
 from regfs.graph.pace import SLOW
+from regfs.machine import give_back
 from regfs.store import Store, layout
 from regfs.store.survey import Survey
 
@@ -89,6 +90,7 @@ class ReferenceIndex:
         with self._lock:
             if self._clock() >= (self._thorough_until if thorough else self._until):
                 self.refresh(thorough=thorough)
+                give_back()
             try:
                 self._derive(thorough)
                 with self._database.changing() as connection:
