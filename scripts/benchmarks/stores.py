@@ -33,9 +33,9 @@ class Stores:
         """Give a store of one repository."""
         return self.generated(tags, "--repositories", "1", "--layers", "2", "--indexes", "0")
 
-    def growing(self, tags: int, *, on_disk: bool = False) -> Path:
+    def growing(self, tags: int) -> Path:
         """Give one of the stores that differ in their number of tags alone."""
-        return self._once(self._disk if on_disk else self._memory, str(tags), "--layers", "3")
+        return self._once(self._memory, str(tags), "--layers", "3")
 
     def _once(self, below: Path, *options: str) -> Path:
         key = (str(below), *options)
