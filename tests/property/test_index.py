@@ -252,6 +252,7 @@ def compare(ground: Ground, index: ReferenceIndex, reports: Reports) -> None:
     kept = everything(index, reports)
     with ground.index("new") as (index, reports):
         new = everything(index, reports)
+        assert not index.refresh().changed
     for name in sorted(kept.keys() | new.keys()):
         assert kept.get(name) == new.get(name), name
 

@@ -212,6 +212,14 @@ def test_a_second_index_reads_nothing_again(store: StoreBuilder, cache: Path, se
         assert {path for call, path in counting.calls if call == "list"} == {"", "blobs", "blobs/sha256"}
 
 
+def test_what_is_read_again_because_it_is_young_is_no_change(store: StoreBuilder, cache: Path) -> None:
+    store.image("team/app", "sha512", [store.sha512_layer("team/app", b"layer", "x/y")])
+    store.upload("team/app", b"cut short")
+    with opened(store, cache) as index:
+        assert index.refresh().changed
+        assert not index.refresh().changed
+
+
 def test_only_what_changed_is_read_again(store: StoreBuilder, cache: Path, settled: None) -> None:
     with opened(store, cache) as index:
         index.refresh()

@@ -190,6 +190,8 @@ class Ledger:
     def store_repository(self, name: str, marks: Mark, before: Repository | None) -> Repository:
         """Keep a directory among the repositories; forget the parts that it had `before` and has no more."""
         if before is not None:
+            if before.marks == marks:
+                return before
             self._forget_parts(before, before.marks & ~marks)
         self._db.execute(
             "INSERT INTO repository (name, marks) VALUES (?, ?) "
@@ -368,13 +370,24 @@ class Ledger:
         ).fetchone()
         if known != (read.digests,):
             self._db.execute("REPLACE INTO layer_links VALUES (?, ?, ?)", (*key, read.digests))
-        if not self.fresh:
-            self._forget_aliases(repository, algorithm)
         ids = self._ids(digest for alias in read.aliases for digest in alias)
+        aliases = {(ids[name], ids[stored]) for name, stored in read.aliases}
+        if not self.fresh:
+            if aliases == self._aliases(repository, algorithm):
+                return
+            self._forget_aliases(repository, algorithm)
         self._db.executemany(
             "INSERT INTO edge VALUES (?, ?, ?, ?, NULL, '', '', FALSE)",
-            [(ids[name], Role.ALIAS, repository.id, ids[stored]) for name, stored in read.aliases],
+            [(name, Role.ALIAS, repository.id, stored) for name, stored in aliases],
         )
+
+    def _aliases(self, repository: Repository, algorithm: str) -> set[tuple[int, int]]:
+        rows = self._db.execute(
+            f"SELECT source, target FROM edge JOIN blob ON id = source WHERE role = {Role.ALIAS:d} "
+            "AND position = ? AND digest >= ? AND digest < ?",
+            (repository.id, f"{algorithm}:", f"{algorithm};"),
+        )
+        return set(rows.fetchall())
 
     def _forget_aliases(self, repository: Repository, algorithm: str) -> None:
         self._db.execute(
