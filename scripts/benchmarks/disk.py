@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from scripts.benchmarks.contestants import unmount
@@ -21,57 +21,58 @@ _MOUNT = ["mount", "-o", "noatime,noinit_itable"]
 _FREE = 12 << 30
 
 
-@contextmanager
-def own_disk(work: Path, note: Callable[[str], None]) -> Iterator[Path]:
+def own_disk(work: Path, note: Callable[[str], None]) -> AbstractContextManager[Path]:
     """Give an empty directory on an ext4 in one sparse file below `work`, for the time of a with block.
 
-    Where there can be none (who is not root may mount no file), `work` itself, and a note.
+    Where there can be none (who is not root may mount no file), one of `work`, and a note.
     """
-    image, top = work / "disk", work / "top"
+    return _mounted(work / "top", lambda top: _mount_file(work / "disk", top), note)
+
+
+def in_memory(work: Path, note: Callable[[str], None]) -> AbstractContextManager[Path]:
+    """Give an empty directory on a tmpfs, for what is to be made quickly, for the time of a with block.
+
+    Where there can be none, one of `work`, and a note.
+    """
+    return _mounted(work / "memory", _mount_memory, note)
+
+
+@contextmanager
+def _mounted(top: Path, mount: Callable[[Path], None], note: Callable[[str], None]) -> Iterator[Path]:
     top.mkdir()
+    try:
+        mount(top)
+    except (FailedError, OSError) as error:
+        note(f"no file system of its own for {top.name}: {error}")
+        yield top
+        return
+    try:
+        yield top
+    finally:
+        unmount(top)
+
+
+def _mount_file(image: Path, top: Path) -> None:
     try:
         image.touch()
         os.truncate(image, _SIZE)
-        prepare([*_MAKE, str(image)], {}, work)
+        prepare([*_MAKE, str(image)], {}, top)
         # Direct: or else each block that is read would be in memory twice.
-        device = prepare(["losetup", "--find", "--show", "--direct-io=on", str(image)], {}, work).strip()
+        device = prepare(["losetup", "--find", "--show", "--direct-io=on", str(image)], {}, top).strip()
         try:
-            prepare([*_MOUNT, device, str(top)], {}, work)
+            prepare([*_MOUNT, device, str(top)], {}, top)
         finally:
-            prepare(["losetup", "--detach", device], {}, work)  # at once, or when it is unmounted
-    except (FailedError, OSError) as error:
-        note(f"no file system of its own: {error}")
-        with suppress(OSError):
-            image.unlink()
-        yield top
-        return
-    try:
-        yield top
-    finally:
-        unmount(top)
+            prepare(["losetup", "--detach", device], {}, top)  # at once, or when it is unmounted
+    except (FailedError, OSError):
+        image.unlink(missing_ok=True)
+        raise
 
 
-@contextmanager
-def in_memory(work: Path, note: Callable[[str], None]) -> Iterator[Path]:
-    """Give an empty directory on a tmpfs, for what is to be made quickly, for the time of a with block.
-
-    Where there can be none, a directory of `work`, and a note.
-    """
-    top = work / "memory"
-    top.mkdir()
-    try:
-        if _available() < _FREE:
-            raise FailedError(f"less than {_FREE >> 30} GiB of memory are free")
-        size = f"size={_FREE},nr_inodes={_INODES}"
-        prepare(["mount", "-t", "tmpfs", "-o", size, "regfs-bench", str(top)], {}, work)
-    except (FailedError, OSError) as error:
-        note(f"no file system in memory: {error}")
-        yield top
-        return
-    try:
-        yield top
-    finally:
-        unmount(top)
+def _mount_memory(top: Path) -> None:
+    if _available() < _FREE:
+        raise FailedError(f"less than {_FREE >> 30} GiB of memory are free")
+    size = f"size={_FREE},nr_inodes={_INODES}"
+    prepare(["mount", "-t", "tmpfs", "-o", size, "regfs-bench", str(top)], {}, top)
 
 
 def _available() -> int:
