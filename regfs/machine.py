@@ -6,6 +6,10 @@ import os
 import secrets
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ctypes
 
 
 def boot() -> str:
@@ -60,15 +64,19 @@ def can_open(count: int) -> bool:
     return True
 
 
+def _c_library() -> ctypes.CDLL:
+    import ctypes  # only now: it takes a while to load, and few need it
+
+    return ctypes.CDLL(None)
+
+
 #: prctl(2).
 _PR_SET_PDEATHSIG = 1
 
 
 def end_with(parent: int) -> None:
     """Have the kernel kill this process when the thread ends that made it, of the process `parent`."""
-    import ctypes  # only now: it takes a while to load, and few need it
-
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    _c_library().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # it had ended before
         os._exit(1)
 
@@ -84,9 +92,7 @@ def hold_little_memory() -> None:
     Left to itself it gives each thread an arena, and keeps ever larger pieces in them: a process with many
     threads that lives for months then holds twice of what it uses. Other C libraries have no such call.
     """
-    import ctypes
-
-    library = ctypes.CDLL(None)
+    library = _c_library()
     if hasattr(library, "mallopt"):
         library.mallopt(_M_ARENA_MAX, _ARENAS)
         library.mallopt(_M_MMAP_THRESHOLD, _MAPPED)
@@ -97,9 +103,7 @@ def give_back() -> None:
 
     Takes some milliseconds. Other C libraries have no such call.
     """
-    import ctypes
-
-    library = ctypes.CDLL(None)
+    library = _c_library()
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
 

@@ -41,7 +41,6 @@ _CLOSING = 0.2
 #: Seconds within which who was sent back has come again: the kernel sends nobody back twice.
 _RETURNING = 0.1
 
-
 _NEVER = float("-inf")
 
 

@@ -211,7 +211,7 @@ class Ledger:
                 self.forget_below(f"{layout.repository(repository.name)}/{name}")
         if Mark.LAYERS in parts:
             for algorithm in LENGTHS:
-                self._forget_aliases(repository, algorithm)
+                self._keep_aliases(repository, algorithm, set())
 
     def forget_below(self, path: str) -> None:
         """Forget findings and directories at a path and below it."""
@@ -371,29 +371,25 @@ class Ledger:
         if known != (read.digests,):
             self._db.execute("REPLACE INTO layer_links VALUES (?, ?, ?)", (*key, read.digests))
         ids = self._ids(digest for alias in read.aliases for digest in alias)
-        aliases = {(ids[name], ids[stored]) for name, stored in read.aliases}
+        self._keep_aliases(repository, algorithm, {(ids[name], ids[stored]) for name, stored in read.aliases})
+
+    def _keep_aliases(self, repository: Repository, algorithm: str, aliases: set[tuple[int, int]]) -> None:
+        """Keep which names of one algorithm are aliases, and of what: these and no others."""
+        known: set[tuple[int, int]] = set()
         if not self.fresh:
-            if aliases == self._aliases(repository, algorithm):
-                return
-            self._forget_aliases(repository, algorithm)
+            rows = self._db.execute(
+                f"SELECT source, target FROM edge WHERE role = {Role.ALIAS:d} AND position = ? "
+                "AND (SELECT digest >= ? AND digest < ? FROM blob WHERE id = source)",
+                (repository.id, f"{algorithm}:", f"{algorithm};"),
+            )
+            known.update(rows)
+        self._db.executemany(
+            "DELETE FROM edge WHERE source = ? AND role = ? AND position = ?",
+            [(name, Role.ALIAS, repository.id) for name, _ in known - aliases],
+        )
         self._db.executemany(
             "INSERT INTO edge VALUES (?, ?, ?, ?, NULL, '', '', FALSE)",
-            [(name, Role.ALIAS, repository.id, stored) for name, stored in aliases],
-        )
-
-    def _aliases(self, repository: Repository, algorithm: str) -> set[tuple[int, int]]:
-        rows = self._db.execute(
-            f"SELECT source, target FROM edge JOIN blob ON id = source WHERE role = {Role.ALIAS:d} "
-            "AND position = ? AND digest >= ? AND digest < ?",
-            (repository.id, f"{algorithm}:", f"{algorithm};"),
-        )
-        return set(rows.fetchall())
-
-    def _forget_aliases(self, repository: Repository, algorithm: str) -> None:
-        self._db.execute(
-            f"DELETE FROM edge WHERE role = {Role.ALIAS:d} AND position = ? "
-            "AND (SELECT digest >= ? AND digest < ? FROM blob WHERE id = source)",
-            (repository.id, f"{algorithm}:", f"{algorithm};"),
+            [(name, Role.ALIAS, repository.id, stored) for name, stored in aliases - known],
         )
 
     def has_uploads(self, repository: Repository) -> bool:
