@@ -117,11 +117,12 @@ def _processes(survey: Survey, readers: Readers) -> Iterator[Callable[[Sequence[
     # Only now: they take a while to import, and few need them. ctypes is for `end_with`, once for all.
     import ctypes  # noqa: F401
     from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+
+    from regfs.graph.index.wide_pipes import ForkWithWidePipes
 
     pool = ProcessPoolExecutor(
         readers.processes,
-        mp_context=get_context("fork"),
+        mp_context=ForkWithWidePipes(),
         initializer=_begin,
         initargs=(survey, os.getpid(), readers.threads),
     )
