@@ -112,7 +112,7 @@ class Pusher:
         """Push an image, an index or schema 1; some of them refer to another, which may not be there."""
         repository, tag = self.some(REPOSITORIES), self.some([None, *_TAGS])
         kind = self.some(["image", "image", "index", "index", "schema1", "sha512"])
-        subject = self.some([None, None, None, *self.manifests, self._elsewhere()])
+        subject = self.some([None, None, None, *self.manifests, self._layer(), self._elsewhere()])
         more = {"subject": subject.descriptor()} if subject else {}
         if subject in self._homes and self.some([True, True, False]):  # as signatures and the like are pushed
             repository, tag = self._homes[subject], None

@@ -7,6 +7,7 @@ and keeps nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from sys import intern
 from typing import NamedTuple
 
 from regfs.errors import ManifestError, MissingError, RegfsError
@@ -203,7 +204,7 @@ def _edge(role: Role, position: int, descriptor: Descriptor, platform: str = "")
         position,
         str(descriptor.digest),
         descriptor.size,
-        storable(descriptor.media_type),
+        intern(storable(descriptor.media_type)),  # few are sent and written, each many times
         storable(platform),
         bool(descriptor.urls),
     )

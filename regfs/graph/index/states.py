@@ -31,6 +31,15 @@ MANIFESTS, BLOBS, COLLECTOR = "manifests", "named blobs", "collector"
 #: Roles of what a manifest names; the others turn round what it says, or say it from outside.
 NAMED = f"({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})"
 
+#: Roles of what leads to nothing, as a rule.
+_ENDS = f"({Role.CONFIG:d}, {Role.LAYER:d})"
+
+#: What held blobs lead to although they are no manifests: a name of another algorithm, a subject.
+_ASIDE = f"""
+    SELECT edge.target AS blob FROM edge CROSS JOIN held ON held.blob = edge.source
+    WHERE edge.role NOT IN {NAMED}
+"""
+
 #: The blobs that a garbage collection marks: `{revisions}` is a condition on the revisions that it starts
 #: from.
 MARKED = f"""
@@ -128,18 +137,41 @@ def keep_findings(
 def _states(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM held")
     for state, table in ((State.TAGGED, "tag"), (State.UNTAGGED, "revision")):
-        connection.execute(
-            f"""
-            WITH RECURSIVE reached (blob) AS (
-                SELECT blob FROM {table} WHERE blob IS NOT NULL AND blob NOT IN (SELECT blob FROM held)
-                UNION
-                SELECT edge.target FROM reached JOIN edge ON edge.source = reached.blob
-                WHERE edge.target NOT IN (SELECT blob FROM held)
-            )
-            INSERT INTO held SELECT blob, ? FROM reached
-            """,
-            (state,),
+        start = f"SELECT blob FROM {table} WHERE blob IS NOT NULL"
+        while _hold(connection, state, start):
+            start = _ASIDE
+
+
+def _hold(connection: sqlite3.Connection, state: State, start: str) -> bool:
+    """Note the state of what is below `start`, a query, and has none yet; tell whether there is any.
+
+    From manifest to manifest first, then what those name besides. Layers and configs are most of all, and
+    lead nowhere, but for what `_ASIDE` finds then.
+    """
+    before = connection.total_changes
+    connection.execute(
+        f"""
+        WITH RECURSIVE reached (blob) AS (
+            SELECT blob FROM ({start}) WHERE blob NOT IN (SELECT blob FROM held)
+            UNION
+            SELECT edge.target FROM reached JOIN edge ON edge.source = reached.blob
+            WHERE edge.role NOT IN {_ENDS} AND edge.target NOT IN (SELECT blob FROM held)
         )
+        INSERT INTO held SELECT blob, ? FROM reached
+        """,
+        (state,),
+    )
+    if connection.total_changes == before:
+        return False
+    connection.execute(
+        f"""
+        INSERT OR IGNORE INTO held
+        SELECT edge.target, held.state FROM held CROSS JOIN edge ON edge.source = held.blob
+        WHERE held.state = ? AND edge.role IN {_ENDS}
+        """,
+        (state,),
+    )
+    return True
 
 
 def _untagged(connection: sqlite3.Connection) -> None:
