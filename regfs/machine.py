@@ -31,23 +31,43 @@ _SERVED = frozenset(
 )
 
 
+#: Types of file systems that count in a directory's links, beside its own two, the directories in it: no
+#: fewer, no more, and at once.
+_COUNTING = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
+
+
 def on_network(path: str) -> bool:
     """Tell whether a directory's file system is on a network, or of a program that may ask one.
 
-    By its type (proc(5), /proc/pid/mountinfo). False where that cannot be told.
+    False where that cannot be told.
     """
     try:
-        device = os.stat(path).st_dev
-        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+        kind = _type_of_file_system(os.stat(path).st_dev)
     except OSError:
         return False
+    return kind in _SERVED or kind.startswith("fuse.")
+
+
+def counts_directories(device: int) -> bool:
+    """Tell whether the links of a directory on a file system, `st_dev`, tell how many directories are in it.
+
+    inode(7) promises that of none. False where it cannot be told.
+    """
+    return _type_of_file_system(device) in _COUNTING
+
+
+def _type_of_file_system(device: int) -> str:
+    """Name the type of a mounted file system (proc(5), /proc/pid/mountinfo); "" where it cannot be told."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return ""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in lines:
         mounted, _, filesystem = line.partition(" - ")
         if mounted.split(" ", 3)[2] == wanted:
-            kind = filesystem.partition(" ")[0]
-            return kind in _SERVED or kind.startswith("fuse.")
-    return False
+            return filesystem.partition(" ")[0]
+    return ""
 
 
 def can_open(count: int) -> bool:

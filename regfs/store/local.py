@@ -21,6 +21,7 @@ from regfs.errors import (
     UnreadableError,
     UnsafeError,
 )
+from regfs.machine import counts_directories
 from regfs.store.locate import is_store
 from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Space
 
@@ -33,6 +34,9 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 #: The bits of a mode that tell the type (inode(7), S_IFMT).
 _FORMAT = 0o170000
 _TYPES = {stat.S_IFDIR: FileType.DIRECTORY, stat.S_IFREG: FileType.FILE, stat.S_IFLNK: FileType.SYMLINK}
+
+#: Links of a directory with one directory in it: its name, its "." and the other's "..".
+_ONE_INSIDE = 3
 
 #: The server of the file system is gone, or did not answer (FUSE, NFS `soft`, SMB).
 _SERVER_GONE = frozenset(
@@ -78,8 +82,11 @@ class OpenFile:
 class LocalStore:
     """The store whose `v2` directory is `root`."""
 
-    def __init__(self, root: str, descriptor: int | None = None) -> None:
-        """Open `root`; or take the descriptor under which it is open already, and close that in the end."""
+    def __init__(self, root: str, descriptor: int | None = None, counting: int | None = None) -> None:
+        """Open `root`; or take the descriptor under which it is open already, and close that in the end.
+
+        `counting` is then a device whose directories' links tell how many directories are in each.
+        """
         self.root = root
         self._by_path = descriptor is None
         if descriptor is None:
@@ -87,7 +94,10 @@ class LocalStore:
                 descriptor = os.open(root, _ROOT)
             except OSError as error:
                 raise _translate(root, error) from error
+            device = os.fstat(descriptor).st_dev
+            counting = device if counts_directories(device) else None
         self._root = descriptor
+        self._counting = counting
 
     @property
     def descriptor(self) -> int:
@@ -172,18 +182,36 @@ class LocalStore:
     def at(self, path: str) -> Iterator[LocalStore]:
         """Open a directory, to read much below it by shorter paths."""
         with self._translated(path), self._parent(path) as (directory, name):
-            below = LocalStore(f"{self.root}/{path}", os.open(name, _LIST, dir_fd=directory))
+            opened = os.open(name, _LIST, dir_fd=directory)
+            below = LocalStore(f"{self.root}/{path}", opened, self._counting)
         try:
             yield below
         finally:
             below.close()
 
-    def find(self, path: str, depth: int, leaf: str) -> Sequence[Leaf]:
+    def find(self, path: str, depth: int, leaf: str, likely: str = "") -> Sequence[Leaf]:
         """Look for the name `leaf` in every directory that is `depth` levels below `path`."""
         found: _Leaves = []
         with self._translated(path):
-            self._find(self._root, path, "", depth, leaf, found)
+            if likely and self._is_alone(path, likely):
+                found.append((likely, _look(f"{path or '.'}/{likely}/{leaf}", self._root)))
+            else:
+                self._find(self._root, path, "", depth, leaf, found)
         return found
+
+    def _is_alone(self, path: str, inner: str) -> bool:
+        """Tell whether no other directory is as deep below `path` as `inner`: by the numbers of links."""
+        path = path or "."
+        try:
+            for name in inner.split("/"):
+                found = os.stat(path, dir_fd=self._root, follow_symlinks=False)
+                single = found.st_nlink == _ONE_INSIDE and stat.S_ISDIR(found.st_mode)
+                if not single or found.st_dev != self._counting:
+                    return False
+                path = f"{path}/{name}"
+            return stat.S_ISDIR(os.stat(path, dir_fd=self._root, follow_symlinks=False).st_mode)
+        except (OSError, ValueError):
+            return False
 
     def _find(
         self,
@@ -206,15 +234,7 @@ class LocalStore:
                         if error.errno in _AWAY:
                             raise
                 return
-            leaf, look = "/" + leaf, os.stat
-            for name in names:
-                try:
-                    there = _file_stat(look(name + leaf, dir_fd=descriptor, follow_symlinks=False))
-                except OSError as error:
-                    if error.errno in _AWAY:
-                        raise
-                    there = None
-                found.append((prefix + name, there))
+            found += [(prefix + name, _look(f"{name}/{leaf}", descriptor)) for name in names]
         finally:
             os.close(descriptor)
 
@@ -321,6 +341,16 @@ def _translate(path: str, error: OSError | ValueError) -> RegfsError:
             reason = os.strerror(error.errno) if error.errno else str(error)
             denied = isinstance(error, PermissionError)
             return UnreadableError(path, reason, error.errno or 0, denied=denied)
+
+
+def _look(path: str, below: int) -> FileStat | None:
+    """Tell what stands at a path; None where that cannot be told."""
+    try:
+        return _file_stat(os.stat(path, dir_fd=below, follow_symlinks=False))
+    except OSError as error:
+        if error.errno in _AWAY:
+            raise
+        return None
 
 
 def _file_stat(found: os.stat_result) -> FileStat:

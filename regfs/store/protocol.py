@@ -98,12 +98,13 @@ class Store(Protocol):
     def at(self, path: str) -> AbstractContextManager[Store]:
         """Open a directory, to read much below it by shorter paths."""
 
-    def find(self, path: str, depth: int, leaf: str) -> Sequence[Leaf]:
+    def find(self, path: str, depth: int, leaf: str, likely: str = "") -> Sequence[Leaf]:
         """Look for the name `leaf` in every directory that is `depth` levels below `path`, in no order.
 
         Gives those directories, relative to `path`, and what stands under the name in each: None for nothing.
         What cannot be looked into below `path` is left out. All but the last name of `path` was lately seen
-        to be a directory.
+        to be a directory. `likely` is which directory may be the only one: where it is, that may be told
+        faster.
         """
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:

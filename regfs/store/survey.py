@@ -275,13 +275,15 @@ def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
         error = LinkError(path, "is missing")
     except StoreError as reason:
         error = LinkError(path, str(reason))
-    return TagSeen(name, stamp, pushed, digest, error, _history(below, name))
+    return TagSeen(name, stamp, pushed, digest, error, _history(below, name, digest or ""))
 
 
-def _history(below: Store, tag: str) -> list[tuple[str, int]]:
+def _history(below: Store, tag: str, current: str) -> list[tuple[str, int]]:
+    """Tell all that a tag has named: most have named nothing but what they name now."""
     found = []
     with suppress(StoreError):
-        for directory, stat in below.find(f"{tag}/{layout.HISTORY}", 2, layout.LINK):
+        likely = current.replace(":", "/")
+        for directory, stat in below.find(f"{tag}/{layout.HISTORY}", 2, layout.LINK, likely):
             digest = directory.replace("/", ":")
             if stat is not None and well_formed(digest):
                 found.append((digest, stat.mtime_ns))

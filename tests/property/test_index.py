@@ -45,8 +45,8 @@ class CoarseStore(LocalStore):
             finally:
                 inner.close()
 
-    def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
-        return [(name, found and coarse(found)) for name, found in super().find(path, depth, leaf)]
+    def find(self, path: str, depth: int, leaf: str, likely: str = "") -> list[tuple[str, FileStat | None]]:
+        return [(name, found and coarse(found)) for name, found in super().find(path, depth, leaf, likely)]
 
     def stamps(self, paths: Iterable[str]) -> list[int]:
         return [ticked(stamp) for stamp in super().stamps(paths)]

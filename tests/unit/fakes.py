@@ -73,9 +73,9 @@ class CountingStore:
         with self._store.at(path) as below:
             yield CountingStore(below, self, self._whole(path))
 
-    def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
+    def find(self, path: str, depth: int, leaf: str, likely: str = "") -> list[tuple[str, FileStat | None]]:
         self._called("find", path)
-        return self._store.find(path, depth, leaf)
+        return self._store.find(path, depth, leaf, likely)
 
     def stamps(self, paths: Iterable[str]) -> list[int]:
         paths = list(paths)

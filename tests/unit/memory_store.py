@@ -91,7 +91,7 @@ class MemoryStore:
         self._expect(path, FileType.DIRECTORY)
         yield MemoryStore(self, self._whole(path))
 
-    def find(self, path: str, depth: int, leaf: str) -> list[tuple[str, FileStat | None]]:
+    def find(self, path: str, depth: int, leaf: str, likely: str = "") -> list[tuple[str, FileStat | None]]:
         found: list[tuple[str, FileStat | None]] = []
         for entry in self.list(path):
             inner = f"{path}/{entry.name}".lstrip("/")

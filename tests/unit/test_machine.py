@@ -5,8 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+
+from regfs import machine
 
 #: Allocates in many threads at once, and has the C library tell of its heaps (malloc_info(3)).
 _HEAPS = """
@@ -33,6 +37,26 @@ library.fclose(file)
 def heaps(how: str) -> int:
     command = [sys.executable, "-c", _HEAPS, how]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.count("<heap nr=")
+
+
+def test_a_file_system_that_counts_directories_does_so(tmp_path: Path) -> None:
+    counting = 0
+    for path in (tmp_path, Path("/dev/shm"), Path("/proc"), Path("/sys")):
+        if not machine.counts_directories(path.stat().st_dev):
+            continue
+        counting += 1
+        with tempfile.TemporaryDirectory(dir=path) as name:
+            directory = Path(name)
+            (directory / "file").touch()
+            (directory / "link").symlink_to("/")
+            for number in range(3):
+                assert directory.stat().st_nlink == 2 + number
+                (directory / str(number)).mkdir()
+            (directory / "0").rmdir()
+            assert directory.stat().st_nlink == 2 + 2
+    assert counting, "neither is the one for temporary files, nor tmpfs known"
+    assert not machine.counts_directories(Path("/proc").stat().st_dev)
+    assert not machine.counts_directories(0)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")

@@ -22,6 +22,7 @@ from regfs.errors import (
     UnreadableError,
     UnsafeError,
 )
+from regfs.machine import counts_directories
 from regfs.store import Entry, FileType, LocalStore, Store
 from tests.unit.memory_store import MemoryStore, Stored
 from tests.unit.trees import content_bytes
@@ -356,6 +357,30 @@ def test_nothing_is_looked_for_through_a_symlink(ground: Ground) -> None:
         ground.store.find("link", 1, "leaf")
 
 
+@pytest.mark.parametrize("likely", ["1/x", "1/y", "2/x", "1/nothing", "nothing/x", "1/f"])
+def test_what_is_likely_the_only_directory_changes_nothing(ground: Ground, likely: str) -> None:
+    def same() -> bool:
+        return sorted(ground.store.find("d", 2, "leaf", likely)) == sorted(ground.store.find("d", 2, "leaf"))
+
+    ground.mkdir("d/1/x")
+    assert same()
+    with pytest.raises(MissingError):
+        ground.store.find("a\0b", 2, "leaf", likely)
+    ground.write("d/1/x/leaf", b"1")
+    ground.write("d/1/f", b"1")
+    ground.write("d/f", b"1")
+    assert same()
+    ground.mkdir("elsewhere/leaf")
+    ground.symlink("d/1/y", "elsewhere")
+    ground.symlink("d/2", "d/1")
+    assert same()
+    ground.mkdir("d/1/z")
+    assert same()
+    ground.remove("d/1/x/leaf")
+    ground.write("d/3/x/leaf", b"1")
+    assert same()
+
+
 @pytest.mark.parametrize("path", ["nothing", "d/nothing", "d/f", "d/fifo", "d/f/below", "d/a\0b"])
 def test_nothing_is_looked_for_where_there_is_no_directory(ground: Ground, path: str) -> None:
     ground.write("d/f", b"x")
@@ -387,6 +412,24 @@ def disk(tmp_path: Path) -> Iterator[OnDisk]:
     on_disk = OnDisk(tmp_path / "store")
     yield on_disk
     on_disk.store.close()
+
+
+def test_the_only_directory_is_found_without_listing_where_directories_are_counted(
+    disk: OnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.write("d/1/x/leaf", b"1")
+    listed: list[object] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    found = disk.store.find("d", 2, "leaf", "1/x")
+    assert (found, bool(listed)) == ([("1/x", disk.store.stat("d/1/x/leaf"))], not counts(disk.root))
+    with disk.store.at("d") as below:
+        listed.clear()
+        assert (below.find("", 2, "leaf", "1/x"), bool(listed)) == (found, not counts(disk.root))
+
+
+def counts(path: Path) -> bool:
+    return counts_directories(path.stat().st_dev)
 
 
 def test_a_device_and_a_socket_are_not_opened(disk: OnDisk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,6 +547,7 @@ def test_no_descriptor_is_left_open_by_any_call(disk: OnDisk) -> None:
             lambda p: disk.store.examine(p, 0, "a"),
             lambda p: disk.store.find(p, 1, "f"),
             lambda p: disk.store.find(p, 2, "f"),
+            lambda p: disk.store.find(p, 2, "f", "a/b"),
             lambda p: disk.store.stamps([p]),
         ):
             with suppress(StoreError):
