@@ -47,6 +47,9 @@ HISTORY = "index"
 #: What a repository has in every version: 2.x makes `_layers` first, 3.x tells one by `_manifests`.
 REPOSITORY_MARKS = frozenset({LAYERS, MANIFESTS})
 
+#: What is a repository's own among the directories in it; the others are nested repositories.
+OWN = REPOSITORY_MARKS | {UPLOADS}
+
 #: The registry's root directory holds the store here (paths.go, storagePathRoot and -Version).
 BELOW_ROOT = ("docker", "registry", "v2")
 

@@ -220,6 +220,22 @@ def test_what_is_read_again_because_it_is_young_is_no_change(store: StoreBuilder
         assert not index.refresh().changed
 
 
+@pytest.mark.parametrize("way", ["a manifest named as a layer", "a layer that is referred to", "sha512"])
+def test_what_a_tag_leads_to_is_tagged_whatever_stands_on_the_way(
+    store: StoreBuilder, cache: Path, way: str
+) -> None:
+    if way == "sha512":
+        layer = store.sha512_layer("team/outer", b"stored by sha256", "application/octet-stream")
+    elif way == "a manifest named as a layer":
+        layer = store.image("team/inner")
+    else:
+        layer = store.layer({"subject": b""})
+        store.image("team/outer", None, [store.layer({"signature": b""})], subject=layer.descriptor())
+    store.image("team/outer", "1.0", [layer])
+    with opened(store, cache) as index:
+        assert states(index) == truth(store)
+
+
 def test_only_what_changed_is_read_again(store: StoreBuilder, cache: Path, settled: None) -> None:
     with opened(store, cache) as index:
         index.refresh()

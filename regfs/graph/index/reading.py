@@ -93,16 +93,12 @@ def names_below(name: str, seen: DirectorySeen) -> tuple[list[str], list[Finding
         place = f"{path}/{entry.name}"
         if sound:
             names.append(join(name, entry.name))
-        elif name and entry.name in _PARTS and entry.type is not FileType.DIRECTORY:
+        elif name and entry.name in layout.OWN and entry.type is not FileType.DIRECTORY:
             found = f"a {entry.type.value}"
             odd.append(Finding(Kind.DIRECTORY, name, wanted="a directory", found=found, path=place))
         elif sound is False or (entry.type is FileType.OTHER and not layout.ignored(entry.name)):
             odd.append(_stray(name, place, entry, "repository"))
     return names, odd
-
-
-#: The directories of a repository's own.
-_PARTS = {layout.LAYERS, layout.MANIFESTS, layout.UPLOADS}
 
 
 def tags_below(repository: str, seen: DirectorySeen) -> tuple[list[str], list[Finding]]:

@@ -31,14 +31,9 @@ MANIFESTS, BLOBS, COLLECTOR = "manifests", "named blobs", "collector"
 #: Roles of what a manifest names; the others turn round what it says, or say it from outside.
 NAMED = f"({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})"
 
-#: Roles of what leads to nothing, as a rule.
-_ENDS = f"({Role.CONFIG:d}, {Role.LAYER:d})"
-
-#: What held blobs lead to although they are no manifests: a name of another algorithm, a subject.
-_ASIDE = f"""
-    SELECT edge.target AS blob FROM edge CROSS JOIN held ON held.blob = edge.source
-    WHERE edge.role NOT IN {NAMED}
-"""
+#: What held blobs lead to, all of them: also a name of another algorithm, a subject that is a layer, and a
+#: manifest that another names as a layer.
+_BELOW_HELD = "SELECT edge.target AS blob FROM edge CROSS JOIN held ON held.blob = edge.source"
 
 #: The blobs that a garbage collection marks: `{revisions}` is a condition on the revisions that it starts
 #: from.
@@ -139,14 +134,14 @@ def _states(connection: sqlite3.Connection) -> None:
     for state, table in ((State.TAGGED, "tag"), (State.UNTAGGED, "revision")):
         start = f"SELECT blob FROM {table} WHERE blob IS NOT NULL"
         while _hold(connection, state, start):
-            start = _ASIDE
+            start = _BELOW_HELD
 
 
 def _hold(connection: sqlite3.Connection, state: State, start: str) -> bool:
     """Note the state of what is below `start`, a query, and has none yet; tell whether there is any.
 
     From manifest to manifest first, then what those name besides. Layers and configs are most of all, and
-    lead nowhere, but for what `_ASIDE` finds then.
+    lead nowhere, but for what `_BELOW_HELD` finds then. (Roles are in ranges: the key finds no list of them.)
     """
     before = connection.total_changes
     connection.execute(
@@ -155,7 +150,7 @@ def _hold(connection: sqlite3.Connection, state: State, start: str) -> bool:
             SELECT blob FROM ({start}) WHERE blob NOT IN (SELECT blob FROM held)
             UNION
             SELECT edge.target FROM reached JOIN edge ON edge.source = reached.blob
-            WHERE edge.role NOT IN {_ENDS} AND edge.target NOT IN (SELECT blob FROM held)
+            WHERE edge.role > {Role.LAYER:d} AND edge.target NOT IN (SELECT blob FROM held)
         )
         INSERT INTO held SELECT blob, ? FROM reached
         """,
@@ -167,7 +162,7 @@ def _hold(connection: sqlite3.Connection, state: State, start: str) -> bool:
         f"""
         INSERT OR IGNORE INTO held
         SELECT edge.target, held.state FROM held CROSS JOIN edge ON edge.source = held.blob
-        WHERE held.state = ? AND edge.role IN {_ENDS}
+        WHERE held.state = ? AND edge.role <= {Role.LAYER:d}
         """,
         (state,),
     )
