@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,10 +49,11 @@ def on_network(path: str) -> bool:
     return kind in _SERVED or kind.startswith("fuse.")
 
 
+@cache
 def counts_directories(device: int) -> bool:
     """Tell whether the links of a directory on a file system, `st_dev`, tell how many directories are in it.
 
-    inode(7) promises that of none. False where it cannot be told.
+    inode(7) promises that of none. False where it cannot be told. Each file system is looked at once.
     """
     return _type_of_file_system(device) in _COUNTING
 

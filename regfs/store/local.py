@@ -82,11 +82,8 @@ class OpenFile:
 class LocalStore:
     """The store whose `v2` directory is `root`."""
 
-    def __init__(self, root: str, descriptor: int | None = None, counting: int | None = None) -> None:
-        """Open `root`; or take the descriptor under which it is open already, and close that in the end.
-
-        `counting` is then a device whose directories' links tell how many directories are in each.
-        """
+    def __init__(self, root: str, descriptor: int | None = None) -> None:
+        """Open `root`; or take the descriptor under which it is open already, and close that in the end."""
         self.root = root
         self._by_path = descriptor is None
         if descriptor is None:
@@ -94,10 +91,7 @@ class LocalStore:
                 descriptor = os.open(root, _ROOT)
             except OSError as error:
                 raise _translate(root, error) from error
-            device = os.fstat(descriptor).st_dev
-            counting = device if counts_directories(device) else None
         self._root = descriptor
-        self._counting = counting
 
     @property
     def descriptor(self) -> int:
@@ -182,8 +176,7 @@ class LocalStore:
     def at(self, path: str) -> Iterator[LocalStore]:
         """Open a directory, to read much below it by shorter paths."""
         with self._translated(path), self._parent(path) as (directory, name):
-            opened = os.open(name, _LIST, dir_fd=directory)
-            below = LocalStore(f"{self.root}/{path}", opened, self._counting)
+            below = LocalStore(f"{self.root}/{path}", os.open(name, _LIST, dir_fd=directory))
         try:
             yield below
         finally:
@@ -206,7 +199,7 @@ class LocalStore:
             for name in inner.split("/"):
                 found = os.stat(path, dir_fd=self._root, follow_symlinks=False)
                 single = found.st_nlink == _ONE_INSIDE and stat.S_ISDIR(found.st_mode)
-                if not single or found.st_dev != self._counting:
+                if not single or not counts_directories(found.st_dev):
                     return False
                 path = f"{path}/{name}"
             return stat.S_ISDIR(os.stat(path, dir_fd=self._root, follow_symlinks=False).st_mode)
