@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,8 @@ import click
 from regfs.cli.opening import Opened, opened
 from regfs.cli.reporting import format_option, print_table
 from regfs.errors import RegfsError, UsageError
+from regfs.graph.index.doubt import has_gaps
+from regfs.graph.index.findings import SEVERITIES
 from regfs.graph.reports import check as checking
 from regfs.graph.reports import difference
 from regfs.graph.reports.lists import broken
@@ -49,15 +52,24 @@ def _trouble() -> Iterator[None]:
     "--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Blobs hashed at once."
 )
 @click.option("--bandwidth", callback=_read_rate, metavar="RATE", help="Read at most so much a second: 50M.")
+@click.option("--strict", is_flag=True, help="Hazards of garbage-collect -m give exit status 1 as well.")
 @click.option("--all", "everything", is_flag=True, help="List the tags that can be pulled, too.")
 @format_option
 def check(
-    store: str, digests: bool, jobs: int, bandwidth: float | None, everything: bool, form: Format
+    store: str,
+    digests: bool,
+    jobs: int,
+    bandwidth: float | None,
+    strict: bool,
+    everything: bool,
+    form: Format,
 ) -> None:
     """Tell of each tag in STORE whether it can be pulled: whether all is there, with the right sizes.
 
     --digests reads everything; stopped, it goes on where it was. Exit status: 0 all is well, 1 something is
-    damaged, 2 the check could not be done.
+    damaged or could not be read, or the registry's garbage collector would delete what a tag needs, 2 the
+    check could not be done. What only garbage-collect -m of registries before 3.0 would delete (what the
+    tags of several platforms need) is a hazard: named, and no reason for status 1 but with --strict.
     """
     with _trouble(), opened(store) as it:
         it.references.refresh(thorough=True)
@@ -67,18 +79,24 @@ def check(
             all_findings = list(broken(connection).rows)
             found = checking.verdict(connection)
             tags = checking.by_tag(connection, sound=everything)
+            gaps = has_gaps(connection)
     if tags.rows or form is not Format.TABLE:
         print_table(tags, form)
-    without_tag = [row for row in all_findings if not row[3] and row[0] == "damage"]
-    alarms = [row for row in all_findings if row[0] == "alarm"]
-    print(f"regfs: {found.sound} of {found.tags} tags can be pulled", file=sys.stderr)
-    for rows, what in (
-        (without_tag, "findings of damage that no tag suffers from"),
-        (alarms, "alarms: a garbage collection would lose data"),
+    untold = f"; of {found.untold} that cannot be told" if found.untold else ""
+    print(f"regfs: {found.sound} of {found.tags} tags can be pulled{untold}", file=sys.stderr)
+    counts = Counter(row[0] for row in all_findings)
+    without_tag = sum(row[0] == "damage" and not row[3] for row in all_findings)
+    for count, what, why in (
+        (without_tag, "finding", "of damage that no tag suffers from"),
+        (counts["alarm"], "alarm", f": {SEVERITIES['alarm']}"),
+        (counts["hazard"], "hazard", f": {SEVERITIES['hazard']}"),
     ):
-        if rows:
-            print(f"regfs: {len(rows)} {what}; see regfs report broken", file=sys.stderr)
-    if found.damage:
+        if count:
+            plural = "" if count == 1 else "s"
+            between = "" if why.startswith(":") else " "
+            print(f"regfs: {count} {what}{plural}{between}{why}; see regfs report broken", file=sys.stderr)
+    loud = counts["alarm"] or counts["damage"] or counts["unknown"] or gaps or (strict and counts["hazard"])
+    if loud:
         sys.exit(_FOUND_SOME)
 
 
@@ -117,7 +135,8 @@ def diff(first: str, second: str, show: str, form: Format) -> None:
     """Tell how the tags of two stores differ, and what STORE_B lacks that the tags of STORE_A need.
 
     A tag is added if only B has it, removed if only A has it, moved if it names another image. Exit status:
-    0 they are equal in that, 1 they differ, 2 they could not be compared.
+    0 they are equal in that, 1 they differ, or it is unknown, for something could not be read; 2 they could
+    not be compared.
     """
     with _trouble(), opened(first) as one, opened(second) as other:
         if one.path == other.path:
@@ -131,11 +150,14 @@ def diff(first: str, second: str, show: str, form: Format) -> None:
         (tags if show == "tags" else blobs)._replace(rows=changes if show == "tags" else missing), form
     )
     if form is Format.TABLE:
-        counts = {name: sum(row[0] == name for row in changes) for name in ("added", "removed", "moved")}
-        words = ", ".join(f"{count} {name}" for name, count in counts.items())
-        size = sum(int(row[1] or 0) for row in missing)
+        changed = Counter(row[0] for row in changes)
+        words = ", ".join(f"{changed[name]} {name}" for name in ("added", "removed", "moved"))
+        words += f", {changed['unknown']} unknown" if changed["unknown"] else ""
+        lacks = [row for row in missing if row[3] != "not read"]
+        size = sum(int(row[1] or 0) for row in lacks)
+        unread = f", of {len(missing) - len(lacks)} it is unknown" if len(missing) > len(lacks) else ""
         print(
-            f"regfs: tags: {words}; {second} lacks {len(missing)} blobs, {readable_size(size)}",
+            f"regfs: tags: {words}; {second} lacks {len(lacks)} blobs, {readable_size(size)}{unread}",
             file=sys.stderr,
         )
     if changes or missing:

@@ -68,7 +68,7 @@ docker/registry/v2. Nothing is ever written to it, and no registry needs to run.
   regfs mount /var/lib/registry /mnt/reg       mount it
   ls -lt /mnt/reg/team/app                     tags, the last pushed first
   du -sh /mnt/reg/*                            sizes; a shared layer counts once
-  du -shc /mnt/reg /mnt/reg/@untagged /mnt/reg/@orphans /mnt/reg/@uploads
+  du -shc /mnt/reg /mnt/reg/@untagged /mnt/reg/@orphans /mnt/reg/@unknown /mnt/reg/@uploads
                                                what is in use, what could go: all of the store
   grep -l log4j /mnt/reg/*/*/config.json       what the images' configs say
   regfs umount /mnt/reg

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterable
 
@@ -30,6 +31,10 @@ format_option = click.option(
 )
 
 
+#: Bytes of a report that are kept in memory; a longer one goes to a temporary file.
+_IN_MEMORY = 1 << 20
+
+
 def print_table(table: Table, form: Format) -> None:
     """Print a table, piece by piece."""
     for piece in render(table, form):
@@ -47,9 +52,14 @@ _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of
 @click.argument("store")
 @format_option
 def report(name: str, store: str, form: Format) -> None:
-    """Print one report."""
-    with opened(store) as it, it.reports.making(name) as table:
-        print_table(table, form)
+    """Print one report: all of it is made first, so that nobody waits for who reads it."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as made:
+        with opened(store) as it, it.reports.making(name) as table:
+            for text in render(table, form):
+                made.write(text.encode(errors="backslashreplace"))
+        made.seek(0)
+        while piece := made.read(_IN_MEMORY):
+            sys.stdout.buffer.write(piece)
 
 
 @click.command(short_help="Say what a blob is, who holds it, what keeps it.")

@@ -28,6 +28,7 @@ _UPLOAD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 
 _LATER = re.compile(rf"(?:{_PATH_COMPONENT})\Z")
 _FIRST = re.compile(rf"(?:{_PATH_COMPONENT}|{_DOMAIN})\Z")
+_WHOLE = re.compile(rf"(?:{_DOMAIN}/)?{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*\Z")
 _TAG_NAME = re.compile(rf"(?:{_TAG})\Z")
 
 
@@ -42,6 +43,11 @@ def is_repository(name: str) -> bool:
         return False
     first, *later = name.split("/")
     return _FIRST.match(first) is not None and all(_LATER.match(part) for part in later)
+
+
+def is_whole_repository(name: str) -> bool:
+    """Tell whether `name` can be a repository itself: a domain alone only leads to some."""
+    return len(name) <= LONGEST_REPOSITORY and _WHOLE.match(name) is not None
 
 
 def is_upload(name: str) -> bool:

@@ -195,7 +195,7 @@ class Contents:
         for shard in self._directories(f"{layout.BLOBS}/{algorithm}"):
             with suppress(StoreError):
                 for encoded, stat in self._store.find(layout.shard(algorithm, shard), 1, layout.DATA):
-                    if stat is not None and well_formed(f"{algorithm}:{encoded}"):
+                    if isinstance(stat, FileStat) and well_formed(f"{algorithm}:{encoded}"):
                         yield Digest(algorithm, encoded)
 
     def blob(self, digest: Digest) -> FileStat:

@@ -22,6 +22,8 @@ with slashes, without one at either end; names that are not UTF-8 carry surrogat
 
 from __future__ import annotations
 
+import re
+
 from regfs.oci.digest import Digest
 
 BLOBS = "blobs"
@@ -49,6 +51,22 @@ REPOSITORY_MARKS = frozenset({LAYERS, MANIFESTS})
 
 #: What is a repository's own among the directories in it; the others are nested repositories.
 OWN = REPOSITORY_MARKS | {UPLOADS}
+
+#: What a component of a path can be for distribution's storage drivers (PathRegexp): others are an error to it.
+PATH_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+#: A blob's bytes, and links, by their places (schema 1 had links to signatures below its revisions).
+BLOB_PATH = re.compile(rf"{BLOBS}/[a-z0-9]+/([0-9a-f]{{2}})/\1[0-9a-f]*/{DATA}")
+LINK_PATH = re.compile(
+    rf"/(?:{LAYERS}|{MANIFESTS}/(?:revisions|tags/[^/]+/index))/[a-z0-9]+/[0-9a-f]+"
+    rf"(?:/signatures/[a-z0-9]+/[0-9a-f]+)?/{LINK}\Z|/{MANIFESTS}/tags/[^/]+/current/{LINK}\Z"
+)
+
+#: Beside the store: GitLab's registry makes it when it keeps tags and manifests in its metadata database.
+DATABASE_LOCK = "lockfiles/database-in-use"
+
+#: What desktops and file servers leave in directories; other such names begin with a dot.
+_LEFTOVERS = frozenset({"lost+found", "Thumbs.db", "desktop.ini", "@eaDir", "#recycle", "#snapshot"})
 
 #: The registry's root directory holds the store here (paths.go, storagePathRoot and -Version).
 BELOW_ROOT = ("docker", "registry", "v2")
@@ -130,4 +148,9 @@ def ignored(name: str) -> bool:
     The layout's own directories, and later versions', begin with an underscore; hidden ones are the file
     system's (`.nfs…`, `.snapshot`), as is `lost+found`.
     """
-    return name.startswith(("_", ".")) or name == "lost+found"
+    return name.startswith("_") or ignored_tag(name)
+
+
+def ignored_tag(name: str) -> bool:
+    """Tell whether a name among tags is none of the registry's, and is passed over."""
+    return name.startswith(".") or name in _LEFTOVERS

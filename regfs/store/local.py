@@ -17,6 +17,7 @@ from regfs.errors import (
     MissingError,
     RegfsError,
     StoreAwayError,
+    StoreError,
     TooLargeError,
     UnreadableError,
     UnsafeError,
@@ -172,6 +173,14 @@ class LocalStore:
             found.f_namemax,
         )
 
+    def beside(self, path: str) -> bool:
+        """Tell whether something stands at a path in the directory above the store."""
+        try:
+            os.stat(f"../{path}", dir_fd=self._root, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
+
     @contextmanager
     def at(self, path: str) -> Iterator[LocalStore]:
         """Open a directory, to read much below it by shorter paths."""
@@ -217,15 +226,25 @@ class LocalStore:
     ) -> None:
         descriptor = os.open(name or ".", _LIST, dir_fd=above)
         try:
+            names = []
             with os.scandir(descriptor) as entries:
-                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        names.append(entry.name)
+                    else:
+                        kind = _type_of_entry(entry).value
+                        wanted = FileType.DIRECTORY.value
+                        found.append((prefix + entry.name, UnsafeError(prefix + entry.name, kind, wanted)))
             if depth > 1:
                 for name in names:
                     try:
                         self._find(descriptor, name, f"{prefix}{name}/", depth - 1, leaf, found)
+                    except FileNotFoundError:
+                        pass
                     except OSError as error:
                         if error.errno in _AWAY:
                             raise
+                        found.append((prefix + name, _told(prefix + name, error)))
                 return
             found += [(prefix + name, _look(f"{name}/{leaf}", descriptor)) for name in names]
         finally:
@@ -336,14 +355,22 @@ def _translate(path: str, error: OSError | ValueError) -> RegfsError:
             return UnreadableError(path, reason, error.errno or 0, denied=denied)
 
 
-def _look(path: str, below: int) -> FileStat | None:
-    """Tell what stands at a path; None where that cannot be told."""
+def _look(path: str, below: int) -> FileStat | StoreError | None:
+    """Tell what stands at a path: None for nothing, an error for what cannot be told."""
     try:
         return _file_stat(os.stat(path, dir_fd=below, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
     except OSError as error:
         if error.errno in _AWAY:
             raise
-        return None
+        return _told(path, error)
+
+
+def _told(path: str, error: OSError) -> StoreError:
+    told = _translate(path, error)
+    assert isinstance(told, StoreError)  # noqa: S101 - what is not, was raised
+    return told
 
 
 def _file_stat(found: os.stat_result) -> FileStat:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
+from regfs.errors import StoreError
+
 
 class FileType(enum.Enum):
     """What stands under a name. The values are for people."""
@@ -37,9 +39,9 @@ class FileStat(NamedTuple):
     changed_ns: int
 
 
-#: A directory, relative to another, and what stands under some name in it: None for nothing. A plain tuple,
-#: for there are more of them than of anything else.
-Leaf = tuple[str, FileStat | None]
+#: A directory, relative to another, and what stands under some name in it: None for nothing, an error for
+#: what cannot be told. A plain tuple, for there are more of them than of anything else.
+Leaf = tuple[str, "FileStat | StoreError | None"]
 
 
 class Space(NamedTuple):
@@ -95,6 +97,9 @@ class Store(Protocol):
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
 
+    def beside(self, path: str) -> bool:
+        """Tell whether something stands at a path in the directory above the store; no symlink is followed."""
+
     def at(self, path: str) -> AbstractContextManager[Store]:
         """Open a directory, to read much below it by shorter paths."""
 
@@ -102,9 +107,9 @@ class Store(Protocol):
         """Look for the name `leaf` in every directory that is `depth` levels below `path`, in no order.
 
         Gives those directories, relative to `path`, and what stands under the name in each: None for nothing.
-        What cannot be looked into below `path` is left out. All but the last name of `path` was lately seen
-        to be a directory. `likely` is which directory may be the only one: where it is, that may be told
-        faster.
+        What stands in a directory's place, or cannot be looked into, is told with its error. All but the last
+        name of `path` was lately seen to be a directory. `likely` is which directory may be the only one:
+        where it is, that may be told faster, and without what is no directory.
         """
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:

@@ -8,12 +8,21 @@ calls: safe for many threads. Only StoreAwayError is raised: it is about nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from typing import NamedTuple
 
-from regfs.errors import DigestError, LinkError, MissingError, RegfsError, StoreError, UnsafeError
+from regfs.errors import (
+    DigestError,
+    LinkError,
+    MissingError,
+    RegfsError,
+    StoreError,
+    TooLargeError,
+    UnreadableError,
+    UnsafeError,
+)
 from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_upload
 from regfs.store import layout
@@ -24,6 +33,9 @@ _HEX = "0123456789abcdef"
 
 #: Where the files of an upload lie below its directory: data and startedat, hashstates/<alg>/<offset>.
 _DEEPEST_UPLOAD = 3
+
+#: Directories that are looked through below each other: names of repositories have 255 characters at most.
+_DEEPEST = 160
 
 
 class DirectorySeen(NamedTuple):
@@ -41,23 +53,29 @@ class DirectorySeen(NamedTuple):
 class TagSeen(NamedTuple):
     """A tag's link: when it changed and when it was pushed (ns), what it names, and all that it has named.
 
-    `digest` is None where `error` tells why. `stamp` is 0 where no link could be looked at.
+    `digest` is None where `error` tells why: a StoreError that it could not be read, a LinkError that it
+    holds no digest or is missing. `stamp` is 0, and `pushed` None, where no link could be looked at.
+    `unread` tells why the history is not known, or not whole.
     """
 
     name: str
     stamp: int
-    pushed: int
+    pushed: int | None
     digest: str | None
     error: RegfsError | None
-    history: list[tuple[str, int]]
+    history: list[tuple[str, int | None]]
+    unread: StoreError | None = None
 
 
 class LinkSeen(NamedTuple):
-    """A link below `revisions` or `_layers`: the digest in its path, and the one that it holds."""
+    """A link below `revisions` or `_layers`: the digest in its path, and the one that it holds.
+
+    `digest` is None where `error` tells why; `pushed` is None where the link could not be looked at.
+    """
 
     name: str
     stamp: int
-    pushed: int
+    pushed: int | None
     digest: str | None
     error: RegfsError | None
 
@@ -109,11 +127,17 @@ class Survey:
             directory = f"{path}/{name}" if path else name
             try:
                 return name, below.stat(f"{directory}/{leaf}", directory)
-            except StoreError:
+            except MissingError:
                 return name, None
+            except StoreError as error:
+                return name, error
 
-        names = [entry.name for entry in below.list(path) if entry.type is FileType.DIRECTORY]
-        return list(self._looks.map(look, names))
+        entries = below.list(path)
+        names = [entry.name for entry in entries if entry.type is FileType.DIRECTORY]
+        odd = [entry for entry in entries if entry.type is not FileType.DIRECTORY]
+        return [(entry.name, _no_directory(entry.name, entry)) for entry in odd] + list(
+            self._looks.map(look, names)
+        )
 
     def stamps(self, directory: str, paths: Sequence[str]) -> Sequence[int]:
         """Tell when each path below a directory last changed; 0 for one that is not there."""
@@ -123,21 +147,34 @@ class Survey:
     def directory(self, path: str) -> DirectorySeen:
         """List a directory; one that is not there is empty, and so is what cannot be read, with the error."""
         try:
-            stamp = self._store.stat(path).changed_ns
-            return DirectorySeen(stamp, self._store.list(path))
+            return DirectorySeen(self._stamp(path), self._store.list(path))
         except MissingError:
             return DirectorySeen(0, [])
         except StoreError as error:
             return DirectorySeen(0, [], error)
 
+    def _stamp(self, path: str) -> int:
+        """Give a directory's stamp. Raises UnsafeError, which names what stands there instead."""
+        found = self._store.stat(path)
+        if found.type is not FileType.DIRECTORY:
+            raise UnsafeError(path, found.type.value, FileType.DIRECTORY.value)
+        return found.changed_ns
+
+    def beside(self, name: str) -> bool:
+        """Tell whether a file of that name is in the directory above the store."""
+        return self._store.beside(name)
+
     def tags(self, repository: str, names: Iterable[str]) -> list[TagSeen]:
         """Read tags with their histories. A tag that is gone meanwhile is left out."""
         directory = layout.tags(repository)
+        names = list(names)
         try:
             with self._store.at(directory) as below:
                 return [seen for name in names if (seen := _tag(below, directory, name))]
-        except StoreError:
+        except MissingError:
             return []
+        except StoreError as error:
+            return [TagSeen(name, 0, None, None, error, [], error) for name in names]
 
     def links(self, directory: str, *, read: bool = False) -> LinksSeen:
         """Look at all links of one algorithm below `revisions` or `_layers`, but for deleted ones.
@@ -148,13 +185,15 @@ class Survey:
         found: list[LinkSeen] = []
         stamp = 0
         try:
-            stamp = self._store.stat(directory).changed_ns
+            stamp = self._stamp(directory)
             with self._store.at(directory) as below:
                 for encoded, stat in self._leaves(below, "", layout.LINK):
                     name = f"{algorithm}:{encoded}"
                     if stat is None or not well_formed(name):
                         continue
-                    if stat.type is FileType.FILE and stat.size == len(name) and not read:
+                    if isinstance(stat, StoreError):
+                        found.append(LinkSeen(name, 0, None, None, stat))
+                    elif stat.type is FileType.FILE and stat.size == len(name) and not read:
                         found.append(LinkSeen(name, stat.changed_ns, stat.mtime_ns, name, None))
                     else:
                         found.append(_read_link(below, directory, name, stat))
@@ -170,10 +209,14 @@ class Survey:
         for name in names:
             algorithm, _, encoded = name.partition(":")
             below = f"{directory}/{algorithm}"
-            with suppress(StoreError):
+            try:
                 stat = self._store.stat(f"{below}/{encoded}/{layout.LINK}")
                 with self._store.at(below) as opened:
                     found.append(_read_link(opened, below, name, stat))
+            except MissingError:
+                pass
+            except StoreError as error:
+                found.append(LinkSeen(name, 0, None, None, error))
         return found
 
     def layer_links(self, directory: str, *, read: bool = False) -> tuple[list[str], LinksSeen]:
@@ -186,13 +229,15 @@ class Survey:
         names, other = [], []
         stamp, error = 0, None
         try:
-            stamp = self._store.stat(directory).changed_ns
+            stamp = self._stamp(directory)
             with self._store.at(directory) as below:
                 for encoded, stat in self._leaves(below, "", layout.LINK):
                     if stat is None or len(encoded) != length or encoded.strip(_HEX):
                         continue
                     names.append(encoded)
-                    if read or stat.size != size or stat.type is not FileType.FILE:
+                    if isinstance(stat, StoreError):
+                        other.append(LinkSeen(f"{algorithm}:{encoded}", 0, None, None, stat))
+                    elif read or stat.size != size or stat.type is not FileType.FILE:
                         link = _read_link(below, directory, f"{algorithm}:{encoded}", stat)
                         if link.digest != link.name:
                             other.append(link)
@@ -219,13 +264,20 @@ class Survey:
         except StoreError as error:
             return stamp, [], [("", error)]
         for encoded, stat in leaves:
+            place = f"{path}/{encoded}"
             if not encoded.startswith(prefix) or len(encoded) != length or encoded.strip(_HEX):
-                odd.append(("", UnsafeError(f"{path}/{encoded}", "directory", "blob of this shard")))
+                if not isinstance(stat, StoreError):
+                    got = "blob of no digest" if stat and stat.type is not FileType.DIRECTORY else "directory"
+                    odd.append(("", UnsafeError(place, got, "blob of this shard")))
+            elif isinstance(stat, UnsafeError):
+                odd.append((start + encoded, UnsafeError(place, stat.got, stat.want)))
+            elif isinstance(stat, StoreError):
+                odd.append((start + encoded, stat))
             elif stat is not None and stat.type is FileType.FILE:
                 found.append((start + encoded, stat.size, stat.blocks, stat.mtime_ns))
             elif stat is not None:
-                place = f"{path}/{encoded}/{layout.DATA}"
-                odd.append((start + encoded, UnsafeError(place, stat.type.value, FileType.FILE.value)))
+                data = f"{place}/{layout.DATA}"
+                odd.append((start + encoded, UnsafeError(data, stat.type.value, FileType.FILE.value)))
         return stamp, found, odd
 
     def blob(self, digest: Digest) -> BlobSeen | None:
@@ -243,22 +295,68 @@ class Survey:
         path = layout.blob_directory(digest)
         return self._store.examine(f"{path}/{layout.DATA}", limit, path)[1]
 
-    def uploads(self, repository: str) -> tuple[int, list[UploadSeen]]:
-        """Look at every unfinished push of a repository; gives the stamp of their directory as well."""
+    def uploads(self, repository: str) -> tuple[DirectorySeen, list[UploadSeen]]:
+        """Look at every unfinished push of a repository; gives their directory as well."""
         path = layout.uploads(repository)
         seen = self.directory(path)
         names = sorted(filter(is_upload, seen.directories()))
         try:
             with self._store.at(path) as below:
-                return seen.stamp, [_upload(below, name) for name in names]
-        except StoreError:
-            return seen.stamp, []
+                return seen, [_upload(below, name) for name in names]
+        except MissingError:
+            return seen, []
+        except StoreError as error:
+            return seen._replace(error=seen.error or error), []
+
+    def marks_below(self, path: str, marks: frozenset[str]) -> str | None:
+        """Find a directory below a path, at any depth, whose name is one of `marks`; None if there is none.
+
+        Where that cannot be told, gives the place that could not be looked into.
+        """
+        waiting = [path]
+        while waiting:
+            above = waiting.pop()
+            if above.count("/") > _DEEPEST:
+                return above
+            seen = self.directory(above)
+            if seen.error is not None:
+                return above
+            for entry in seen.entries:
+                if entry.name in marks:
+                    return f"{above}/{entry.name}"
+                if entry.type in (FileType.DIRECTORY, FileType.SYMLINK) and not entry.name.startswith("_"):
+                    waiting.append(f"{above}/{entry.name}")
+        return None
+
+    def files_below(self, path: str, passed: Container[str] = ()) -> Iterator[tuple[str, int]]:
+        """Give each file at a path or below it, and its bytes; directories whose path is `passed` are left out.
+
+        What cannot be read is left out as well.
+        """
+        waiting = [path]
+        while waiting:
+            above = waiting.pop()
+            try:
+                stat = self._store.stat(above)
+                entries = self._store.list(above) if stat.type is FileType.DIRECTORY else []
+            except StoreError:
+                continue
+            if stat.type is FileType.FILE:
+                yield above, stat.size
+            for entry in entries:
+                place = f"{above}/{entry.name}"
+                if entry.type is FileType.FILE:
+                    with suppress(StoreError):
+                        yield place, self._store.stat(place, above).size
+                elif entry.type is FileType.DIRECTORY and place not in passed and place.count("/") < _DEEPEST:
+                    waiting.append(place)
 
 
 def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
     path = f"{directory}/{name}/{layout.CURRENT}"
-    digest, error = None, None
-    stamp, pushed = 0, 0
+    digest: str | None = None
+    error: RegfsError | None = None
+    stamp, pushed = 0, None
     try:
         stat, content = below.examine(f"{name}/{layout.CURRENT}", LONGEST, name)
         stamp, pushed = stat.changed_ns, stat.mtime_ns
@@ -267,6 +365,8 @@ def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
             digest = str(Digest.parse_link(content))
     except DigestError as reason:
         digest, error = None, LinkError(path, str(reason))
+    except TooLargeError as reason:
+        digest, error = None, LinkError(path, str(reason))
     except MissingError:
         try:
             pushed = below.stat(name).mtime_ns
@@ -274,31 +374,80 @@ def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
             return None
         error = LinkError(path, "is missing")
     except StoreError as reason:
-        error = LinkError(path, str(reason))
-    return TagSeen(name, stamp, pushed, digest, error, _history(below, name, digest or ""))
+        error = _unread(below, path, name, reason)
+    history, unread = _history(below, name, digest or "")
+    return TagSeen(name, stamp, pushed, digest, error, history, unread)
 
 
-def _history(below: Store, tag: str, current: str) -> list[tuple[str, int]]:
-    """Tell all that a tag has named: most have named nothing but what they name now."""
-    found = []
-    with suppress(StoreError):
-        likely = current.replace(":", "/")
-        for directory, stat in below.find(f"{tag}/{layout.HISTORY}", 2, layout.LINK, likely):
-            digest = directory.replace("/", ":")
-            if stat is not None and well_formed(digest):
-                found.append((digest, stat.mtime_ns))
-    return found
+def _unread(below: Store, path: str, name: str, error: StoreError) -> StoreError:
+    """Tell why a tag's link cannot be read: by the first name on the way that is not what it should be."""
+    for part, wanted in ((name, FileType.DIRECTORY), (f"{name}/{layout.CURRENT}", FileType.FILE)):
+        with suppress(StoreError):
+            found = below.stat(part)
+            if found.type is not wanted:
+                place = path.removesuffix(f"/{layout.CURRENT}") if part == name else path
+                return UnsafeError(place, found.type.value, wanted.value)
+    return UnreadableError(
+        path, _reason(error), getattr(error, "errno", 0), denied=getattr(error, "denied", False)
+    )
+
+
+def _reason(error: StoreError) -> str:
+    """Give what an error says, without the path, which may be relative."""
+    return str(error).removeprefix(f"{error.path}: ")
+
+
+def _history(below: Store, tag: str, current: str) -> tuple[list[tuple[str, int | None]], StoreError | None]:
+    """Tell all that a tag has named: most have named nothing but what they name now. And why not all.
+
+    Where an entry's link is gone or cannot be read, its directory's name tells the digest of a tag that
+    names nothing now.
+    """
+    found: list[tuple[str, int | None]] = []
+    unread: StoreError | None = None
+    likely = current.replace(":", "/")
+    try:
+        leaves = below.find(f"{tag}/{layout.HISTORY}", 2, layout.LINK, likely)
+    except MissingError:
+        return [], None
+    except StoreError as error:
+        return [], error
+    for directory, stat in leaves:
+        digest = directory.replace("/", ":")
+        named = well_formed(digest)
+        if named and isinstance(stat, FileStat):
+            found.append((digest, stat.mtime_ns))
+        elif named and not current:
+            found.append((digest, None))
+        elif isinstance(stat, StoreError) and not (named or _leftover(directory, stat)):
+            unread = stat
+    return found, unread
+
+
+def _leftover(directory: str, error: StoreError) -> bool:
+    """Tell whether what has no place in a history is a plain file, which hides nothing."""
+    return isinstance(error, UnsafeError) and error.got == FileType.FILE.value and directory not in LENGTHS
+
+
+def _no_directory(path: str, entry: Entry) -> UnsafeError:
+    return UnsafeError(path, entry.type.value, FileType.DIRECTORY.value)
 
 
 def _read_link(below: Store, directory: str, name: str, stat: FileStat) -> LinkSeen:
     path = f"{name.partition(':')[2]}/{layout.LINK}"
+    place = f"{directory}/{path}"
+    error: RegfsError
     try:
         digest = str(Digest.parse_link(below.read(path, LONGEST)))
-    except (DigestError, StoreError) as reason:
-        return LinkSeen(
-            name, stat.changed_ns, stat.mtime_ns, None, LinkError(f"{directory}/{path}", str(reason))
-        )
-    return LinkSeen(name, stat.changed_ns, stat.mtime_ns, digest, None)
+    except (DigestError, TooLargeError) as reason:
+        error = LinkError(place, str(reason))
+    except UnsafeError as reason:
+        error = UnsafeError(place, reason.got, reason.want)
+    except StoreError as reason:
+        error = UnreadableError(place, _reason(reason), getattr(reason, "errno", 0), denied=True)
+    else:
+        return LinkSeen(name, stat.changed_ns, stat.mtime_ns, digest, None)
+    return LinkSeen(name, stat.changed_ns, stat.mtime_ns, None, error)
 
 
 def _upload(below: Store, name: str) -> UploadSeen:

@@ -46,7 +46,10 @@ class CoarseStore(LocalStore):
                 inner.close()
 
     def find(self, path: str, depth: int, leaf: str, likely: str = "") -> list[tuple[str, FileStat | None]]:
-        return [(name, found and coarse(found)) for name, found in super().find(path, depth, leaf, likely)]
+        return [
+            (name, coarse(found) if isinstance(found, FileStat) else found)
+            for name, found in super().find(path, depth, leaf, likely)
+        ]
 
     def stamps(self, paths: Iterable[str]) -> list[int]:
         return [ticked(stamp) for stamp in super().stamps(paths)]
@@ -112,6 +115,8 @@ def check(model: Model, reports: Reports) -> None:
     assert {row["digest"]: int(row["size"]) for row in blobs} == model.blobs
     orphans = report(reports, "orphans")
     assert sorted(row["digest"] for row in orphans) == sorted(d for d in states if states[d] == "orphaned")
+    unknown = report(reports, "unknown")
+    assert sorted(row["digest"] for row in unknown) == sorted(d for d in states if states[d] == "unknown")
     check_tags(model, report(reports, "tags"))
     check_untagged(model, report(reports, "untagged"))
     check_repositories(model, report(reports, "repositories"))
@@ -126,14 +131,19 @@ def check_tags(model: Model, rows: list[dict[str, str]]) -> None:
         "tag"
     )
     for row in rows:
-        assert int(row["shared"] or 0) == int(row["size"] or 0) - int(row["exclusive"] or 0)
+        if row["exclusive"]:
+            assert int(row["shared"]) == int(row["size"]) - int(row["exclusive"])
+        else:
+            assert row["shared"] == ""
 
 
 def check_untagged(model: Model, rows: list[dict[str, str]]) -> None:
     referrers = {(row["repository"], row["digest"]): bool(row["needed_as"]) for row in rows}
     assert referrers == model.untagged()
     weights = {(row["repository"], row["digest"]): weight(row) for row in rows if not row["needed_as"]}
-    assert weights == model.weights("revision")
+    assert weights == {
+        name: weight for name, weight in model.weights("revision").items() if name in referrers
+    }
 
 
 def check_repositories(model: Model, rows: list[dict[str, str]]) -> None:
@@ -148,15 +158,15 @@ def check_repositories(model: Model, rows: list[dict[str, str]]) -> None:
 def check_summary(model: Model, rows: list[dict[str, str]]) -> None:
     found = {row["item"]: (int(row["count"]), int(row["size"])) for row in rows if row["section"] == "stored"}
     states = model.states()
-    for state in ("tagged", "untagged", "orphaned"):
+    for state in ("tagged", "untagged", "orphaned", "unknown"):
         sizes = [model.blobs[digest] for digest in states if states[digest] == state]
         assert found[state] == (len(sizes), sum(sizes))
     assert found["uploads"] == (len(model.uploads), sum(model.uploads.values()))
 
 
-def weight(row: dict[str, str]) -> tuple[int, int]:
+def weight(row: dict[str, str]) -> tuple[int, int | None]:
     """Give size and exclusive size; an image of which nothing is stored has none."""
-    return int(row["size"] or 0), int(row["exclusive"] or 0)
+    return int(row["size"] or 0), int(row["exclusive"]) if row["exclusive"] else None if row["size"] else 0
 
 
 # --- a refresh equals a rebuild ----------------------------------------------------------------------
@@ -260,14 +270,17 @@ def compare(ground: Ground, index: ReferenceIndex, reports: Reports) -> None:
 def everything(index: ReferenceIndex, reports: Reports) -> dict[str, list[str]]:
     """Give all that the index tells and then holds, in an order of its own, and without what may differ.
 
-    That is: numbers of rows, stamps, and which of many paths a blob has for an example. `broken` looks at
+    That is: numbers of rows, stamps, which of many paths a blob has for an example, and what is neither blob,
+    link nor upload, which only a thorough pass looks for. `broken` looks at
     every file first; it is the findings, which are among the tables.
     """
     found = {}
     for name in REPORTS.keys() - {"broken"}:
         rows = report(reports, name)
         found[name] = sorted(
-            str({key: cell for key, cell in row.items() if key != "example"}) for row in rows
+            str({key: cell for key, cell in row.items() if key != "example"})
+            for row in rows
+            if row.get("section") != "beside that"
         )
     with index.reading() as connection:
         return found | tables(connection)
@@ -284,7 +297,7 @@ def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
     meaning = {"blob": digests, "source": digests, "target": digests, "repository": names}
     found = {}
     for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        if table in ("meta", "place", "content", "config"):
+        if table in ("meta", "place", "content", "config", "elsewhere", "gap"):
             continue
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
         rows = []
@@ -295,7 +308,7 @@ def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
             if table == "edge":
                 place = {Role.ALIAS: names, Role.REFERRER: digests}.get(row["role"], {})
                 row["position"] = place.get(row["position"], row["position"])
-            kept = {key: value for key, value in row.items() if key not in ("id", "stamp")}
+            kept = {key: value for key, value in row.items() if key not in ("id", "stamp", "gap")}
             rows.append(str({key: meaning.get(key, {}).get(value, value) for key, value in kept.items()}))
         found[f"table {table}"] = sorted(rows)
     return found

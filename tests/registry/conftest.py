@@ -102,7 +102,7 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> PushedAtRandom:
     assert pushes.pushes > 300
     assert pushes.deletions > 30
     assert pushes.uploads > 5
-    assert all(len(state) > 30 for state in pushes.states())
+    assert all(len(state) > 30 for state in pushes.states()[:3])
     assert stored(registry.root) == pushes.stored
     return PushedAtRandom(registry.root, pushes)
 

@@ -49,6 +49,7 @@ class States(NamedTuple):
     tagged: set[str]
     untagged: set[str]
     orphaned: set[str]
+    unknown: set[str] | frozenset[str] = frozenset()
 
 
 class RandomPushes:

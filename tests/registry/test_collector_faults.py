@@ -262,8 +262,9 @@ def test_a_tagged_manifest_that_is_lost_is_an_alarm_and_its_layers_would_go(
     plain, untagged = would_go(store.root, told)
     states = told.states()
     lost = {image.config.digest, image.layer.digest}
-    assert plain.blobs == orphan | lost == states.orphaned
-    assert untagged.blobs == states.orphaned | states.untagged
+    assert plain.blobs == orphan | lost
+    assert (states.orphaned, states.unknown) == (orphan, lost)
+    assert untagged.blobs == states.orphaned | states.untagged | lost
     assert told.findings() == {("manifest-lost", "app", "v1")}
 
 
@@ -273,7 +274,8 @@ def test_an_untagged_manifest_that_is_lost_is_damage_and_no_alarm(store: StoreBu
     store.data(image.manifest.digest).unlink()
     told = tell(store.root)
     plain, _ = would_go(store.root, told)
-    assert plain.blobs == told.orphans() == {image.config.digest, image.layer.digest}
+    assert plain.blobs == told.states().unknown == {image.config.digest, image.layer.digest}
+    assert told.orphans() == set()
     assert told.findings() == {("manifest", "app", "")}
 
 
@@ -285,7 +287,8 @@ def test_a_child_that_is_lost_while_the_repository_holds_it_is_an_alarm(
     store.data(lost.manifest.digest).unlink()
     told = tell(store.root)
     plain, _ = would_go(store.root, told)
-    assert plain.blobs == told.orphans() == {lost.config.digest, lost.layer.digest}
+    assert plain.blobs == told.states().unknown == {lost.config.digest, lost.layer.digest}
+    assert told.orphans() == set()
     assert told.findings() == {("manifest-lost", "app", "latest")}
 
 
@@ -303,11 +306,15 @@ def test_an_empty_link_to_a_revision_stops_the_collector_and_not_regfs(
     states = told.states()
     if tag:
         assert image.digests < states.tagged
-        assert states.orphaned == orphan
-        assert told.findings() == {("link", "app", ""), ("collector-deletes", "app", "v1")}
     else:
-        assert states.orphaned == orphan | image.digests
-        assert told.findings() == {("link", "app", "")}
+        assert image.digests < states.untagged
+    assert states.orphaned == orphan
+    assert told.findings() == {("link", "app", "")}
+    never_tagged = set() if tag else {("collector-m-stops", "app")}
+    assert told.stops() == {("collector-stops", "app")} | never_tagged
+    for item in ("garbage-collect", "garbage-collect -m"):
+        row = told.summary("would be freed by", item)
+        assert (row["count"], row["note"].partition(" at ")[0]) == (0, "nothing: it ends with an error")
     link = next(row for row in told.rows("broken") if row["kind"] == "link")
     assert link["digest"] == image.manifest.digest
     assert (store.v2 / link["path"]) == store.revision_link("app", image.manifest.digest)
@@ -327,8 +334,10 @@ def test_an_empty_link_of_a_tag_stops_the_collector_with_m_and_not_regfs(
     assert plain == orphan == states.orphaned
     row = told.summary("would be freed by", "garbage-collect")
     assert (row["count"], row["size"]) == count_and_size(store.root, plain)
-    assert image.digests < states.untagged
+    assert image.digests == states.unknown
     assert told.findings() == {("tag-link", "app", "v1")}
+    assert told.stops() == {("collector-m-stops", "app")}
+    assert told.summary("would be freed by", "garbage-collect -m")["note"].startswith("nothing: it ends")
     assert told.tags()["app", "v1"] is None
 
 
@@ -340,8 +349,8 @@ def test_a_tag_without_a_link_is_skipped_by_the_collector(store: StoreBuilder, t
     plain, untagged = would_go(store.root, told)
     states = told.states()
     assert plain.blobs == orphan == states.orphaned
-    assert image.digests < states.untagged
-    assert untagged.blobs == states.orphaned | states.untagged
+    assert image.digests == states.unknown
+    assert untagged.blobs == states.orphaned | states.untagged | states.unknown
     assert told.findings() == {("tag-link", "app", "v1")}
 
 
@@ -379,6 +388,8 @@ def test_a_repository_that_never_had_a_tag_stops_the_collector_with_m_and_not_re
     assert (row["count"], row["size"]) == count_and_size(store.root, plain)
     assert image.digests < told.states().untagged
     assert told.findings() == set()
+    assert told.stops() == {("collector-m-stops", "app")}
+    assert told.summary("would be freed by", "garbage-collect -m")["note"].startswith("nothing: it ends")
 
 
 def test_with_m_a_repository_whose_last_tag_was_deleted_is_emptied(store: StoreBuilder, tell: Tell) -> None:
@@ -419,8 +430,11 @@ def test_an_empty_manifest_stops_the_collector_and_is_an_alarm(store: StoreBuild
         with pytest.raises(AbortedError):
             collect(store.root, untagged=untagged)
     told = tell(store.root)
-    assert told.states().tagged == {image.manifest.digest}
+    assert told.states() == States(
+        {image.manifest.digest}, set(), set(), image.digests - {image.manifest.digest}
+    )
     assert told.findings() == {("manifest-lost", "app", "v1")}
+    assert told.stops() == {("collector-stops", "app")}
 
 
 def test_a_link_to_a_revision_that_holds_the_digest_of_another_is_an_alarm(

@@ -16,7 +16,15 @@ from tests.registry.server import Registry
 Row = dict[str, Any]
 StartRegistry = Callable[[], Registry]
 
-ALARMS = {"collector-deletes", "manifest-lost"}
+ALARMS = {
+    "collector-deletes",
+    "collector-hides",
+    "manifest-lost",
+    "directory",
+    "unread",
+    "tags-elsewhere",
+}
+HAZARD = "collector-m-deletes"
 
 
 class Told:
@@ -39,7 +47,7 @@ class Told:
         return {row["digest"] for row in self.rows("orphans")}
 
     def states(self) -> States:
-        found = States(set(), set(), set())
+        found = States(set(), set(), set(), set())
         for row in self.rows("blobs"):
             getattr(found, row["state"]).add(row["digest"])
         return found
@@ -61,10 +69,24 @@ class Told:
         return sum(row["count"] for row in rows), sum(row["size"] for row in rows)
 
     def findings(self) -> set[tuple[str, str, str]]:
-        """Give kind, repository and tag of what is wrong."""
+        """Give kind, repository and tag of what is wrong; without hazards, and where the collector stops."""
         found = self.rows("broken")
         assert all((row["severity"] == "alarm") == (row["kind"] in ALARMS) for row in found)
-        return {(row["kind"], row["repository"], row["tag"]) for row in found}
+        return {
+            (row["kind"], row["repository"], row["tag"])
+            for row in found
+            if row["kind"] != HAZARD and not row["kind"].endswith("-stops")
+        }
+
+    def stops(self) -> set[tuple[str, str]]:
+        """Give kind and repository of each place where the collector ends with an error."""
+        return {
+            (row["kind"], row["repository"]) for row in self.rows("broken") if row["kind"].endswith("-stops")
+        }
+
+    def hazards(self) -> set[tuple[str, str]]:
+        """Give the tags that need what `garbage-collect -m` of 2.x would delete, and no plain one would."""
+        return {(row["repository"], row["tag"]) for row in self.rows("broken") if row["kind"] == HAZARD}
 
     def alarms(self) -> set[tuple[str, str, str]]:
         return {found for found in self.findings() if found[0] in ALARMS}
@@ -95,9 +117,11 @@ def copy_of(root: Path, directory: Path) -> Path:
 def would_go(root: Path, told: Told) -> tuple[Collection, Collection]:
     """Run the collector dry, without and with `-m`, and see that regfs's summary knows what would go."""
     collections = collect(root), collect(root, untagged=True)
+    unknown = told.states().unknown
     for item, collection in zip(("garbage-collect", "garbage-collect -m"), collections, strict=True):
         row = told.summary("would be freed by", item)
-        assert (row["count"], row["size"]) == count_and_size(root, collection.blobs)
+        assert (row["count"], row["size"]) == count_and_size(root, collection.blobs - unknown)
+        assert row["note"].startswith("at least") == bool(collection.blobs & unknown)
         # What a collection takes of tagged images stands beside it in words.
         harm = told.states().tagged & collection.blobs
         assert row["note"].endswith("of it tags need!") == bool(harm)

@@ -77,6 +77,9 @@ class CountingStore:
         self._called("find", path)
         return self._store.find(path, depth, leaf, likely)
 
+    def beside(self, path: str) -> bool:
+        return self._store.beside(path)
+
     def stamps(self, paths: Iterable[str]) -> list[int]:
         paths = list(paths)
         for path in paths:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from regfs.errors import MissingError, TooLargeError, UnsafeError
-from regfs.store.protocol import Entry, FileStat, FileType, Space
+from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Space
 
 
 class Stored(NamedTuple):
@@ -91,11 +91,13 @@ class MemoryStore:
         self._expect(path, FileType.DIRECTORY)
         yield MemoryStore(self, self._whole(path))
 
-    def find(self, path: str, depth: int, leaf: str, likely: str = "") -> list[tuple[str, FileStat | None]]:
-        found: list[tuple[str, FileStat | None]] = []
+    def find(self, path: str, depth: int, leaf: str, likely: str = "") -> list[Leaf]:
+        found: list[Leaf] = []
         for entry in self.list(path):
             inner = f"{path}/{entry.name}".lstrip("/")
             if entry.type is not FileType.DIRECTORY:
+                odd = UnsafeError(entry.name, entry.type.value, FileType.DIRECTORY.value)
+                found.append((entry.name, odd))
                 continue
             if depth == 1:
                 node = self._nodes.get(self._whole(f"{inner}/{leaf}"))
@@ -104,6 +106,9 @@ class MemoryStore:
                 below = self.find(inner, depth - 1, leaf)
                 found += [(f"{entry.name}/{name}", stat) for name, stat in below]
         return found
+
+    def beside(self, path: str) -> bool:
+        return False
 
     def stamps(self, paths: Iterable[str]) -> list[int]:
         nodes = [self._nodes.get(self._whole(path)) for path in paths]

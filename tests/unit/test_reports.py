@@ -770,7 +770,7 @@ def test_a_verdict_counts_tags_and_each_that_cannot_be_pulled_once(
     store.upload("app", b"x", None)
     asked = ask()
     found = asked.of(verdict)
-    assert (found.tags, found.sound, found.damage) == (2, 1, 2)
+    assert (found.tags, found.sound, found.untold) == (2, 1, 0)
     (row,) = rows_of(asked.of(partial(by_tag, sound=False)))
     assert (row["tag"], row["can_be_pulled"]) == ("broken", "no")
     assert all(f"{layer.digest}: not stored" in row["lacks"] for layer in layers)

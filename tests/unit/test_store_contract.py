@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +23,8 @@ from regfs.errors import (
     UnsafeError,
 )
 from regfs.machine import counts_directories
-from regfs.store import Entry, FileType, LocalStore, Store
+from regfs.store import Entry, FileStat, FileType, LocalStore, Store
+from regfs.store.protocol import Leaf
 from tests.unit.memory_store import MemoryStore, Stored
 from tests.unit.trees import content_bytes
 
@@ -320,6 +321,32 @@ def test_nothing_but_a_directory_is_entered(ground: Ground) -> None:
         pass
 
 
+def looked_into(leaves: Sequence[Leaf]) -> dict[str, FileStat | None]:
+    """Give what was found in directories, each told once; without what is none."""
+    found = {name: stat for name, stat in leaves if not isinstance(stat, StoreError)}
+    assert len({name for name, _ in leaves}) == len(leaves)
+    return found
+
+
+@pytest.mark.parametrize("what", ["file", "symlink", "fifo"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_what_stands_in_a_directorys_place_is_told_with_its_error(
+    ground: Ground, what: str, depth: int
+) -> None:
+    above = "d/1" if depth == 2 else "d"
+    ground.write("d/1/x/leaf", b"1")
+    if what == "file":
+        ground.write(f"{above}/odd", b"x")
+    elif what == "fifo":
+        ground.fifo(f"{above}/odd")
+    else:
+        ground.symlink(f"{above}/odd", "d/1")
+    error = dict(ground.store.find("d", depth, "leaf"))[f"{above}/odd".removeprefix("d/")]
+    assert isinstance(error, UnsafeError)
+    kinds = {"file": FileType.FILE, "symlink": FileType.SYMLINK, "fifo": FileType.OTHER}
+    assert (error.want, error.got) == (FileType.DIRECTORY.value, kinds[what].value)
+
+
 def test_a_leaf_is_looked_for_in_every_directory_so_far_below(ground: Ground) -> None:
     ground.write("d/1/x/leaf", b"12", mtime_ns=5)
     ground.write("d/1/y/other", b"1")
@@ -335,10 +362,9 @@ def test_a_leaf_is_looked_for_in_every_directory_so_far_below(ground: Ground) ->
         "2/z": ground.store.stat("d/2/z/leaf"),
         "2/w": ground.store.stat("d/2/w/leaf"),
     }
-    found = ground.store.find("d", 2, "leaf")
-    assert (len(found), dict(found)) == (len(want), want)
+    assert looked_into(ground.store.find("d", 2, "leaf")) == want
     found = ground.store.find("d", 1, "leaf")
-    assert (len(found), dict(found)) == (3, {"1": ground.store.stat("d/1/leaf"), "2": None, "3": None})
+    assert looked_into(found) == {"1": ground.store.stat("d/1/leaf"), "2": None, "3": None}
     assert sorted(name for name, _ in ground.store.find("", 1, "leaf")) == ["d"]
 
 
@@ -350,7 +376,7 @@ def test_nothing_is_looked_for_through_a_symlink(ground: Ground) -> None:
     ground.mkdir("d/1/z")
     ground.symlink("d/1/z/leaf", "real/x/leaf")
     ground.symlink("link", "real")
-    found = dict(ground.store.find("d", 2, "leaf"))
+    found = looked_into(ground.store.find("d", 2, "leaf"))
     assert found == {"1/x": ground.store.stat("d/1/x/leaf"), "1/z": ground.store.stat("d/1/z/leaf")}
     assert found["1/z"].type is FileType.SYMLINK
     with pytest.raises(UnsafeError):
@@ -360,7 +386,8 @@ def test_nothing_is_looked_for_through_a_symlink(ground: Ground) -> None:
 @pytest.mark.parametrize("likely", ["1/x", "1/y", "2/x", "1/nothing", "nothing/x", "1/f"])
 def test_what_is_likely_the_only_directory_changes_nothing(ground: Ground, likely: str) -> None:
     def same() -> bool:
-        return sorted(ground.store.find("d", 2, "leaf", likely)) == sorted(ground.store.find("d", 2, "leaf"))
+        there, whole = (looked_into(ground.store.find("d", 2, "leaf", way)) for way in (likely, ""))
+        return there == whole
 
     ground.mkdir("d/1/x")
     assert same()

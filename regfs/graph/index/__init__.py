@@ -4,8 +4,8 @@
 `update` is the pass over the store, `states` what follows from it; `database` is the file.
 """
 
-from regfs.graph.index.findings import Finding, Kind
+from regfs.graph.index.findings import Finding, Kind, Reach
 from regfs.graph.index.reference_index import ReferenceIndex
-from regfs.graph.index.schema import Mark, Role, State
+from regfs.graph.index.schema import Doubt, Mark, Role, State
 
-__all__ = ["Finding", "Kind", "Mark", "ReferenceIndex", "Role", "State"]
+__all__ = ["Doubt", "Finding", "Kind", "Mark", "Reach", "ReferenceIndex", "Role", "State"]

@@ -6,12 +6,13 @@ One ledger serves one pass, in the caller's transaction and thread.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
-from regfs.graph.index.findings import Finding, Kind
-from regfs.graph.index.reading import LinksRead, ManifestRead, reason, storable
+from regfs.graph.index.findings import Finding, storable
+from regfs.graph.index.reading import LinksRead, ManifestRead, tag_findings
 from regfs.graph.index.schema import INDEXES, Mark, Role
 from regfs.oci.digest import LENGTHS
 from regfs.store import layout
@@ -26,6 +27,9 @@ _CHUNK = 256
 #: most 288 values; SQLite before 3.32 takes 999.
 _ROWS = 32
 
+#: The key in `meta` of the time at which a pass last looked for what is neither blob, link nor upload.
+LOOKED_ELSEWHERE = "looked elsewhere"
+
 #: Numbers of blobs that a first pass keeps in memory, so as not to ask the index for each: some 80 MB.
 _REMEMBERED = 500_000
 
@@ -36,6 +40,18 @@ _PARTS = (
     (layout.UPLOADS, Mark.UPLOADS, ("upload",)),
 )
 MARKS = {name: mark for name, mark, _ in _PARTS}
+
+#: Whether a blob is named as a manifest: by a tag, a revision or an index, or by what a tag has named whose
+#: link says nothing.
+_NAMED = f"""(
+    EXISTS (SELECT 1 FROM tag WHERE tag.blob = {{blob}})
+    OR EXISTS (SELECT 1 FROM revision WHERE revision.blob = {{blob}})
+    OR EXISTS (SELECT 1 FROM edge WHERE target = {{blob}} AND role = {Role.CHILD:d})
+    OR {{blob}} IN (
+        SELECT history.blob FROM tag AS broken JOIN history
+        ON history.repository = broken.repository AND history.tag = broken.name WHERE broken.blob IS NULL
+    )
+)"""
 
 
 class Repository(NamedTuple):
@@ -63,6 +79,7 @@ class Ledger:
         # Changes of rows that only say when something was read, and whether anything was forgotten.
         self._quiet = 0
         self._forgot = False
+        self._first_look = False
         # Blobs that were found to be named as manifests.
         self._named: set[int] = set()
 
@@ -105,7 +122,7 @@ class Ledger:
 
     def found(self, owner: str, findings: Iterable[Finding]) -> None:
         """Replace the findings of one thing that was read."""
-        rows = [(owner, finding.kind.value, *map(storable, finding[1:])) for finding in findings]
+        rows = [finding.row(owner) for finding in findings]
         if not self.fresh:
             if rows == self._db.execute("SELECT * FROM finding WHERE owner = ?", (owner,)).fetchall():
                 return
@@ -139,10 +156,7 @@ class Ledger:
         for chunk in chunks(blobs):
             marks = ",".join("?" * len(chunk))
             rows = self._db.execute(
-                f"SELECT id FROM blob WHERE digest IN ({marks}) AND ("
-                "EXISTS (SELECT 1 FROM tag WHERE blob = id) "
-                "OR EXISTS (SELECT 1 FROM revision WHERE blob = id) "
-                f"OR EXISTS (SELECT 1 FROM edge WHERE target = id AND role = {Role.CHILD:d}))",
+                f"SELECT id FROM blob WHERE digest IN ({marks}) AND {_NAMED.format(blob='id')}",
                 [blob[0] for blob in chunk],
             )
             self._named.update(number for (number,) in rows)
@@ -248,6 +262,8 @@ class Ledger:
         named = [tag.digest for tag in seen if tag.digest]
         ids = self._ids([*named, *(digest for tag in seen for digest, _ in tag.history)])
         self._named.update(ids[digest] for digest in named)
+        # What a tag has named is all that is known of one whose link says nothing.
+        self._named.update(ids[digest] for tag in seen if not tag.digest for digest, _ in tag.history)
         rows = {
             tag.name: (
                 repository.id,
@@ -272,20 +288,15 @@ class Ledger:
             )
         self._write("history", chain.from_iterable(histories.values()))
         for tag in seen:
-            path = f"{layout.tag(repository.name, tag.name)}"
-            if tag.error:
-                link = layout.tag_link(repository.name, tag.name)
-                found = reason(tag.error)
-                finding = Finding(Kind.TAG_LINK, repository.name, tag.name, "", "", "a digest", found, link)
-                self.found(path, [finding])
-            elif not self.fresh:
-                self.found(path, [])
+            odd = tag_findings(repository.name, tag)
+            if odd or not self.fresh:
+                self.found(layout.tag(repository.name, tag.name), odd)
 
     def _leave_unchanged(
         self,
         repository: Repository,
-        rows: dict[str, tuple[int, str, int | None, int, int]],
-        histories: dict[str, set[tuple[int, str, int, int]]],
+        rows: dict[str, tuple[int, str, int | None, int | None, int]],
+        histories: dict[str, set[tuple[int, str, int, int | None]]],
     ) -> None:
         """Take out of what is to be written the tags, and the histories, that are known to be so."""
         for name in list(rows):
@@ -416,6 +427,32 @@ class Ledger:
         self._write("upload", rows)
         return True
 
+    def keep_elsewhere(self, owners: Iterable[str]) -> None:
+        """Forget what was found elsewhere, but below these. What is found first of all is no change."""
+        looked = self._db.execute("SELECT 1 FROM meta WHERE key = ?", (LOOKED_ELSEWHERE,)).fetchone()
+        self._first_look = looked is None
+        known = {owner for (owner,) in self._db.execute("SELECT DISTINCT owner FROM elsewhere")}
+        for owner in known - set(map(storable, owners)):
+            self._db.execute("DELETE FROM elsewhere WHERE owner = ?", (owner,))
+        self._db.execute("REPLACE INTO meta VALUES (?, ?)", (LOOKED_ELSEWHERE, time.time_ns()))
+        self._quiet += 1
+
+    def store_elsewhere(self, owner: str, found: list[tuple[str, int]]) -> None:
+        """Keep what lies below a path and is neither blob, link nor upload: this and no more."""
+        rows = [(storable(owner), *row) for row in found]
+        known = self._db.execute("SELECT * FROM elsewhere WHERE owner = ?", (storable(owner),))
+        if rows != known.fetchall():
+            self._db.execute("DELETE FROM elsewhere WHERE owner = ?", (storable(owner),))
+            self._write("elsewhere", rows)
+            self._quiet += len(rows) if self._first_look else 0
+
+    def uploads(self) -> list[tuple[str, str]]:
+        """Give the repository and id of each upload."""
+        query = (
+            "SELECT repository.name, upload.name FROM upload JOIN repository ON repository.id = repository"
+        )
+        return self._db.execute(query).fetchall()
+
     def last(self) -> int:
         """Give the last number of a blob."""
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM blob").fetchone()[0])
@@ -440,10 +477,7 @@ class Ledger:
     def _forget_unnamed(self) -> None:
         """Forget what was read as a manifest and is none any more: no tag, revision or index names it."""
         while rows := self._db.execute(
-            "SELECT blob FROM manifest AS m WHERE NOT EXISTS (SELECT 1 FROM tag WHERE blob = m.blob) "
-            "AND NOT EXISTS (SELECT 1 FROM revision WHERE blob = m.blob) "
-            "AND NOT EXISTS (SELECT 1 FROM edge WHERE target = m.blob AND role = ?)",
-            (Role.CHILD,),
+            f"SELECT blob FROM manifest AS m WHERE NOT {_NAMED.format(blob='m.blob')}"
         ).fetchall():
             for (number,) in rows:
                 self._forget_manifest(number)
@@ -467,6 +501,7 @@ class Ledger:
                     storable(read.media_type),
                     storable(read.artifact_type),
                     storable(str(read.error or "")),
+                    read.stops,
                 )
                 for read in manifests
             ),

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from regfs.errors import IndexFileError
 from regfs.graph.index.database import Database
+from regfs.graph.index.ledger import LOOKED_ELSEWHERE
 from regfs.graph.index.readers import Readers, side_by_side
 from regfs.graph.index.states import CHANGED, WHEN, derive
 from regfs.graph.index.update import Progress, Update
@@ -81,13 +82,15 @@ class ReferenceIndex:
             self._database.close()
 
     @contextmanager
-    def reading(self, *, thorough: bool = False) -> Iterator[sqlite3.Connection]:
+    def reading(self, *, thorough: bool = False, elsewhere: bool = False) -> Iterator[sqlite3.Connection]:
         """Give the index to ask, with what follows from it, at most `ttl` seconds old.
 
-        `thorough`: what a thorough pass saw. What is asked together fits together. What the body writes into
-        it is kept: facts that never change.
+        `thorough`: what a thorough pass saw; `elsewhere`: once there must have been one, which looked for
+        what is neither blob, link nor upload. What is asked together fits together. What the body writes
+        into it is kept: facts that never change.
         """
         with self._lock:
+            thorough = thorough or (elsewhere and not self._looked_elsewhere())
             if self._clock() >= (self._thorough_until if thorough else self._until):
                 self.refresh(thorough=thorough)
                 give_back()
@@ -100,6 +103,11 @@ class ReferenceIndex:
                 if not self._give_up(error):
                     raise
                 raise IndexFileError(str(error)) from error
+
+    def _looked_elsewhere(self) -> bool:
+        with self._database.changing() as connection:
+            query = "SELECT 1 FROM meta WHERE key = ?"
+            return connection.execute(query, (LOOKED_ELSEWHERE,)).fetchone() is not None
 
     def _derive(self, thorough: bool) -> None:
         """Compute what follows from the index. A file that turns out to be unusable is built anew, once."""
@@ -118,9 +126,9 @@ class ReferenceIndex:
         self._until = self._thorough_until = float("-inf")
         return self._database.recover(error)
 
-    def changed(self, *, thorough: bool = False) -> int:
+    def changed(self, *, thorough: bool = False, elsewhere: bool = False) -> int:
         """Tell when what the index says has last changed, in nanoseconds since 1970."""
-        with self.reading(thorough=thorough) as connection:
+        with self.reading(thorough=thorough, elsewhere=elsewhere) as connection:
             (when,) = connection.execute("SELECT value FROM meta WHERE key = ?", (WHEN,)).fetchone()
             return int(when)
 
@@ -140,7 +148,7 @@ class ReferenceIndex:
             seconds = self._clock() - began
             until = self._clock() + max(self._ttl, seconds * _SHARE)
             self._until = max(self._until, until)
-            if thorough or first:
+            if thorough:
                 self._thorough_until = until
             return Pass(first, changed, seconds)
 

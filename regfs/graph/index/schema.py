@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 
 #: Another number throws every older index away: it costs a pass over the store, and no migration.
-VERSION = 1
+VERSION = 3
 
 
 class Role(enum.IntEnum):
@@ -29,16 +29,31 @@ class Role(enum.IntEnum):
 
 
 class State(enum.IntEnum):
-    """Who needs a blob. The values stand in the index; what is in neither state is orphaned."""
+    """Who needs a blob. The values stand in the index; what is in no other state is orphaned.
+
+    `UNKNOWN`: what could not be read may need it, and nothing that was read tells that a tag does.
+    """
 
     TAGGED = 1
     UNTAGGED = 2
     ORPHANED = 3
+    UNKNOWN = 4
 
     @property
     def word(self) -> str:
         """What reports call it."""
         return self.name.lower()
+
+
+class Doubt(enum.IntFlag):
+    """What a gap may do to a blob that it reaches. The values stand in the index."""
+
+    #: Some revision may lead to it.
+    HELD = 1
+    #: Some tag may.
+    TAGGED = 2
+    #: Some tag may, if tags are kept somewhere else.
+    TAGGED_ELSEWHERE = 4
 
 
 class Mark(enum.IntFlag):
@@ -73,13 +88,15 @@ CREATE TABLE blob (
     stored INTEGER
 );
 
--- Each manifest that was read; one that could not be has no kind, and the reason.
+-- Each manifest that was read; one that could not be has no kind, and the reason. `stops`: the registry's
+-- collector ends with an error at its content.
 CREATE TABLE manifest (
     blob INTEGER PRIMARY KEY,
     kind TEXT,
     media_type TEXT NOT NULL,
     artifact_type TEXT NOT NULL,
-    error TEXT NOT NULL
+    error TEXT NOT NULL,
+    stops INTEGER NOT NULL
 );
 
 -- What manifests, and links to aliases, say: `source` holds `target`. Size is what the manifest tells;
@@ -96,14 +113,15 @@ CREATE TABLE edge (
     PRIMARY KEY (source, role, position)
 ) WITHOUT ROWID;
 
--- Each directory among the repositories; `marks` tells whether it is one.
+-- Each directory among the repositories; `marks` tells whether it is one. Below, `pushed` is empty where
+-- that could not be read.
 CREATE TABLE repository (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, marks INTEGER NOT NULL);
 
 CREATE TABLE tag (
     repository INTEGER NOT NULL,
     name TEXT NOT NULL,
     blob INTEGER,
-    pushed INTEGER NOT NULL,
+    pushed INTEGER,
     stamp INTEGER NOT NULL,
     PRIMARY KEY (repository, name)
 ) WITHOUT ROWID;
@@ -112,7 +130,7 @@ CREATE TABLE history (
     repository INTEGER NOT NULL,
     tag TEXT NOT NULL,
     blob INTEGER NOT NULL,
-    pushed INTEGER NOT NULL,
+    pushed INTEGER,
     PRIMARY KEY (repository, tag, blob)
 ) WITHOUT ROWID;
 
@@ -121,7 +139,7 @@ CREATE TABLE revision (
     repository INTEGER NOT NULL,
     name TEXT NOT NULL,
     blob INTEGER,
-    pushed INTEGER NOT NULL,
+    pushed INTEGER,
     stamp INTEGER NOT NULL,
     PRIMARY KEY (repository, name)
 ) WITHOUT ROWID;
@@ -158,7 +176,13 @@ CREATE TABLE hashed (
     found TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- Files that are neither blob, link nor upload, and their bytes; looked for by a thorough pass. Rows without a
+-- path tell the bytes of the owner's links then.
+CREATE TABLE elsewhere (owner TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL);
+CREATE INDEX elsewhere_owner ON elsewhere (owner);
+
 -- What is wrong. `owner` is what was read when it was found, or the name of what was computed from the rest.
+-- `reach` tells how far a gap reaches; empty: it is none.
 CREATE TABLE finding (
     owner TEXT NOT NULL,
     kind TEXT NOT NULL,
@@ -168,37 +192,55 @@ CREATE TABLE finding (
     digest TEXT NOT NULL,
     wanted TEXT NOT NULL,
     found TEXT NOT NULL,
-    path TEXT NOT NULL
+    path TEXT NOT NULL,
+    reach TEXT NOT NULL
 );
 CREATE INDEX finding_owner ON finding (owner);
 
+-- What lies where the store was not read: which gap is there (the rowid of its finding).
+CREATE TABLE unread (blob INTEGER PRIMARY KEY, gap INTEGER NOT NULL);
+
+-- Where gaps begin to reach (no blob: everything), and what they reach: `why` is a Doubt.
+CREATE TABLE gap (finding INTEGER NOT NULL, blob INTEGER, why INTEGER NOT NULL);
+CREATE TABLE doubted (
+    blob INTEGER NOT NULL,
+    why INTEGER NOT NULL,
+    PRIMARY KEY (blob, why)
+) WITHOUT ROWID;
+
 -- The revisions that no tag of their repository leads to; `referrer`: but to what they refer to, one does.
+-- `doubt`: a gap may tag it; a sum of Doubts.
 CREATE TABLE untagged (
     repository INTEGER NOT NULL,
     blob INTEGER NOT NULL,
     referrer INTEGER NOT NULL,
+    doubt INTEGER NOT NULL,
     PRIMARY KEY (repository, blob)
 ) WITHOUT ROWID;
 
 -- What an image takes, all that it leads to counted once: bytes, and those that nothing else leads to.
--- Computed when first asked for. `repository_weight` is the same for all images of a repository.
-CREATE TABLE weight (blob INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER NOT NULL);
+-- Computed when first asked for; no exclusive size where a gap may hold some of it. `repository_weight` is the same for all images of a repository.
+CREATE TABLE weight (blob INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER);
 CREATE TABLE repository_weight (
     repository INTEGER PRIMARY KEY,
     size INTEGER NOT NULL,
-    exclusive INTEGER NOT NULL
+    exclusive INTEGER
 );
 
 -- What a garbage collection would delete, by the revisions that it starts from: blobs, their bytes, and the
--- bytes that tags need.
+-- bytes that tags need; and the bytes besides of which that cannot be told.
 CREATE TABLE collection (
     revisions TEXT PRIMARY KEY,
     blobs INTEGER NOT NULL,
     size INTEGER NOT NULL,
-    needed INTEGER NOT NULL
+    needed INTEGER NOT NULL,
+    doubted INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- The blobs that some revision or tag leads to, and whether a tag does.
+-- The repositories that the registry's collector does not see.
+CREATE TABLE passed_over (repository INTEGER PRIMARY KEY);
+
+-- The blobs that some revision, tag or gap leads to, and their state.
 CREATE TABLE held (blob INTEGER PRIMARY KEY, state INTEGER NOT NULL);
 """
 

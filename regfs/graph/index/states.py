@@ -1,7 +1,8 @@
 """What follows from the tables: who needs each blob, and what is wrong with each image.
 
 The states are DESIGN's: tagged is what some tag leads to, and what refers to something tagged; untagged is
-what a revision leads to besides; the rest is orphaned.
+what a revision leads to besides; the rest is orphaned. But what a gap may hold is neither for certain: it is
+unknown (doubt.py).
 
 The registry's own collector goes another way, and regfs says where that loses data. It marks each revision
 and what that names, one step far, and deletes what is not marked. So it deletes what a tag needs where the
@@ -16,8 +17,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 
 from regfs.graph.index.ancestry import tags_above
-from regfs.graph.index.findings import Finding, Kind
-from regfs.graph.index.schema import Mark, Role, State
+from regfs.graph.index.doubt import gaps, has_no_tags, note_doubts, note_unread, passed_over
+from regfs.graph.index.findings import Finding, Kind, Reach, stopped
+from regfs.graph.index.schema import Doubt, Mark, Role, State
+from regfs.oci.media_types import SCHEMA1
+from regfs.store import layout
 
 #: The key in `meta` that says that what follows from the tables does not yet.
 CHANGED = "changed"
@@ -26,7 +30,7 @@ CHANGED = "changed"
 WHEN = "when"
 
 #: The owners of findings that follow from the index; no path is like one of them.
-MANIFESTS, BLOBS, COLLECTOR = "manifests", "named blobs", "collector"
+MANIFESTS, NO_TAGS, BLOBS, COLLECTOR = "manifests", "no tags", "named blobs", "collector"
 
 #: Roles of what a manifest names; the others turn round what it says, or say it from outside.
 NAMED = f"({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})"
@@ -35,16 +39,28 @@ NAMED = f"({Role.CONFIG:d}, {Role.LAYER:d}, {Role.CHILD:d})"
 #: manifest that another names as a layer.
 _BELOW_HELD = "SELECT edge.target AS blob FROM edge CROSS JOIN held ON held.blob = edge.source"
 
+#: The revisions that a garbage collection sees: of repositories with links to layers. Where a repository's
+#: revisions were not read, its tags are believed to name some.
+_SEEN = f"""(
+    SELECT here.repository, here.blob FROM (
+        SELECT repository, blob FROM revision
+        UNION SELECT tag.repository, tag.blob FROM tag WHERE tag.repository IN (
+            SELECT repository.id FROM finding JOIN repository ON repository.name = finding.repository
+            WHERE reach IN ('{Reach.REVISIONS.value}', '{Reach.MANIFESTS.value}')
+        )
+    ) AS here JOIN repository ON repository.id = here.repository
+    WHERE marks & {Mark.LAYERS:d} AND here.repository NOT IN (SELECT repository FROM passed_over)
+) AS revision"""
+
 #: The blobs that a garbage collection marks: `{revisions}` is a condition on the revisions that it starts
 #: from.
 MARKED = f"""
-    SELECT revision.blob AS blob FROM revision JOIN repository ON repository.id = revision.repository
-    WHERE marks & {Mark.LAYERS:d} AND {{revisions}}
+    SELECT revision.blob AS blob FROM {_SEEN} WHERE {{revisions}}
     UNION
-    SELECT edge.target FROM revision JOIN repository ON repository.id = revision.repository
+    SELECT edge.target FROM {_SEEN}
     JOIN blob AS manifest ON manifest.id = revision.blob AND manifest.size IS NOT NULL
     JOIN edge ON edge.source = revision.blob AND edge.role IN {NAMED}
-    WHERE marks & {Mark.LAYERS:d} AND {{revisions}}
+    WHERE {{revisions}}
 """
 
 #: All revisions, and with `--delete-untagged` those that a tag of their repository names.
@@ -57,8 +73,7 @@ TAGGED_REVISION = """
 #: from is marked, so `MARKED` is asked only for what was come by otherwise. (CROSS JOIN: in this order.)
 _LOST = f"""
     WITH starts (blob) AS (
-        SELECT blob FROM revision JOIN repository ON repository.id = revision.repository
-        WHERE marks & {Mark.LAYERS:d}
+        SELECT blob FROM {_SEEN}
     ), doubtful (blob) AS (
         SELECT blob FROM (SELECT blob FROM tag EXCEPT SELECT * FROM starts)
         UNION SELECT target FROM edge WHERE role NOT IN {NAMED}
@@ -101,14 +116,19 @@ def derive(connection: sqlite3.Connection) -> None:
     """
     if not connection.execute("DELETE FROM meta WHERE key = ?", (CHANGED,)).rowcount:
         return
-    _states(connection)
-    _untagged(connection)
     for table in ("weight", "repository_weight", "collection"):
         connection.execute(f"DELETE FROM {table}")
     connection.execute("DELETE FROM finding WHERE 'findings ' || owner IN (SELECT key FROM meta)")
     connection.execute("DELETE FROM meta WHERE key LIKE 'findings %'")
-    for owner, find in ((MANIFESTS, _lost_manifests), (BLOBS, _damaged_blobs), (COLLECTOR, _collected)):
-        keep_findings(connection, owner, find)
+    note_unread(connection)
+    keep_findings(connection, MANIFESTS, _lost_manifests)
+    keep_findings(connection, NO_TAGS, _no_tags)
+    note_doubts(connection)
+    _states(connection)
+    _untagged(connection)
+    _passed_over(connection)
+    keep_findings(connection, BLOBS, _damaged_blobs)
+    keep_findings(connection, COLLECTOR, _collected)
 
 
 def keep_findings(
@@ -123,8 +143,8 @@ def keep_findings(
         return
     connection.execute("DELETE FROM finding WHERE owner = ?", (owner,))
     connection.executemany(
-        "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(owner, finding.kind.value, *finding[1:]) for finding in find(connection)],
+        "INSERT INTO finding VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [finding.row(owner) for finding in find(connection)],
     )
     connection.execute("INSERT INTO meta VALUES (?, TRUE)", (key,))
 
@@ -135,6 +155,22 @@ def _states(connection: sqlite3.Connection) -> None:
         start = f"SELECT blob FROM {table} WHERE blob IS NOT NULL"
         while _hold(connection, state, start):
             start = _BELOW_HELD
+    connection.execute(
+        f"""
+        REPLACE INTO held SELECT doubted.blob, {State.UNKNOWN:d}
+        FROM doubted LEFT JOIN held ON held.blob = doubted.blob
+        WHERE state IS NULL OR (state = {State.UNTAGGED:d} AND why != {Doubt.HELD:d})
+        """
+    )
+
+
+def _passed_over(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM passed_over")
+    hiding = connection.execute("SELECT path FROM finding WHERE kind = ?", (Kind.COLLECTOR_HIDES.value,))
+    connection.executemany(
+        "INSERT OR IGNORE INTO passed_over VALUES (?)",
+        [(number,) for number in passed_over(connection, [path for (path,) in hiding.fetchall()])],
+    )
 
 
 def _hold(connection: sqlite3.Connection, state: State, start: str) -> bool:
@@ -182,10 +218,23 @@ def _untagged(connection: sqlite3.Connection) -> None:
         ),
         tagged AS (SELECT * FROM hidden INTERSECT SELECT * FROM needed)
         INSERT INTO untagged
-        SELECT repository, blob, TRUE FROM tagged
-        UNION ALL SELECT repository, blob, FALSE FROM (SELECT * FROM hidden EXCEPT SELECT * FROM tagged)
+        SELECT repository, blob, TRUE, 0 FROM tagged
+        UNION ALL SELECT repository, blob, FALSE, 0 FROM (SELECT * FROM hidden EXCEPT SELECT * FROM tagged)
         """
     )
+    # A gap in a repository may tag what another tag leads to as well; one elsewhere only what no tag does.
+    for doubt in (Doubt.TAGGED, Doubt.TAGGED_ELSEWHERE):
+        connection.execute(
+            f"""
+            UPDATE untagged SET doubt = doubt + {doubt:d}
+            WHERE blob IN (SELECT blob FROM doubted WHERE why = {doubt:d}) AND (
+                repository IN (
+                    SELECT id FROM finding JOIN repository ON name = finding.repository
+                    WHERE reach NOT IN ('', '{Reach.NOTHING.value}')
+                ) OR blob IN (SELECT blob FROM held WHERE state = {State.UNKNOWN:d})
+            )
+            """
+        )
 
 
 def _below(name: str, *roles: Role) -> str:
@@ -201,16 +250,34 @@ def _below(name: str, *roles: Role) -> str:
 def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Find manifests that a tag or revision names and nobody can read; those of a tag's index, too."""
     rows = connection.execute(
-        """
-        SELECT id, digest, CASE WHEN size IS NULL THEN 'not stored' ELSE manifest.error END
-        FROM blob LEFT JOIN manifest ON manifest.blob = id
-        WHERE (manifest.blob IS NOT NULL AND manifest.kind IS NULL) OR (size IS NULL AND (
-            EXISTS (SELECT 1 FROM tag WHERE blob = id) OR EXISTS (SELECT 1 FROM revision WHERE blob = id)
-        ))
+        f"""
+        WITH named (blob) AS (
+            SELECT blob FROM tag UNION SELECT blob FROM revision
+            UNION SELECT history.blob FROM tag AS broken JOIN history
+            ON history.repository = broken.repository AND history.tag = broken.name WHERE broken.blob IS NULL
+        )
+        SELECT id, digest, CASE WHEN size IS NULL THEN 'not stored' ELSE manifest.error END, gap, stops
+        FROM blob LEFT JOIN manifest ON manifest.blob = id LEFT JOIN unread ON unread.blob = id
+        WHERE (manifest.blob IS NOT NULL AND manifest.kind IS NULL)
+        OR (size IS NULL AND id IN (SELECT blob FROM named))
+        OR (gap IS NOT NULL AND EXISTS (SELECT 1 FROM edge WHERE target = id AND role = {Role.CHILD:d}))
         """
     ).fetchall()
-    for number, digest, why in rows:
+    for number, digest, why, gap, stops in rows:
         tags = tags_above(connection, number)
+        held = connection.execute(
+            "SELECT repository.name FROM revision JOIN repository ON repository.id = revision.repository "
+            "WHERE revision.blob = ?",
+            (number,),
+        ).fetchall()
+        others = [(name, "") for (name,) in held if name not in {name for name, _ in tags}]
+        if gap is not None:
+            for repository, tag in [*tags, *others] or [("", "")]:
+                found = f"not read: {_where(connection, gap)}"
+                yield Finding(
+                    Kind.UNTOLD, repository, tag, digest, digest, "a manifest", found, reach=Reach.CONTENT
+                )
+            continue
         for repository, tag in tags:
             yield Finding(
                 Kind.MANIFEST_LOST,
@@ -219,16 +286,47 @@ def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
                 digest,
                 digest,
                 "a manifest",
-                f"{why}. What only this image needs shows as orphaned: do not collect garbage",
+                f"{why}. What only this image needs is unknown: do not collect garbage",
+                reach=Reach.CONTENT,
             )
-        held = connection.execute(
-            "SELECT repository.name FROM revision JOIN repository ON repository.id = revision.repository "
-            "WHERE revision.blob = ?",
-            (number,),
-        ).fetchall()
-        for (repository,) in held:
-            if repository not in {name for name, _ in tags}:
-                yield Finding(Kind.MANIFEST, repository, "", digest, digest, "a manifest", why)
+        for repository, _ in others or ([] if tags else [("", "")]):
+            yield Finding(
+                Kind.MANIFEST, repository, "", digest, digest, "a manifest", why, reach=Reach.CONTENT
+            )
+        if stops and held:
+            tagged = connection.execute(
+                "SELECT 1 FROM tag JOIN revision USING (repository, blob) WHERE tag.blob = ?", (number,)
+            )
+            plain = tagged.fetchone() is not None
+            yield Finding(
+                Kind.COLLECTOR_STOPS if plain else Kind.COLLECTOR_PLAIN_STOPS,
+                held[0][0],
+                digest=digest,
+                wanted="a manifest",
+                found=stopped("", "it is no manifest"),
+            )
+
+
+def _where(connection: sqlite3.Connection, gap: int) -> str:
+    """Say where a gap is, and why."""
+    path, found = connection.execute("SELECT path, found FROM finding WHERE rowid = ?", (gap,)).fetchone()
+    return f"{path} {found}"
+
+
+def _no_tags(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Find that tags are kept somewhere else, as it seems."""
+    if has_no_tags(connection) and not any(gap.reach in _MAY_TAG for gap in gaps(connection)):
+        yield Finding(
+            Kind.TAGS_ELSEWHERE,
+            wanted="tags",
+            found="repositories have manifests, and not one has a tag: Harbor from 2.15 and OpenShift keep "
+            "tags in a database of their own; what is in use cannot be told from here",
+            path=layout.REPOSITORIES,
+            reach=Reach.NO_TAGS,
+        )
+
+
+_MAY_TAG = frozenset({Reach.TAG, Reach.TAGS, Reach.MANIFESTS, Reach.EVERYTHING})
 
 
 def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -241,7 +339,10 @@ def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
                edge.size AS wanted, coalesce(blob.size, (
                    SELECT stored.size FROM edge AS alias JOIN blob AS stored ON stored.id = alias.target
                    WHERE alias.source = edge.target AND alias.role = {Role.ALIAS:d}
-               )) AS got
+               )) AS got, coalesce((SELECT gap FROM unread WHERE unread.blob = blob.id), (
+                   SELECT gap FROM edge AS alias JOIN unread ON unread.blob = alias.target
+                   WHERE alias.source = edge.target AND alias.role = {Role.ALIAS:d}
+               )) AS gap
         FROM edge JOIN blob ON blob.id = edge.target
         WHERE edge.role IN {NAMED} AND blob.size IS NOT edge.size
         """
@@ -257,21 +358,25 @@ def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
         """
     )
     wrong = {
-        number: (Role(role), position, digest, wanted, got)
-        for number, _, role, position, digest, wanted, got in connection.execute("SELECT * FROM wrong")
+        number: (Role(role), position, digest, wanted, got, gap)
+        for number, _, role, position, digest, wanted, got, gap in connection.execute("SELECT * FROM wrong")
     }
     for number, repository, tag, image in connection.execute(_IMAGES).fetchall() if wrong else ():
-        role, position, digest, wanted, got = wrong[number]
+        role, position, digest, wanted, got, gap = wrong[number]
         name = f"layer {position}" if role is Role.LAYER else role.name.lower()
         bytes_wanted = "" if wanted is None else f", {wanted} bytes"
         yield Finding(
-            Kind.MISSING if got is None else Kind.SIZE,
+            Kind.SIZE if got is not None else Kind.MISSING if gap is None else Kind.UNTOLD,
             repository,
             tag,
             image,
             digest,
             f"{name}{bytes_wanted}",
-            "not stored" if got is None else f"{got} bytes",
+            f"{got} bytes"
+            if got is not None
+            else "not stored"
+            if gap is None
+            else f"not read: {_where(connection, gap)}",
         )
     connection.execute("DROP TABLE temp.wrong")
 
@@ -279,35 +384,103 @@ def _damaged_blobs(connection: sqlite3.Connection) -> Iterator[Finding]:
 def _collected(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Find what the registry's collector would delete although a tag needs it; one finding for each tag."""
     rows = connection.execute(_LOST).fetchall()
-    lost: dict[tuple[str, str], list[tuple[str, int, bool]]] = {}
-    for number, digest, size in rows:
-        tags = connection.execute(
-            """
-            WITH RECURSIVE up (blob, alias) AS (
-                VALUES (?, FALSE) UNION
-                SELECT edge.source, alias OR edge.role = ? FROM up JOIN edge ON edge.target = up.blob
-            )
-            SELECT repository.name, tag.name, max(alias) FROM up JOIN tag ON tag.blob = up.blob
-            JOIN repository ON repository.id = tag.repository GROUP BY 1, 2
-            """,
-            (number, Role.ALIAS),
-        )
-        for repository, tag, alias in tags:
-            lost.setdefault((repository, tag), []).append((digest, size, bool(alias)))
-    for (repository, tag), blobs in lost.items():
+    for (repository, tag), blobs in _tags_of(connection, rows).items():
         alias = all(found for _, _, found in blobs)
         why = (
             "pushed by a digest of another algorithm"
             if alias
             else "the repository has no revision of a manifest that leads there"
         )
-        total = sum(size for _, size, _ in blobs)
-        yield Finding(
-            Kind.COLLECTOR_DELETES,
+        yield _loss(Kind.COLLECTOR_DELETES, repository, tag, blobs, "garbage-collect", why)
+    yield from _hazards(connection, {number for number, *_ in rows})
+    yield from _stops(connection)
+
+
+def _hazards(connection: sqlite3.Connection, lost: set[int]) -> Iterator[Finding]:
+    """Find what the collector of registries before 3.0 would with `-m` delete besides `lost`."""
+    marked = f"SELECT blob FROM ({MARKED.format(revisions=TAGGED_REVISION)}) WHERE blob IS NOT NULL"
+    more = connection.execute(
+        f"""
+        SELECT blob.id, blob.digest, blob.size FROM blob JOIN held ON held.blob = blob.id
+        WHERE held.state = {State.TAGGED:d} AND blob.size IS NOT NULL AND blob.id NOT IN ({marked})
+        ORDER BY blob.digest
+        """
+    ).fetchall()
+    for (repository, tag), blobs in _tags_of(connection, [row for row in more if row[0] not in lost]).items():
+        why = "from tags it goes one step only. 3.0 and later keep an index's children, and no referrers"
+        yield _loss(
+            Kind.COLLECTOR_M_DELETES,
             repository,
             tag,
-            "",
-            blobs[0][0],
-            "kept, since the tag needs it",
-            f"garbage-collect would delete {len(blobs)} of its blobs, {total} bytes: {why}",
+            blobs,
+            "garbage-collect -m of registries before 3.0",
+            why,
         )
+
+
+def _stops(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Find repositories at which the collector ends with an error, though nothing is wrong with them."""
+    held = "EXISTS (SELECT 1 FROM revision WHERE revision.repository = repository.id)"
+    tags = "'{0}/' || name || '/{1}/tags'".format(layout.REPOSITORIES, layout.MANIFESTS)
+    never_tagged = connection.execute(
+        f"SELECT name FROM repository WHERE {held} AND {tags} NOT IN (SELECT path FROM place) "
+        f"AND name NOT IN (SELECT repository FROM finding WHERE reach IN (?, ?)) ORDER BY 1",
+        (Reach.TAGS.value, Reach.MANIFESTS.value),
+    )
+    for (name,) in never_tagged.fetchall():
+        found = stopped("-m", "the repository never had a tag")
+        yield Finding(Kind.COLLECTOR_M_STOPS, name, wanted="tags", found=found, path=layout.tags(name))
+    # Registries before 3.0 do not see it at all.
+    no_layers = connection.execute(
+        "SELECT name FROM repository WHERE marks & ? AND NOT marks & ? AND name NOT IN "
+        "(SELECT repository FROM finding WHERE reach = ?) ORDER BY 1",
+        (Mark.MANIFESTS, Mark.LAYERS, Reach.LAYERS.value),
+    )
+    for (name,) in no_layers.fetchall():
+        found = stopped("of registries from 3.0 on", "no links to layers")
+        yield Finding(Kind.COLLECTOR_3_STOPS, name, wanted="links", found=found, path=layout.layers(name))
+    marks = ", ".join("?" * len(SCHEMA1))
+    schema1 = connection.execute(
+        "SELECT repository.name, min(digest) FROM revision JOIN repository "
+        "ON repository.id = revision.repository JOIN manifest ON manifest.blob = revision.blob "
+        f"JOIN blob ON blob.id = revision.blob WHERE media_type IN ({marks}) GROUP BY 1",
+        tuple(SCHEMA1),
+    )
+    for name, digest in schema1.fetchall():
+        found = stopped("of registries from 3.0 on", "they know no manifest of schema 1")
+        yield Finding(Kind.COLLECTOR_3_STOPS, name, digest=digest, wanted="schema 2 or OCI", found=found)
+
+
+#: A blob that would be lost: its digest and size, and whether it is held by a name of another algorithm.
+_Lost = tuple[str, int, bool]
+
+
+def _tags_of(
+    connection: sqlite3.Connection, rows: list[tuple[int, str, int]]
+) -> dict[tuple[str, str], list[_Lost]]:
+    """Find the tags that need some blobs, given as number, digest and size."""
+    connection.execute("DROP TABLE IF EXISTS temp.lost")
+    connection.execute("CREATE TEMP TABLE lost (blob INTEGER PRIMARY KEY, digest TEXT, size INTEGER)")
+    connection.executemany("INSERT INTO lost VALUES (?, ?, ?)", rows)
+    found: dict[tuple[str, str], list[_Lost]] = {}
+    for repository, tag, digest, size, alias in connection.execute(
+        f"""
+        WITH RECURSIVE up (lost, blob, alias) AS (
+            SELECT blob, blob, FALSE FROM lost UNION
+            SELECT lost, edge.source, alias OR edge.role = {Role.ALIAS:d}
+            FROM up JOIN edge ON edge.target = up.blob
+        )
+        SELECT repository.name, tag.name, digest, size, max(alias) FROM up JOIN tag ON tag.blob = up.blob
+        JOIN repository ON repository.id = tag.repository JOIN lost ON lost.blob = up.lost
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        """
+    ):
+        found.setdefault((repository, tag), []).append((digest, size, bool(alias)))
+    connection.execute("DROP TABLE temp.lost")
+    return found
+
+
+def _loss(kind: Kind, repository: str, tag: str, blobs: list[_Lost], collector: str, why: str) -> Finding:
+    total = sum(size for _, size, _ in blobs)
+    found = f"{collector} would delete {len(blobs)} of its blobs, {total} bytes: {why}"
+    return Finding(kind, repository, tag, "", blobs[0][0], "kept, since the tag needs it", found)

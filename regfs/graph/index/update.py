@@ -20,18 +20,23 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from regfs.errors import StoreAwayError, UnreadableError
-from regfs.graph.index.findings import Finding, Kind
+from regfs.graph.index.findings import Finding, Kind, Reach
 from regfs.graph.index.ledger import MARKS, Ledger, Repository, chunks
 from regfs.graph.index.readers import NAMES, Elsewhere, Task, run
 from regfs.graph.index.reading import (
     LinksRead,
     ManifestRead,
     ShardRead,
-    names_below,
+    algorithms_below,
+    look_elsewhere,
+    read_blobs,
     read_layer_links,
     read_manifests,
+    read_names,
     read_revisions,
     read_shard,
+    read_some_revisions,
+    refused,
     tags_below,
     unlisted,
 )
@@ -51,6 +56,18 @@ _TICK = 2_500_000_000
 Progress = Callable[[str, int, int], None]
 
 _SHARD = re.compile("[0-9a-f]{2}")
+
+#: What is found of directories that no registry makes: it depends on what is in them.
+_LOOKED_INTO = frozenset({Kind.STRAY, Kind.COLLECTOR_STOPS})
+
+_IN_DATABASE = Finding(
+    Kind.TAGS_ELSEWHERE,
+    wanted="tags and manifests in the storage",
+    found="this registry keeps its tags and manifests in a database: what is stored is shown, what is in use "
+    "cannot be told from here",
+    path=f"../{layout.DATABASE_LOCK}",
+    reach=Reach.EVERYTHING,
+)
 
 
 class Update:
@@ -78,9 +95,12 @@ class Update:
         """Do the pass. Tells whether anything had changed."""
         last = self._ledger.last()
         self._look_at_places()
+        self._beside()
         self._blobs()
         self._repositories()
         self._manifests(last)
+        if self._thorough:
+            self._look_elsewhere()
         self._see_store()
         return self._ledger.finish()
 
@@ -110,15 +130,18 @@ class Update:
 
         self._run(look(paths) for paths in chunks(self._ledger.places, self._names))
 
+    def _beside(self) -> None:
+        """See whether the registry says that it keeps its tags and manifests in a database."""
+        odd = [_IN_DATABASE] if self._survey.beside(layout.DATABASE_LOCK) else []
+        self._ledger.found(layout.DATABASE_LOCK, odd)
+
     # --- blobs -------------------------------------------------------------------------------------
 
     def _blobs(self) -> None:
         shards = []
-        for algorithm in self._list(layout.BLOBS).directories():
-            if algorithm not in LENGTHS:
-                continue
-            names = self._list(f"{layout.BLOBS}/{algorithm}").directories()
-            shards += [(algorithm, name) for name in sorted(names) if _SHARD.fullmatch(name)]
+        for algorithm in self._list(layout.BLOBS, LENGTHS.__contains__):
+            names = self._list(f"{layout.BLOBS}/{algorithm}", lambda name: bool(_SHARD.fullmatch(name)))
+            shards += [(algorithm, name) for name in names]
         there = {layout.shard(*shard) for shard in shards}
         for path in [path for path in self._ledger.places if path.startswith(f"{layout.BLOBS}/")]:
             if path not in there:
@@ -136,18 +159,25 @@ class Update:
 
         self._run(look(number, *shard) for number, shard in enumerate(changed))
 
-    def _list(self, path: str) -> DirectorySeen:
+    def _list(self, path: str, sound: Callable[[str], bool]) -> list[str]:
         """List a directory above the shards."""
-        seen = self._survey.directory(path)
-        self._ledger.found(path, unlisted(path, seen.error))
-        return seen
+        names, odd = read_blobs(self._survey, path, sound)
+        self._ledger.found(path, odd)
+        return names
 
     def _apply_shard(self, algorithm: str, prefix: str, read: ShardRead) -> None:
         path = layout.shard(algorithm, prefix)
         self._ledger.store_shard(f"{algorithm}:{prefix}", read.blobs)
-        self._ledger.found(path, read.odd)
-        if read.stamp:
-            self._ledger.note_place(path, read.stamp)
+        self._found_at(path, read.odd, read.stamp)
+
+    def _found_at(self, path: str, odd: Sequence[Finding], stamp: int) -> None:
+        """Note that a directory was read; one with a gap, or with what nobody knows, is read each time."""
+        self._ledger.found(path, odd)
+        if stamp or path in self._ledger.places:
+            read_again = any(
+                finding.reach is not Reach.NONE or finding.kind in _LOOKED_INTO for finding in odd
+            )
+            self._ledger.note_place(path, 0 if read_again else stamp)
 
     # --- repositories ------------------------------------------------------------------------------
 
@@ -171,15 +201,17 @@ class Update:
                 yield from self._enter(below)
             return
 
-        def apply(seen: DirectorySeen) -> Iterator[Task]:
-            nested, odd = names_below(name, seen)
-            self._ledger.found(path, odd)
-            self._ledger.note_place(path, seen.stamp)
-            yield from self._entered(name, self._store_repository(name, seen) if name else None)
+        def apply(read: tuple[DirectorySeen, list[str], list[Finding]]) -> Iterator[Task]:
+            seen, nested, odd = read
+            repository = self._store_repository(name, seen) if name else None
+            if repository and repository.marks.repository:
+                odd = [*odd, *refused(name)]
+            self._found_at(path, odd, seen.stamp)
+            yield from self._entered(name, repository)
             for below in nested:
                 yield from self._enter(below)
 
-        yield Task(Survey.directory, (path,), apply)
+        yield Task(read_names, (name,), apply)
 
     def _store_repository(self, name: str, seen: DirectorySeen) -> Repository:
         marks = Mark.NOTHING
@@ -216,10 +248,9 @@ class Update:
         def apply(seen: DirectorySeen) -> Iterator[Task]:
             there, odd = tags_below(repository.name, seen)
             names = {name: known.get(name, 0) for name in there}
-            self._ledger.found(path, odd)
             for name in known.keys() - names.keys():
                 self._ledger.forget_tag(repository, name)
-            self._ledger.note_place(path, seen.stamp)
+            self._found_at(path, odd, seen.stamp)
             return self._changed_tags(repository, names, again=again)
 
         yield Task(Survey.directory, (path,), apply)
@@ -260,6 +291,7 @@ class Update:
         self,
         repository: Repository,
         directory: str,
+        reach: Reach,
         enter: Callable[[str, bool], Iterable[Task]],
         gone: Callable[[str], Iterable[Task]],
     ) -> Iterator[Task]:
@@ -276,9 +308,8 @@ class Update:
             return
 
         def apply(seen: DirectorySeen) -> Iterator[Task]:
-            self._ledger.note_place(directory, seen.stamp)
-            self._ledger.found(directory, unlisted(directory, seen.error, repository.name))
-            there = [name for name in seen.directories() if name in LENGTHS]
+            there, odd = algorithms_below(directory, seen, reach, repository.name)
+            self._found_at(directory, odd, seen.stamp)
             for algorithm in known:
                 if algorithm not in there:
                     self._ledger.forget_below(f"{directory}/{algorithm}")
@@ -296,6 +327,7 @@ class Update:
         return self._algorithms(
             repository,
             layout.revisions(repository.name),
+            Reach.REVISIONS,
             enter,
             lambda algorithm: self._apply_revisions(repository, algorithm, []),
         )
@@ -305,8 +337,7 @@ class Update:
 
         def apply(read: tuple[int, list[LinkSeen], list[Finding]]) -> Iterable[Task]:
             stamp, links, odd = read
-            self._ledger.found(path, odd)
-            self._ledger.note_place(path, stamp)
+            self._found_at(path, odd, stamp)
             return self._apply_revisions(repository, algorithm, links)
 
         return Task(read_revisions, (repository.name, algorithm, self._thorough), apply)
@@ -316,7 +347,7 @@ class Update:
             self._ledger.forget_revisions(repository, digests - {link.name for link in links})
             self._ledger.store_revisions(repository, links)
 
-        return Task(Survey.some_links, (layout.revisions(repository.name), sorted(digests)), apply)
+        return Task(read_some_revisions, (layout.revisions(repository.name), sorted(digests)), apply)
 
     def _deleted_revisions(self, repository: Repository, algorithm: str) -> Iterator[Task]:
         """Look at links in a directory that did not change: the API deletes one and leaves its directory.
@@ -349,8 +380,7 @@ class Update:
             path = f"{layout.layers(repository.name)}/{algorithm}"
 
             def apply(read: LinksRead) -> None:
-                self._ledger.found(path, read.odd)
-                self._ledger.note_place(path, read.stamp)
+                self._found_at(path, read.odd, read.stamp)
                 self._ledger.store_layers(repository, algorithm, read)
 
             if not same:
@@ -360,7 +390,7 @@ class Update:
             self._ledger.store_layers(repository, algorithm, LinksRead(0, b"", [], []))
             return ()
 
-        return self._algorithms(repository, layout.layers(repository.name), enter, gone)
+        return self._algorithms(repository, layout.layers(repository.name), Reach.LAYERS, enter, gone)
 
     # --- uploads -----------------------------------------------------------------------------------
 
@@ -369,13 +399,12 @@ class Update:
         if path in self._same and not self._ledger.has_uploads(repository):
             return
 
-        def apply(seen: tuple[int, list[UploadSeen]]) -> None:
-            stamp, uploads = seen
-            if self._ledger.store_uploads(repository, uploads):
-                self._ledger.found(
-                    path, [_undated(repository.name, upload.name) for upload in uploads if not upload.started]
-                )
-            self._ledger.note_place(path, stamp)
+        def apply(read: tuple[DirectorySeen, list[UploadSeen]]) -> None:
+            seen, uploads = read
+            self._ledger.store_uploads(repository, uploads)
+            odd = [_undated(repository.name, upload.name) for upload in uploads if not upload.started]
+            odd += unlisted(path, seen.error, Reach.NOTHING, repository.name)
+            self._found_at(path, odd, seen.stamp)
 
         yield Task(Survey.uploads, (repository.name,), apply)
 
@@ -405,6 +434,33 @@ class Update:
             starts = range(done, done + len(digests), size)
             self._run(look(*pair) for pair in zip(chunks(digests, size), starts, strict=True))
             done += len(digests)
+
+    def _look_elsewhere(self) -> None:
+        """Find what is neither blob, link nor upload: in each shard, in each repository, and beside them."""
+        top = [entry.name for entry in self._survey.directory("").entries]
+        shards = [path for path in self._ledger.places if path.startswith(f"{layout.BLOBS}/")]
+        parts = [
+            f"{layout.repository(name)}/{part}"
+            for name, repository in self._ledger.repositories().items()
+            for part, mark in MARKS.items()
+            if mark in repository.marks
+        ]
+        uploads = frozenset(layout.upload(*upload) for upload in self._ledger.uploads())
+        passed = {
+            layout.BLOBS: frozenset(shards),
+            layout.REPOSITORIES: frozenset(parts),
+            **{path: uploads for path in parts if path.endswith(f"/{layout.UPLOADS}")},
+        }
+
+        def look(path: str) -> Task:
+            def apply(found: list[tuple[str, int]]) -> None:
+                self._ledger.store_elsewhere(path, found)
+
+            return Task(look_elsewhere, (path, passed.get(path, frozenset())), apply)
+
+        paths = [*top, *shards, *parts]
+        self._ledger.keep_elsewhere(paths)
+        self._run(map(look, paths))
 
     def _look_for_unknown(self, last: int) -> None:
         """Look for blobs that are named, and were not there when their shard was read."""

@@ -20,12 +20,16 @@ Fill = Callable[[BlobContents, sqlite3.Connection], None]
 
 
 class Report(NamedTuple):
-    """How a report is made, what has to be read for it first, and what it tells, for `--help`."""
+    """How a report is made, what has to be read for it first, and what it tells, for `--help`.
+
+    `thorough`: from what a thorough pass saw; `elsewhere`: there must have been one.
+    """
 
     make: Make
     fill: Fill
     help: str
     thorough: bool = False
+    elsewhere: bool = False
 
 
 def _nothing(contents: BlobContents, connection: sqlite3.Connection) -> None:
@@ -37,6 +41,7 @@ REPORTS: Mapping[str, Report] = {
         lambda connection: summary(connection, time.time()),
         _nothing,
         "what is in use, what could go, what is wrong",
+        elsewhere=True,
     ),
     "repositories": Report(lists.repositories, _nothing, "tags, size and exclusive size of each"),
     "tags": Report(
@@ -47,8 +52,13 @@ REPORTS: Mapping[str, Report] = {
     ),
     "untagged": Report(lists.untagged, _nothing, "images that no tag names"),
     "orphans": Report(lists.orphans, BlobContents.read_orphans, "blobs that nothing leads to"),
+    "unknown": Report(
+        lists.unknown, BlobContents.read_orphans, "blobs that something may need which was not read"
+    ),
     "uploads": Report(lists.uploads, _nothing, "unfinished pushes"),
-    "broken": Report(lists.broken, _nothing, "what is wrong, the loudest first", thorough=True),
+    "broken": Report(
+        lists.broken, _nothing, "what is wrong or was not read, the loudest first", thorough=True
+    ),
 }
 
 
@@ -63,7 +73,7 @@ class Reports:
     def making(self, name: str) -> Iterator[Table]:
         """Make the report of that name. Its rows are read within the `with` block."""
         report = REPORTS[name]
-        with self._index.reading(thorough=report.thorough) as connection:
+        with self._index.reading(thorough=report.thorough, elsewhere=report.elsewhere) as connection:
             report.fill(self._contents, connection)
             yield report.make(connection)
 

@@ -34,11 +34,11 @@ _KEEP_EVERY = 5.0
 
 
 class Verdict(NamedTuple):
-    """How many tags there are, how many can be pulled, and how many findings are damage."""
+    """How many tags there are, how many can be pulled, and of how many that cannot be told."""
 
     tags: int
     sound: int
-    damage: int
+    untold: int
 
 
 def look_at_contents(connection: sqlite3.Connection) -> None:
@@ -60,33 +60,39 @@ def _wrong_contents(connection: sqlite3.Connection) -> Iterator[Finding]:
 def verdict(connection: sqlite3.Connection) -> Verdict:
     """Sum up what is wrong."""
     (tags,) = connection.execute("SELECT count(*) FROM tag").fetchone()
-    kinds = [kind.value for kind in Kind if kind.stops_pull]
-    marks = ",".join("?" * len(kinds))
-    damage, broken = connection.execute(
-        "SELECT count(*), count(DISTINCT CASE WHEN tag != '' THEN repository || ':' || tag END) "
-        f"FROM finding WHERE kind IN ({marks})",
-        kinds,
-    ).fetchone()
-    return Verdict(tags, tags - broken, damage)
+    answers = [row[3] for row in by_tag(connection, sound=False).rows]
+    return Verdict(tags, tags - len(answers), answers.count("unknown"))
 
 
 def by_tag(connection: sqlite3.Connection, *, sound: bool) -> Table:
-    """List the tags that cannot be pulled, and what each lacks; the sound ones as well, if asked for."""
+    """List the tags that cannot be pulled, and what each lacks; the sound ones as well, if asked for.
+
+    Of one that needs what was not read, that is unknown.
+    """
     lacks: dict[tuple[str, str], list[str]] = {}
+    broken: set[tuple[str, str]] = set()
     for kind, repository, tag, digest, wanted, found in connection.execute(
         "SELECT kind, repository, tag, digest, wanted, found FROM finding WHERE tag != '' ORDER BY rowid"
     ):
-        if Kind(kind).stops_pull:
-            lacks.setdefault((repository, tag), []).append(f"{wanted} {digest}: {found}".strip())
+        if Kind(kind).stops_pull or Kind(kind) in _UNTOLD:
+            lacks.setdefault((repository, tag), []).append(f"{wanted} {digest}: {found}".replace(" :", ":"))
+            if Kind(kind).stops_pull:
+                broken.add((repository, tag))
     rows: list[Row] = []
     for repository, tag, digest in connection.execute(
         "SELECT repository.name, tag.name, digest FROM tag JOIN repository ON repository.id = repository "
         "LEFT JOIN blob ON blob.id = blob ORDER BY 1, 2"
     ):
-        lacking = lacks.get((repository, tag), [])
+        name = repository, tag
+        lacking = lacks.get(name, [])
         if lacking or sound:
-            rows.append((repository, tag, digest, "no" if lacking else "yes", "; ".join(lacking)))
+            answer = "no" if name in broken else "unknown" if lacking else "yes"
+            rows.append((repository, tag, digest, answer, "; ".join(lacking)))
     return Table(columns("repository", "tag", "digest", "can_be_pulled", "lacks"), rows)
+
+
+#: Findings about what was not read.
+_UNTOLD = frozenset({Kind.UNREAD, Kind.UNTOLD})
 
 
 class Throttle:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from regfs.errors import MissingError, RegfsError
 from regfs.graph.forward import CONFIG_LIMIT
-from regfs.graph.index import Role
+from regfs.graph.index import Role, State
 from regfs.oci import Digest, ImageConfig, Schema1Manifest, parse_manifest
 from regfs.oci.media_types import SCHEMA1
 from regfs.oci.signature import ENOUGH, recognise
@@ -29,8 +29,9 @@ _CONFIGS = f"""
     AND blob.id NOT IN (SELECT blob FROM config)
 """
 
-_ORPHANS = """
-    SELECT id, digest FROM blob WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM held)
+_ORPHANS = f"""
+    SELECT id, digest FROM blob LEFT JOIN held ON held.blob = id WHERE size IS NOT NULL
+    AND coalesce(state, {State.ORPHANED:d}) IN ({State.ORPHANED:d}, {State.UNKNOWN:d})
     AND id NOT IN (SELECT blob FROM content)
 """
 
@@ -46,11 +47,11 @@ class BlobContents:
         self._fill(connection, "config", _CONFIGS, tuple(SCHEMA1), self._config)
 
     def read_orphans(self, connection: sqlite3.Connection) -> None:
-        """Recognise each orphan by its first bytes."""
+        """Recognise each blob that is orphaned or unknown by its first bytes."""
         self._fill(connection, "content", _ORPHANS, (), self._orphan)
 
     def read_orphan(self, connection: sqlite3.Connection, digest: str) -> None:
-        """Recognise one blob, if it is an orphan."""
+        """Recognise one blob, if it is orphaned or unknown."""
         self._fill(connection, "content", f"{_ORPHANS} AND digest = ?", (digest,), self._orphan)
 
     def _fill(

@@ -9,6 +9,7 @@ from regfs.errors import NotKnownError
 from regfs.graph import naming
 from regfs.graph.index import Kind, Role, State
 from regfs.graph.index.ancestry import tags_above
+from regfs.graph.index.doubt import gaps_of
 from regfs.graph.reports.kinds import KIND, MEDIA_TYPE
 from regfs.graph.reports.paths import Holder, Paths
 from regfs.graph.reports.table import readable_size
@@ -25,6 +26,7 @@ _MEANING = {
     State.TAGGED: "tagged: some tag leads to it",
     State.UNTAGGED: "untagged: a revision leads to it, but no tag does; garbage-collect -m would free it",
     State.ORPHANED: "orphaned: nothing leads to it; garbage-collect would free it",
+    State.UNKNOWN: "unknown: what was not read may lead to it, and no tag that was read does",
 }
 
 
@@ -62,8 +64,9 @@ def explain(connection: sqlite3.Connection, digest: str) -> Iterator[str]:
     number, size, blocks, stored, state, kind, media_type, error = row
     yield digest
     yield f"  is       {_what(connection, number, kind, media_type, error)}"
+    unread = connection.execute("SELECT 1 FROM unread WHERE blob = ?", (number,)).fetchone()
     if size is None:
-        yield "  stored   no"
+        yield "  stored   not read: see below" if unread else "  stored   no"
     else:
         yield f"  size     {size} bytes ({readable_size(size)}), {blocks * 512} on disk"
         yield f"  stored   {iso(stored)}"
@@ -72,7 +75,10 @@ def explain(connection: sqlite3.Connection, digest: str) -> Iterator[str]:
     yield from _listed("held by", [f"{holder.path}{_role(holder.role)}" for holder in holders])
     yield from _listed("linked", _linked(connection, digest))
     yield from _listed("was", _was(connection, number))
-    yield from _goes(connection, number)
+    doubts = gaps_of(connection, number)
+    yield from _goes(connection, number, unknown=bool(doubts))
+    if doubts and state != State.TAGGED:
+        yield from _listed("gaps", [f"{path} {found}" for path, found in doubts])
     for finding in connection.execute(
         "SELECT kind, repository, tag, wanted, found FROM finding WHERE digest = ?", (digest,)
     ):
@@ -103,6 +109,7 @@ def describe(connection: sqlite3.Connection, digest: str) -> Mapping[str, object
         "state": State(state or State.ORPHANED).word,
         "held_by": [holder.path for holder in holders],
         "linked": _linked(connection, digest),
+        "gaps": [f"{path} {found}" for path, found in gaps_of(connection, number)],
     }
 
 
@@ -152,7 +159,7 @@ def _linked(connection: sqlite3.Connection, digest: str) -> list[str]:
         if raw in {digests[start : start + len(raw)] for start in range(0, len(digests), len(raw))}
     ]
     found += [
-        f"in {repository} as a revision, since {iso(pushed)}"
+        f"in {repository} as a revision" + (f", since {iso(pushed)}" if pushed else "")
         for repository, pushed in connection.execute(
             "SELECT repository.name, pushed FROM revision JOIN repository ON repository.id = repository "
             "WHERE revision.name = ? ORDER BY 1",
@@ -165,7 +172,7 @@ def _linked(connection: sqlite3.Connection, digest: str) -> list[str]:
 def _was(connection: sqlite3.Connection, number: int) -> list[str]:
     """Find the tags that have named a manifest, and name another now."""
     return [
-        f"{repository}:{tag}, pushed {iso(pushed)}"
+        f"{repository}:{tag}" + (f", pushed {iso(pushed)}" if pushed else "")
         for repository, tag, pushed in connection.execute(
             "SELECT repository.name, tag, history.pushed FROM history "
             "JOIN repository ON repository.id = history.repository "
@@ -176,8 +183,11 @@ def _was(connection: sqlite3.Connection, number: int) -> list[str]:
     ]
 
 
-def _goes(connection: sqlite3.Connection, number: int) -> Iterator[str]:
+def _goes(connection: sqlite3.Connection, number: int, *, unknown: bool) -> Iterator[str]:
     """Tell which tags and untagged revisions lead to a blob: all of them would have to go."""
+    if unknown:
+        yield "  goes     unknown: what was not read may need it"
+        return
     tags = sorted(f"{repository}:{tag}" for repository, tag in tags_above(connection, number, Role))
     revisions = connection.execute(
         "WITH RECURSIVE above (blob) AS ("

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from regfs.graph.index import Finding, Kind, Role
+from regfs.graph.index import Finding, Kind, Reach, Role
 from regfs.graph.index.ancestry import tags_above
+from regfs.graph.index.doubt import linked
 from regfs.graph.index.states import keep_findings
-from regfs.oci.digest import LENGTHS
 
 #: The owner of these findings; it is no path, so no pass over the store takes them away.
 OWNER = "links"
@@ -51,19 +51,38 @@ def look_at_links(connection: sqlite3.Connection) -> None:
 
 
 def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:
+    unread = _unread(connection)
     for name, tag, digest in connection.execute(_UNHELD).fetchall():
-        yield Finding(Kind.UNLINKED, name, tag, digest, digest, "a link to its manifest", _NOT_SERVED)
+        gap = unread.get((name, Reach.REVISIONS))
+        found = f"not read: {gap}" if gap else _NOT_SERVED
+        kind = Kind.UNTOLD if gap else Kind.UNLINKED
+        yield Finding(kind, name, tag, digest, digest, "a link to its manifest", found)
     for number, name in connection.execute("SELECT id, name FROM repository").fetchall():
         links = _links(connection, number)
         for digest, source, role, position, image in connection.execute(
             _NEEDED, {"repository": number}
         ).fetchall():
             if digest not in links:
+                gap = unread.get((name, Reach.REVISIONS if role == Role.CHILD else Reach.LAYERS))
+                kind = Kind.UNTOLD if gap else Kind.UNLINKED
+                found = f"not read: {gap}" if gap else _NOT_SERVED
                 what = f"layer {position}" if role == Role.LAYER else Role(role).name.lower()
                 above = tags_above(connection, source)
                 for tag in [tag for repository, tag in above if repository == name] or [""]:
                     wanted = f"a link to its {what}"
-                    yield Finding(Kind.UNLINKED, name, tag, image, digest, wanted, _NOT_SERVED)
+                    yield Finding(kind, name, tag, image, digest, wanted, found)
+
+
+def _unread(connection: sqlite3.Connection) -> dict[tuple[str, Reach], str]:
+    """Give the parts of repositories whose links could not be read: where that is, and why."""
+    found: dict[tuple[str, Reach], str] = {}
+    for repository, path, why, reach in connection.execute(
+        "SELECT repository, path, found, reach FROM finding WHERE reach IN (?, ?, ?)",
+        (Reach.REVISIONS.value, Reach.LAYERS.value, Reach.MANIFESTS.value),
+    ):
+        part = Reach.REVISIONS if reach == Reach.MANIFESTS.value else Reach(reach)
+        found[repository, part] = f"{path} {why}"
+    return found
 
 
 def _links(connection: sqlite3.Connection, repository: int) -> set[str]:
@@ -71,11 +90,5 @@ def _links(connection: sqlite3.Connection, repository: int) -> set[str]:
         name
         for (name,) in connection.execute("SELECT name FROM revision WHERE repository = ?", (repository,))
     }
-    for algorithm, digests in connection.execute(
-        "SELECT algorithm, digests FROM layer_links WHERE repository = ?", (repository,)
-    ):
-        length = LENGTHS[algorithm] // 2
-        found.update(
-            f"{algorithm}:{digests[start : start + length].hex()}" for start in range(0, len(digests), length)
-        )
+    found.update(linked(connection, repository))
     return found

@@ -30,8 +30,8 @@ def repositories(connection: sqlite3.Connection) -> Table:
         SELECT name,
             (SELECT count(*) FROM tag WHERE repository = id),
             (SELECT count(*) FROM revision WHERE repository = id),
-            (SELECT count(*) FROM untagged WHERE repository = id),
-            coalesce(size, 0), coalesce(exclusive, 0),
+            (SELECT count(*) FROM untagged WHERE repository = id AND NOT doubt),
+            coalesce(size, 0), CASE WHEN size IS NULL THEN 0 ELSE exclusive END,
             coalesce((SELECT sum(size) FROM upload WHERE repository = id), 0),
             (SELECT max(pushed) FROM tag WHERE repository = id)
         FROM repository LEFT JOIN repository_weight ON repository = id
@@ -195,7 +195,7 @@ def untagged(connection: sqlite3.Connection) -> Table:
         LEFT JOIN revision ON revision.repository = untagged.repository AND revision.blob = untagged.blob
         LEFT JOIN manifest ON manifest.blob = untagged.blob
         LEFT JOIN weight ON weight.blob = untagged.blob
-        ORDER BY 1, 2
+        WHERE NOT doubt ORDER BY 1, 2
         """
     )
     return Table(
@@ -209,12 +209,22 @@ def untagged(connection: sqlite3.Connection) -> Table:
 
 def orphans(connection: sqlite3.Connection) -> Table:
     """List the blobs that no revision leads to."""
+    return _in_state(connection, State.ORPHANED)
+
+
+def unknown(connection: sqlite3.Connection) -> Table:
+    """List the blobs that what was not read may lead to, and no tag that was."""
+    return _in_state(connection, State.UNKNOWN)
+
+
+def _in_state(connection: sqlite3.Connection, state: State) -> Table:
     rows = connection.execute(
-        """
+        f"""
         SELECT digest, content.media_type, stored, size, blocks FROM blob
-        LEFT JOIN content ON content.blob = id
-        WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM held) ORDER BY digest
-        """
+        LEFT JOIN content ON content.blob = id LEFT JOIN held ON held.blob = id
+        WHERE size IS NOT NULL AND coalesce(state, {State.ORPHANED:d}) = ? ORDER BY digest
+        """,
+        (state,),
     )
     return Table(columns("digest", "media_type", stored=_TIME, size=_SIZE, blocks=_NUMBER), rows.fetchall())
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta, timezone
 
-from regfs.graph.index import Kind, Mark, Role, State
+from regfs.graph.index import Kind, Mark, Reach, Role, State
+from regfs.graph.index.findings import SEVERITIES
+from regfs.graph.index.ledger import LOOKED_ELSEWHERE
 from regfs.graph.index.states import EVERY_REVISION, MARKED, TAGGED_REVISION
 from regfs.graph.reports.check import look_at_contents
 from regfs.graph.reports.links import look_at_links
@@ -43,7 +45,8 @@ def _rows(connection: sqlite3.Connection, now: float) -> Iterator[Row]:
         "ORDER BY size DESC, name LIMIT ?",
         (_LARGEST,),
     ):
-        yield "largest repositories", name, None, size, f"{readable_size(exclusive)} its own alone"
+        own = "unknown" if exclusive is None else readable_size(exclusive)
+        yield "largest repositories", name, None, size, f"{own} its own alone"
 
 
 def _stored(connection: sqlite3.Connection) -> Iterator[Row]:
@@ -59,6 +62,7 @@ def _stored(connection: sqlite3.Connection) -> Iterator[Row]:
         State.TAGGED: "some tag leads there",
         State.UNTAGGED: "some revision leads there, and no tag",
         State.ORPHANED: "nothing leads there",
+        State.UNKNOWN: "what was not read may lead there" if found.get(State.UNKNOWN) else "",
     }
     for state in State:
         yield "stored", state.word, *found.get(state, (0, 0)), notes[state]
@@ -68,13 +72,27 @@ def _stored(connection: sqlite3.Connection) -> Iterator[Row]:
         "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(blocks), 0) FROM blob WHERE size IS NOT NULL"
     ).fetchone()
     note = f"blobs and uploads; the blobs take {readable_size(blocks * 512)} of disk"
+    unread = connection.execute("SELECT 1 FROM finding WHERE reach = ? LIMIT 1", (Reach.BLOBS.value,))
+    if unread.fetchone():
+        note = f"and what was not read: see broken; {note}"
     yield "stored", "all", count + uploads[0], size + uploads[1], note
+    looked = connection.execute("SELECT value FROM meta WHERE key = ?", (LOOKED_ELSEWHERE,)).fetchone()
+    when = f"looked for at {iso(looked[0])}" if looked else "not looked for yet"
+    (links,) = connection.execute("SELECT sum(size) FROM elsewhere WHERE path = ''").fetchone()
+    yield "beside that", "links", None, links or 0, f"of tags, manifests and layers; {when}"
+    count, size = connection.execute(
+        "SELECT count(*), coalesce(sum(size), 0) FROM elsewhere WHERE path != ''"
+    ).fetchone()
+    (example,) = connection.execute("SELECT min(path) FROM elsewhere WHERE path != ''").fetchone()
+    yield "beside that", "elsewhere", count, size, f"no blob, link or upload, as {example}" if count else ""
 
 
 def _freed(connection: sqlite3.Connection, now: float) -> Iterator[Row]:
     section = "would be freed by"
-    yield section, "garbage-collect", *_collected(connection, EVERY_REVISION)
-    yield section, "garbage-collect -m", *_collected(connection, TAGGED_REVISION)
+    plain = {Kind.COLLECTOR_STOPS, Kind.COLLECTOR_PLAIN_STOPS}
+    yield section, "garbage-collect", *_collected(connection, EVERY_REVISION, plain)
+    with_m = {Kind.COLLECTOR_STOPS, Kind.COLLECTOR_M_STOPS}
+    yield section, "garbage-collect -m", *_collected(connection, TAGGED_REVISION, with_m)
     limit = datetime.fromtimestamp(now, timezone.utc) - _PURGE_AGE
     count, size = connection.execute(
         "SELECT count(*), coalesce(sum(size), 0) FROM upload WHERE started != '' AND started < ?",
@@ -83,23 +101,47 @@ def _freed(connection: sqlite3.Connection, now: float) -> Iterator[Row]:
     yield section, "an upload purge", count, size, "older than a week, as registries do by default"
 
 
-def _collected(connection: sqlite3.Connection, revisions: str) -> tuple[int, int, str]:
-    """Tell what a collection by the registry would delete: blobs, bytes, and how much of that a tag needs."""
-    query = "SELECT blobs, size, needed FROM collection WHERE revisions = ?"
+def _collected(
+    connection: sqlite3.Connection, revisions: str, stops: Collection[Kind]
+) -> tuple[int, int, str]:
+    """Tell what a collection by the registry would delete: blobs, bytes, and what is to be known of that.
+
+    `stops` are the kinds of findings at which it ends with an error, and frees nothing.
+    """
+    query = "SELECT blobs, size, needed, doubted FROM collection WHERE revisions = ?"
     if not connection.execute(query, (revisions,)).fetchone():
         connection.execute(
             f"""
             INSERT INTO collection
-            WITH marked AS ({MARKED.format(revisions=revisions)})
-            SELECT ?, count(*), coalesce(sum(size), 0),
-                coalesce(sum(CASE WHEN state = {State.TAGGED:d} THEN size END), 0)
-            FROM blob LEFT JOIN held ON held.blob = id
-            WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL)
+            WITH marked AS ({MARKED.format(revisions=revisions)}),
+            unmarked AS (
+                SELECT size, coalesce(state, {State.ORPHANED:d}) AS state FROM blob
+                LEFT JOIN held ON held.blob = id
+                WHERE size IS NOT NULL AND id NOT IN (SELECT blob FROM marked WHERE blob IS NOT NULL)
+            )
+            SELECT ?, coalesce(sum(state != {State.UNKNOWN:d}), 0),
+                coalesce(sum(CASE WHEN state != {State.UNKNOWN:d} THEN size END), 0),
+                coalesce(sum(CASE WHEN state = {State.TAGGED:d} THEN size END), 0),
+                coalesce(sum(CASE WHEN state = {State.UNKNOWN:d} THEN size END), 0)
+            FROM unmarked
             """,
             (revisions,),
         )
-    count, size, needed = connection.execute(query, (revisions,)).fetchone()
-    return count, size, f"{readable_size(needed)} of it tags need!" if needed else "no tag needs any of it"
+    count, size, needed, doubted = connection.execute(query, (revisions,)).fetchone()
+    words = [f"{readable_size(needed)} of it tags need!" if needed else "no tag needs any of it"]
+    if doubted:
+        words = [f"at least; of {readable_size(doubted)} more it is unknown", *(words if needed else ())]
+    marks = ", ".join("?" * len(stops))
+    stop = connection.execute(
+        "SELECT CASE WHEN path = '' THEN digest ELSE path END FROM finding "
+        f"LEFT JOIN repository ON repository.name = finding.repository WHERE kind IN ({marks}) AND ("
+        "kind != ? OR EXISTS (SELECT 1 FROM revision WHERE revision.repository = repository.id)) ORDER BY 1",
+        (*(kind.value for kind in stops), Kind.COLLECTOR_M_STOPS.value),
+    ).fetchall()
+    if stop:
+        more = f" and {len(stop) - 1} more" if len(stop) > 1 else ""
+        return 0, 0, f"nothing: it ends with an error at {stop[0][0]}{more}"
+    return count, size, "; ".join(words)
 
 
 def _names(connection: sqlite3.Connection) -> Iterator[Row]:
@@ -110,8 +152,12 @@ def _names(connection: sqlite3.Connection) -> Iterator[Row]:
     (tags,) = connection.execute("SELECT count(*) FROM tag").fetchone()
     yield "names", "tags", tags, None, ""
     (revisions,) = connection.execute("SELECT count(*) FROM revision").fetchone()
-    (untagged,) = connection.execute("SELECT count(*) FROM untagged").fetchone()
-    yield "names", "manifests", revisions, None, f"{untagged} of them no tag of their repository leads to"
+    (untagged, doubt) = connection.execute(
+        "SELECT count(*), count(nullif(doubt, 0)) FROM untagged"
+    ).fetchone()
+    note = f"{untagged - doubt} of them no tag of their repository leads to"
+    note += f"; of {doubt} it is unknown" if doubt else ""
+    yield "names", "manifests", revisions, None, note
     (indexes,) = connection.execute(
         "SELECT count(DISTINCT source) FROM edge WHERE role = ?", (Role.CHILD,)
     ).fetchone()
@@ -128,11 +174,6 @@ def _dates(connection: sqlite3.Connection) -> Iterator[Row]:
 
 def _wrong(connection: sqlite3.Connection) -> Iterator[Row]:
     found = connection.execute("SELECT kind, count(*) FROM finding GROUP BY 1").fetchall()
-    notes = {
-        "alarm": "a garbage collection would lose data: see broken",
-        "damage": "images that are not whole: see broken",
-        "note": "nobody's image suffers: see broken",
-    }
-    for severity, note in notes.items():
+    for severity, note in SEVERITIES.items():
         count = sum(number for kind, number in found if Kind(kind).severity == severity)
-        yield "wrong", severity, count, None, note if count else ""
+        yield "wrong", severity, count, None, f"{note}: see broken" if count else ""

@@ -3,7 +3,7 @@
 An image's size counts each blob that it leads to once. Its exclusive size is what nothing else leads to: what
 would go if it alone were deleted, with the children and referrers that are only its own, and garbage were
 collected. What else can hold a blob is each other tag, and each revision that no tag of its repository leads
-to.
+to. Where what nothing else leads to may be held by a gap, the exclusive size is not known.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def weigh(connection: sqlite3.Connection) -> None:
         "CREATE TEMP TABLE pair (root INTEGER, blob INTEGER, size INTEGER, PRIMARY KEY (root, blob)) "
         "WITHOUT ROWID"
     )
-    connection.execute("CREATE TEMP TABLE holders (blob INTEGER PRIMARY KEY, names INTEGER)")
+    connection.execute("CREATE TEMP TABLE holders (blob INTEGER PRIMARY KEY, names INTEGER, doubt INTEGER)")
     connection.execute(
         """
         INSERT INTO pair
@@ -47,13 +47,15 @@ def weigh(connection: sqlite3.Connection) -> None:
         """
     )
     connection.execute(
-        "INSERT INTO holders SELECT pair.blob, sum(names) FROM root "
+        "INSERT INTO holders SELECT pair.blob, sum(names), pair.blob IN (SELECT blob FROM doubted) FROM root "
         "JOIN pair ON pair.root = root.blob GROUP BY 1"
     )
     connection.execute(
         """
         INSERT INTO weight
-        SELECT root, sum(size), sum(CASE WHEN names = 1 THEN size ELSE 0 END)
+        SELECT root, sum(size), CASE
+            WHEN sum(names = 1 AND doubt) THEN NULL ELSE sum(CASE WHEN names = 1 THEN size ELSE 0 END)
+        END
         FROM pair JOIN holders ON holders.blob = pair.blob GROUP BY root
         """
     )
@@ -78,8 +80,13 @@ def _weigh_repositories(connection: sqlite3.Connection) -> None:
     connection.execute(
         """
         INSERT INTO repository_weight
-        SELECT repository, sum(size), sum(CASE WHEN number = 1 THEN size ELSE 0 END)
-        FROM (SELECT blob, count(*) AS number FROM theirs GROUP BY blob) AS holders
+        SELECT repository, sum(size), CASE
+            WHEN sum(number = 1 AND doubt) THEN NULL ELSE sum(CASE WHEN number = 1 THEN size ELSE 0 END)
+        END
+        FROM (
+            SELECT blob, count(*) AS number, blob IN (SELECT blob FROM doubted) AS doubt
+            FROM theirs GROUP BY blob
+        ) AS holders
         JOIN theirs ON theirs.blob = holders.blob GROUP BY repository
         """
     )

@@ -3,6 +3,7 @@
     @blobs      one blob by its digest: data, info.json, and who holds it
     @untagged   images that no tag names
     @orphans    blobs that nothing leads to
+    @unknown    blobs that something may need which was not read
     @uploads    unfinished pushes
     @history    what each tag has named
     @broken     what is wrong with an image, in words

@@ -46,7 +46,8 @@ class MadeReports:
         """Give a report by its file's name, made anew if the index has changed."""
         report, _, suffix = name.partition(".")
         with self._lock:
-            when = self._source.references.changed(thorough=REPORTS[report].thorough)
+            made_from = REPORTS[report]
+            when = self._source.references.changed(thorough=made_from.thorough, elsewhere=made_from.elsewhere)
             made = self._made.get(name)
             if made is None or made.when != when:
                 made = self._made[name] = self._make(report, _FORMS[suffix], when)

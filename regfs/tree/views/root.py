@@ -12,7 +12,7 @@ from regfs.tree.views.blobs import BlobsOfAlgorithm
 from regfs.tree.views.broken import Broken
 from regfs.tree.views.by_repository import RepositoriesDirectory
 from regfs.tree.views.history import HistoryDirectory
-from regfs.tree.views.orphans import OrphansOfAlgorithm
+from regfs.tree.views.orphans import OrphansOfAlgorithm, UnknownOfAlgorithm
 from regfs.tree.views.reports import MadeReports, ReportsDirectory
 from regfs.tree.views.source import Source
 from regfs.tree.views.untagged import Untagged
@@ -34,6 +34,7 @@ class RootDirectory(NamesDirectory):
             "@history": lambda number: HistoryDirectory(source.scope(""), number),
             "@orphans": lambda number: AlgorithmsDirectory(source, number, OrphansOfAlgorithm),
             "@reports": lambda number: ReportsDirectory(made, number),
+            "@unknown": lambda number: AlgorithmsDirectory(source, number, UnknownOfAlgorithm),
             "@untagged": lambda number: RepositoriesDirectory(Untagged(source), number),
             "@uploads": lambda number: RepositoriesDirectory(Uploads(source), number),
         }

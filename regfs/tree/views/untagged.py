@@ -14,7 +14,10 @@ from regfs.tree.views.source import Source
 
 
 class Untagged(Shelf):
-    """The revisions that no tag of their repository leads to: what `garbage-collect -m` would take."""
+    """The revisions that no tag of their repository leads to: what `garbage-collect -m` would take.
+
+    Those that a gap may tag are not among them.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -24,7 +27,7 @@ class Untagged(Shelf):
         with self._source.references.reading() as connection:
             rows = connection.execute(
                 "SELECT DISTINCT name FROM untagged "
-                "JOIN repository ON repository.id = repository ORDER BY name"
+                "JOIN repository ON repository.id = repository WHERE NOT doubt ORDER BY name"
             ).fetchall()
         return [name for (name,) in rows]
 
@@ -33,7 +36,7 @@ class Untagged(Shelf):
         with self._source.references.reading() as connection:
             rows = connection.execute(
                 "SELECT digest FROM untagged JOIN blob ON blob.id = blob "
-                "JOIN repository ON repository.id = repository WHERE name = ? ORDER BY digest",
+                "JOIN repository ON repository.id = repository WHERE name = ? AND NOT doubt ORDER BY digest",
                 (repository,),
             ).fetchall()
         return [Child(name, NodeType.DIRECTORY, inode.of_child(parent.inode, name)) for (name,) in rows]
@@ -47,7 +50,7 @@ class Untagged(Shelf):
         with self._source.references.reading() as connection:
             found = connection.execute(
                 "SELECT 1 FROM untagged JOIN blob ON blob.id = blob "
-                "JOIN repository ON repository.id = repository WHERE name = ? AND digest = ?",
+                "JOIN repository ON repository.id = repository WHERE name = ? AND digest = ? AND NOT doubt",
                 (repository, name),
             ).fetchone()
         if not found:
