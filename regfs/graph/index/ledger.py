@@ -112,13 +112,14 @@ class Ledger:
         stamp = stamp if stamp < self._settled else 0
         if self.places.get(path) != stamp:
             self._db.execute("REPLACE INTO place VALUES (?, ?)", (path, stamp))
+            self._quiet += path in self.places  # a directory that is new is a change
             self.places[path] = stamp
-            self._quiet += 1
 
     def forget_place(self, path: str) -> None:
         """Forget a directory that is gone."""
         if path in self.places:
             self._db.execute("DELETE FROM place WHERE path = ?", (path,))
+            del self.places[path]
 
     def found(self, owner: str, findings: Iterable[Finding]) -> None:
         """Replace the findings of one thing that was read."""

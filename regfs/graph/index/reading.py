@@ -160,7 +160,7 @@ def names_below(name: str, seen: DirectorySeen) -> tuple[list[str], list[Finding
         place = f"{path}/{entry.name}"
         directory = entry.type is FileType.DIRECTORY
         if name and entry.name in layout.OWN:
-            if not directory:
+            if not directory and entry.name != layout.LAYERS:  # those say so themselves
                 odd.append(_placed(place, entry, _PARTS[entry.name], name))
         elif layout.ignored(entry.name):
             if directory and not entry.name.startswith("_"):
@@ -191,7 +191,6 @@ def read_blobs(survey: Survey, path: str, sound: Callable[[str], bool]) -> tuple
 
 #: How far it reaches that a part of a repository cannot be read.
 _PARTS = {
-    layout.LAYERS: Reach.LAYERS,
     layout.MANIFESTS: Reach.MANIFESTS,
     layout.UPLOADS: Reach.NOTHING,
 }
@@ -211,18 +210,22 @@ def _hiding(repository: str, place: str, seen: DirectorySeen) -> Iterator[Findin
         yield Finding(Kind.COLLECTOR_HIDES, repository, wanted="nothing", found=found, path=place)
 
 
-def tags_below(repository: str, seen: DirectorySeen) -> tuple[list[str], list[Finding]]:
+def tags_below(repository: str, seen: DirectorySeen) -> tuple[list[str], list[TagSeen], list[Finding]]:
     """Give the names of the tags in the directory of a repository's, and what is odd there.
 
     A symlink in a tag's place is a tag that cannot be read.
     """
     path = layout.tags(repository)
+    unread: list[TagSeen] = []
     names, odd = [], unlisted(path, seen.error, Reach.TAGS, repository)
     for entry in seen.entries:
         place = f"{path}/{entry.name}"
         tag = is_tag(entry.name) and not layout.ignored_tag(entry.name)
-        if tag and entry.type in (FileType.DIRECTORY, FileType.SYMLINK):
+        if tag and entry.type is FileType.DIRECTORY:
             names.append(entry.name)
+        elif tag and entry.type is FileType.SYMLINK:
+            error = UnsafeError(place, entry.type.value, FileType.DIRECTORY.value)
+            unread.append(TagSeen(entry.name, 0, None, None, error, [], error))
         elif tag:
             odd.append(_placed(place, entry, Reach.TAGS, repository)._replace(tag=entry.name))
         if entry.type in (FileType.FILE, FileType.OTHER) or not layout.PATH_NAME.fullmatch(entry.name):
@@ -231,7 +234,7 @@ def tags_below(repository: str, seen: DirectorySeen) -> tuple[list[str], list[Fi
             odd.append(Finding(Kind.COLLECTOR_M_STOPS, repository, wanted="a tag", found=found, path=place))
         elif not tag and not entry.name.startswith("."):
             odd.append(_stray(repository, place, entry, "tag", entry.name))
-    return names, odd
+    return names, unread, odd
 
 
 def _stray(repository: str, path: str, entry: Entry, want: str, tag: str = "") -> Finding:

@@ -145,7 +145,6 @@ class Update:
         there = {layout.shard(*shard) for shard in shards}
         for path in [path for path in self._ledger.places if path.startswith(f"{layout.BLOBS}/")]:
             if path not in there:
-                self._ledger.forget_place(path)
                 _, algorithm, prefix = path.split("/")
                 self._apply_shard(algorithm, prefix, ShardRead(0, [], []))
         changed = [shard for shard in shards if self._thorough or layout.shard(*shard) not in self._same]
@@ -173,11 +172,12 @@ class Update:
     def _found_at(self, path: str, odd: Sequence[Finding], stamp: int) -> None:
         """Note that a directory was read; one with a gap, or with what nobody knows, is read each time."""
         self._ledger.found(path, odd)
-        if stamp or path in self._ledger.places:
-            read_again = any(
-                finding.reach is not Reach.NONE or finding.kind in _LOOKED_INTO for finding in odd
-            )
-            self._ledger.note_place(path, 0 if read_again else stamp)
+        if any(finding.reach is not Reach.NONE or finding.kind in _LOOKED_INTO for finding in odd):
+            self._ledger.note_place(path, 0)
+        elif stamp:
+            self._ledger.note_place(path, stamp)
+        else:
+            self._ledger.forget_place(path)
 
     # --- repositories ------------------------------------------------------------------------------
 
@@ -217,6 +217,8 @@ class Update:
         marks = Mark.NOTHING
         for entry in seen.directories():
             marks |= MARKS.get(entry, Mark.NOTHING)
+        if any(entry.name == layout.LAYERS for entry in seen.entries):
+            marks |= Mark.LAYERS  # whatever it is, the collector goes by its name
         return self._ledger.store_repository(name, marks, self._known.get(name))
 
     def _entered(self, name: str, repository: Repository | None) -> Iterator[Task]:
@@ -246,11 +248,14 @@ class Update:
             return
 
         def apply(seen: DirectorySeen) -> Iterator[Task]:
-            there, odd = tags_below(repository.name, seen)
+            there, unread, odd = tags_below(repository.name, seen)
             names = {name: known.get(name, 0) for name in there}
-            for name in known.keys() - names.keys():
+            for name in known.keys() - names.keys() - {tag.name for tag in unread}:
                 self._ledger.forget_tag(repository, name)
-            self._found_at(path, odd, seen.stamp)
+            self._ledger.store_tags(repository, unread)
+            self._found_at(path, odd, 0 if unread else seen.stamp)
+            if unread:
+                self._ledger.note_place(path, 0)
             return self._changed_tags(repository, names, again=again)
 
         yield Task(Survey.directory, (path,), apply)

@@ -72,8 +72,7 @@ def _stored(connection: sqlite3.Connection) -> Iterator[Row]:
         "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(blocks), 0) FROM blob WHERE size IS NOT NULL"
     ).fetchone()
     note = f"blobs and uploads; the blobs take {readable_size(blocks * 512)} of disk"
-    unread = connection.execute("SELECT 1 FROM finding WHERE reach = ? LIMIT 1", (Reach.BLOBS.value,))
-    if unread.fetchone():
+    if _unread(connection):
         note = f"and what was not read: see broken; {note}"
     yield "stored", "all", count + uploads[0], size + uploads[1], note
     looked = connection.execute("SELECT value FROM meta WHERE key = ?", (LOOKED_ELSEWHERE,)).fetchone()
@@ -85,6 +84,11 @@ def _stored(connection: sqlite3.Connection) -> Iterator[Row]:
     ).fetchone()
     (example,) = connection.execute("SELECT min(path) FROM elsewhere WHERE path != ''").fetchone()
     yield "beside that", "elsewhere", count, size, f"no blob, link or upload, as {example}" if count else ""
+
+
+def _unread(connection: sqlite3.Connection) -> bool:
+    query = "SELECT 1 FROM finding WHERE reach = ? LIMIT 1"
+    return connection.execute(query, (Reach.BLOBS.value,)).fetchone() is not None
 
 
 def _freed(connection: sqlite3.Connection, now: float) -> Iterator[Row]:
@@ -131,6 +135,8 @@ def _collected(
     words = [f"{readable_size(needed)} of it tags need!" if needed else "no tag needs any of it"]
     if doubted:
         words = [f"at least; of {readable_size(doubted)} more it is unknown", *(words if needed else ())]
+    elif _unread(connection):
+        words = ["at least; some blobs were not read", *(words if needed else ())]
     marks = ", ".join("?" * len(stops))
     stop = connection.execute(
         "SELECT CASE WHEN path = '' THEN digest ELSE path END FROM finding "
