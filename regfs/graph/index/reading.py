@@ -14,6 +14,7 @@ from regfs.errors import ManifestError, MissingError, RegfsError
 from regfs.graph.forward import MANIFEST_LIMIT
 from regfs.graph.index.findings import Finding, Kind
 from regfs.graph.index.schema import Role
+from regfs.graph.naming import layer_titles
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, parse_manifest
 from regfs.oci.platform import directory_names
 from regfs.store import layout
@@ -22,8 +23,8 @@ from regfs.store.protocol import Entry, FileType
 from regfs.store.survey import BlobSeen, DirectorySeen, LinkSeen, LinksSeen, Survey
 
 #: What a manifest says of one blob: role, position, digest, size, media type, a child's directory name in the
-#: tree, whether it is kept elsewhere.
-EdgeRow = tuple[int, int, str, int | None, str, str, bool]
+#: tree, whether it is kept elsewhere, the title by which a layer is named in the tree.
+EdgeRow = tuple[int, int, str, int | None, str, str, bool, str]
 
 
 class ShardRead(NamedTuple):
@@ -190,11 +191,13 @@ def _edges(manifest: Manifest) -> Iterator[EdgeRow]:
             yield _edge(Role.CHILD, position, child, names[position])
     if isinstance(manifest, ImageManifest) and manifest.config is not None:
         yield _edge(Role.CONFIG, 0, manifest.config)
-    for position, layer in enumerate(manifest.layers):
-        yield _edge(Role.LAYER, position, layer)
+    for position, (layer, title) in enumerate(zip(manifest.layers, layer_titles(manifest), strict=True)):
+        yield _edge(Role.LAYER, position, layer, title=title)
 
 
-def _edge(role: Role, position: int, descriptor: Descriptor, platform: str = "") -> EdgeRow:
+def _edge(
+    role: Role, position: int, descriptor: Descriptor, platform: str = "", *, title: str = ""
+) -> EdgeRow:
     return (
         int(role),
         position,
@@ -203,6 +206,7 @@ def _edge(role: Role, position: int, descriptor: Descriptor, platform: str = "")
         intern(storable(descriptor.media_type)),  # few are sent and written, each many times
         storable(platform),
         bool(descriptor.urls),
+        title,
     )
 
 

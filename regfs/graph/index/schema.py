@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 
 #: Another number throws every older index away: it costs a pass over the store, and no migration.
-VERSION = 1
+VERSION = 2
 
 
 class Role(enum.IntEnum):
@@ -83,7 +83,8 @@ CREATE TABLE manifest (
 );
 
 -- What manifests, and links to aliases, say: `source` holds `target`. Size is what the manifest tells;
--- `elsewhere` is a foreign layer; `platform` names a child's directory.
+-- `elsewhere` is a foreign layer; `platform` names a child's directory, `title` a layer's file that is not
+-- numbered (naming.py).
 CREATE TABLE edge (
     source INTEGER NOT NULL,
     role INTEGER NOT NULL,
@@ -93,6 +94,7 @@ CREATE TABLE edge (
     media_type TEXT NOT NULL,
     platform TEXT NOT NULL,
     elsewhere INTEGER NOT NULL,
+    title TEXT NOT NULL,
     PRIMARY KEY (source, role, position)
 ) WITHOUT ROWID;
 
