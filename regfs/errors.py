@@ -19,6 +19,7 @@
     │   ├── MismatchError         content of another digest
     │   └── NestingError          indexes nested deeper than any tool builds them
     ├── NotKnownError             what was asked about is not in the store (graph)
+    │   └── NoFileSystemError     it is an artifact, whose layers are no file system (tree)
     ├── LayerError                what cannot be read inside a layer (layers)
     │   ├── LayerLimitError       it would take more than is allowed: entries, bytes, length of a name
     │   └── LayerProcessError     the process that read it ended without an answer; the next may do better
@@ -208,6 +209,14 @@ class NotKnownError(RegfsError):
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
         super().__init__(f"{what}: {reason}")
+
+
+class NoFileSystemError(NotKnownError):
+    """What was asked about is an artifact: its layers are no file system. `media_type` tells what it is."""
+
+    def __init__(self, what: str, media_type: str) -> None:
+        self.media_type = media_type
+        super().__init__(what, f"no file system: {media_type or 'an artifact of no media type'}")
 
 
 class LayerError(RegfsError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import click
 
 from regfs.cli.opening import opened_index
-from regfs.errors import NotKnownError, RegfsError, UsageError
+from regfs.errors import NoFileSystemError, NotKnownError, RegfsError, UsageError
 from regfs.graph.reports.table import readable_size
 
 
@@ -33,7 +34,8 @@ def index(store: str, images: tuple[str, ...], thorough: bool, layers: bool) -> 
     (~/.cache/regfs).
 
     With --layers it reads layers, whole and two side by side, so that rootfs/, layers/NN/ and layers/NN.tar
-    of these images open at once: of an index, this machine's image.
+    of these images open at once: of an index, this machine's image. What is no image of files (a
+    signature, a chart) is passed over with a word, and an error where it is named itself.
 
     \b
       regfs index /var/lib/registry
@@ -65,7 +67,7 @@ def _index_store(store: str, *, thorough: bool) -> None:
     print(f"{it.path}: {kind} in {done.seconds:.3f} s: {tags} tags, {count} blobs, {readable_size(size)}")
 
 
-def _index_layers(store: str, images: Iterable[str]) -> None:
+def _index_layers(store: str, images: Sequence[str]) -> None:
     # Only now: to index a store takes none of them.
     from regfs.cli.browse import open_tree
     from regfs.cli.images import find_image, images_of
@@ -74,6 +76,7 @@ def _index_layers(store: str, images: Iterable[str]) -> None:
     began = time.perf_counter()
     tree = open_tree(store, this_machine())
     seen: dict[str, int] = {}
+    passed_over: Counter[str] = Counter()
     failed = 0
 
     def read(ref: str) -> None:
@@ -83,14 +86,20 @@ def _index_layers(store: str, images: Iterable[str]) -> None:
         )
 
     with ThreadPoolExecutor(2) as readers:
-        for ref, done in [(ref, readers.submit(read, ref)) for ref in images_of(tree, tuple(images))]:
+        for ref, done in [(ref, readers.submit(read, ref)) for ref in images_of(tree, images)]:
             try:
                 done.result()
             except RegfsError as error:
+                if isinstance(error, NoFileSystemError) and ref not in images:
+                    passed_over[error.media_type] += 1
+                    continue
                 if isinstance(error, NotKnownError) and not images:
-                    continue  # an artifact, which nobody asked for
+                    continue  # an index without an image for this machine, which nobody asked for
                 failed += 1
                 print(f"regfs: {ref}: {error}", file=sys.stderr)
+    for media_type, count in sorted(passed_over.items()):
+        tags = "1 tag" if count == 1 else f"{count} tags"
+        print(f"{tags} passed over, no file system: {media_type or 'an artifact of no media type'}")
     size = readable_size(sum(seen.values()))
     print(f"{len(seen)} layers, {size} uncompressed, in {time.perf_counter() - began:.1f} s")
     if failed:

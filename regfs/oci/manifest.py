@@ -13,7 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from regfs.errors import ManifestError
-from regfs.oci import media_types
+from regfs.oci import artifacts, media_types
 from regfs.oci.descriptor import Descriptor, DescriptorJSON, read_annotations, read_descriptor
 from regfs.oci.document import Form
 from regfs.oci.schema1 import Schema1Manifest
@@ -53,14 +53,33 @@ class ImageManifest:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
-    def kind(self) -> str:
-        """`image`, or `artifact` where the config is no image's."""
+    def image(self) -> bool:
+        """Whether this is an image of files: layers that make a file system, and an image's config.
+
+        It is one unless it says that it is not: by an artifact type, by a config that is no image's, or by
+        layers of which each has a media type that is no tar's. The last is how cosign, BuildKit and ollama
+        write what they attach: with an image's config. A layer of an unknown type may be a tar, one tar among
+        other layers makes an image, and an image may have no layers.
+        """
         if self.artifact_type or self.config is None:
-            return "artifact"
+            return False
         known = media_types.IMAGE_CONFIGS
         if self.media_type == media_types.DOCKER_MANIFEST:
             known |= media_types.MISNAMED_CONFIGS
-        return "image" if self.config.media_type in known else "artifact"
+        if self.config.media_type not in known:
+            return False
+        return not self.layers or not all(artifacts.no_tar(layer.media_type) for layer in self.layers)
+
+    @property
+    def telling_type(self) -> str:
+        """The media type that tells which kind of artifact this is, or empty. Of no use for an image."""
+        config = self.config.media_type if self.config else ""
+        return artifacts.telling_type(self.artifact_type, config, [layer.media_type for layer in self.layers])
+
+    @property
+    def kind(self) -> str:
+        """`image`, or what artifact this is: `signature`, `chart`, `artifact: <media type>` and so on."""
+        return "image" if self.image else artifacts.kind_of(self.telling_type, self.annotations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +95,14 @@ class Index:
 
     @property
     def kind(self) -> str:
-        """Always `index`."""
-        return "index"
+        """`index`, or `cache`: BuildKit's cache for registries is an index of layers and one config."""
+        return "cache" if self.telling_type else "index"
+
+    @property
+    def telling_type(self) -> str:
+        """The media type that tells that this is a cache, or empty."""
+        types = (media_types.bare(entry.media_type) for entry in self.layers)
+        return next((name for name in types if name.startswith(media_types.BUILDKIT_CACHE)), "")
 
     @property
     def children(self) -> tuple[Descriptor, ...]:

@@ -18,6 +18,8 @@ OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 #: The artifact manifest of image-spec 1.1's release candidates; withdrawn, but pushed by some.
 OCI_ARTIFACT = "application/vnd.oci.artifact.manifest.v1+json"
+#: How the type of the config begins that BuildKit writes beside the layers of a cache (cache/remotecache/v1).
+BUILDKIT_CACHE = "application/vnd.buildkit.cacheconfig."
 
 INDEXES = frozenset({DOCKER_LIST, OCI_INDEX})
 SCHEMA1 = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
@@ -45,7 +47,12 @@ _TARS = (
 
 def names_manifest(media_type: str) -> bool:
     """Tell whether what a descriptor names can be a manifest; one without a media type can."""
-    return media_type.split(";", 1)[0].strip().lower() in _MANIFESTS
+    return bare(media_type) in _MANIFESTS
+
+
+def bare(media_type: str) -> str:
+    """Give a media type without its parameters, in lower case, in which equal types are equal."""
+    return media_type.split(";", 1)[0].strip().lower()
 
 
 def suffix(media_type: str) -> str:
@@ -53,8 +60,8 @@ def suffix(media_type: str) -> str:
 
     An encrypted layer (`…+encrypted`) is no tar.
     """
-    bare = media_type.split(";", 1)[0].strip().lower()
+    plain = bare(media_type)
     for ending, name in _TARS:
-        if bare.endswith(ending):
+        if plain.endswith(ending):
             return name
-    return ".json" if bare.endswith(("+json", "/json")) else ".bin"
+    return ".json" if plain.endswith(("+json", "/json")) else ".bin"

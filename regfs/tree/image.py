@@ -3,6 +3,7 @@
     <image>/manifest.json   config.json   layers/00.tar.gz …
     <index>/manifest.json   platforms/<os-arch[-variant]>/   config.json ->   layers ->
     <index of layers>/manifest.json   platforms/   layers/00.tar.gz …      a build cache
+    <artifact>/manifest.json   config.json   layers/<title> …      a signature, an SBOM, a chart
 
 and `<image>/rootfs/`, `<index>/rootfs ->`, which no listing shows.
 
@@ -16,7 +17,15 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import ClassVar
 
-from regfs.errors import DamageError, NestingError, NoEntryError, NotKnownError, RegfsError, StoreError
+from regfs.errors import (
+    DamageError,
+    NestingError,
+    NoEntryError,
+    NoFileSystemError,
+    NotKnownError,
+    RegfsError,
+    StoreError,
+)
 from regfs.graph import naming
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest
 from regfs.oci.platform import choose, directory_names
@@ -126,9 +135,12 @@ class ManifestDirectory(Directory):
     def image(self) -> tuple[Scope, ImageManifest | Schema1Manifest]:
         """Give the image, with what to read it; of an index, the one that it shows as its own.
 
-        Raises NotKnownError if there is none here, and what is wrong with the manifest.
+        Raises NoFileSystemError for an artifact, NotKnownError if there is no image here either, and what is
+        wrong with the manifest.
         """
         manifest = self._manifest(self.digest())
+        if not isinstance(manifest, Schema1Manifest) and manifest.kind not in ("image", "index"):
+            raise NoFileSystemError(str(self.digest()), manifest.telling_type)
         if isinstance(manifest, Index):
             default = self._default(manifest)
             child = default and self.lookup(naming.PLATFORMS)
@@ -137,8 +149,6 @@ class ManifestDirectory(Directory):
                     str(self.digest()), f"an index without an image for {self._scope.platform}"
                 )
             return child.lookup(default).image()
-        if manifest.kind != "image":
-            raise NotKnownError(str(self.digest()), f"no image, but an {manifest.kind}")
         return self._scope, manifest
 
     def _default(self, index: Index) -> str | None:

@@ -1,6 +1,6 @@
-"""`layers/`: an image's layers as they are stored, numbered from the base up.
+"""`layers/`: layers as they are stored: an image's numbered from the base up, an artifact's named by title.
 
-Two names of each are in no listing: `00.tar`, the layer uncompressed, and `00/`, its own tree.
+Two names of each that is a tar are in no listing: `00.tar`, the layer uncompressed, and `00/`, its own tree.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from functools import partial
 
 from regfs.errors import NoEntryError
-from regfs.graph.naming import LAYERS, layer_name
+from regfs.graph.naming import LAYERS, layer_name, layer_titles
 from regfs.oci import Manifest
+from regfs.oci.media_types import suffix
 from regfs.tree.blob import BlobFile
 from regfs.tree.inside import LayerTar, OneLayer, TopDirectory
 from regfs.tree.link import FixedLink
@@ -28,13 +29,15 @@ _POSITION = re.compile("[0-9]{2,9}")
 class LayersDirectory(Part):
     """The layers of one manifest, named by `naming.layer_name`."""
 
-    __slots__ = ("_layers", "_manifest", "_scope")
+    __slots__ = ("_layers", "_manifest", "_positions", "_scope", "_titles")
 
     def __init__(self, scope: Scope, parent: Directory, manifest: Manifest) -> None:
         super().__init__(parent, LAYERS)
         self._scope = scope
         self._manifest = manifest
         self._layers = manifest.layers
+        self._titles = layer_titles(manifest)
+        self._positions = {title: position for position, title in enumerate(self._titles) if title}
 
     def children(self) -> Iterable[Child]:
         """List the layers. Only for a layer that may be foreign does this look whether it is stored."""
@@ -43,22 +46,31 @@ class LayersDirectory(Part):
 
     def lookup(self, name: str) -> Node:
         """Find a layer by its exact name, or what is inside it."""
-        digits, _, suffix = name.partition(".")
+        if name in self._positions:
+            return self._node(self._positions[name])
+        digits, _, ending = name.partition(".")
         if _POSITION.fullmatch(digits) and int(digits) < len(self._layers):
             position = int(digits)
             if name == self._name(position):
                 return self._node(position)
-            if digits == self._name(position).partition(".")[0] and suffix in ("", "tar"):
+            if name in (digits, f"{digits}.tar") and digits == self._number(position) and self._tar(position):
                 opener, repository = self._scope.opener, self._scope.repository
                 layer = partial(opener.layer, repository, self._manifest, position)
-                if name == digits:
-                    return TopDirectory(self, name, lambda: OneLayer(opener, layer()))
-                if suffix:
+                if ending:
                     return LayerTar(opener, self, name, layer)
+                return TopDirectory(self, name, lambda: OneLayer(opener, layer()))
         raise NoEntryError(name)
 
     def _name(self, position: int) -> str:
-        return layer_name(position, len(self._layers), self._layers[position].media_type)
+        layer = self._layers[position]
+        return layer_name(position, len(self._layers), layer.media_type, self._titles[position])
+
+    def _number(self, position: int) -> str:
+        return layer_name(position, len(self._layers), "").partition(".")[0]
+
+    def _tar(self, position: int) -> bool:
+        """Tell whether a layer can be looked into: each of an image, and an artifact's tars."""
+        return self._manifest.kind == "image" or suffix(self._layers[position].media_type).startswith(".tar")
 
     def _node(self, position: int) -> Node:
         layer = self._layers[position]

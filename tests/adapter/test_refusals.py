@@ -91,6 +91,7 @@ NUMBERS = {
     errors.IsDirectoryError("p"): errno.EISDIR,
     errors.IndexFileError("damaged"): errno.EIO,
     errors.NotKnownError("p", "gone"): errno.EIO,
+    errors.NoFileSystemError("p", "text/plain"): errno.EIO,
     errors.NotSymlinkError("p"): errno.EINVAL,
     errors.NoAttributeError("p", "n"): errno.ENODATA,
     errors.NoNamespaceError("p", "n"): errno.ENOTSUP,

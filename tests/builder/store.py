@@ -156,6 +156,20 @@ class StoreBuilder:
         document = {key: value for key, value in document.items() if value is not None}
         return self.manifest(repository, tag, json.dumps(document).encode(), media_type, mtime)
 
+    def artifact(
+        self, repository: str, tag: str, files: Sequence[dict[str, Any]], artifact_type: str
+    ) -> Blob:
+        """Push files as ORAS does; `files` are descriptors, with the titles as annotations."""
+        empty = self.blob(b"{}", "application/vnd.oci.empty.v1+json")
+        document = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": artifact_type,
+            "config": empty.descriptor(),
+            "layers": list(files),
+        }
+        return self.manifest(repository, tag, json.dumps(document).encode(), OCI_MANIFEST)
+
     def index(
         self,
         repository: str,

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 
 from regfs.errors import ConfigError, DigestError, ManifestError
-from regfs.graph.naming import layer_name
+from regfs.graph.naming import layer_name, layer_titles
 from regfs.oci import Digest, ImageConfig, Index, Manifest, Platform, parse_manifest
 from regfs.oci.digest import well_formed
 from regfs.oci.kinds import media_type_of
@@ -64,21 +64,23 @@ def manifest(raw: bytes) -> None:
         return
     assert parse_manifest(raw) == found
     assert found.raw == raw
-    assert found.kind in ("image", "artifact", "index")
+    assert re.fullmatch("[a-z]+(: [!-~]+)?", found.kind)
     hash(found)
     _check_names(found)
 
 
 def _check_names(found: Manifest) -> None:
     """See that all names in the tree that a manifest gives are safe and unlike each other."""
-    names = [layer_name(i, len(found.layers), layer.media_type) for i, layer in enumerate(found.layers)]
+    titles = layer_titles(found)
+    names = [layer_name(i, len(titles), layer.media_type, titles[i]) for i, layer in enumerate(found.layers)]
     platforms = [child.platform for child in found.children] if isinstance(found, Index) else []
     directories = directory_names(platforms)
     assert len(directories) == len(platforms)
     assert choose(platforms, _HERE) in (None, *range(len(platforms)))
     for some in (names, directories):
         assert len(set(some)) == len(some)
-        assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,255}", name) and name.strip(".") for name in some)
+        assert all(name in titles or re.fullmatch(r"[A-Za-z0-9._-]{1,255}", name) for name in some)
+        assert all(name not in (".", "..") and not {*"/\0\n"} & {*name} for name in some)
     described = found.manifests if isinstance(found, Index) else found.layers
     for descriptor in described:
         assert Digest.parse(str(descriptor.digest)) == descriptor.digest

@@ -157,5 +157,37 @@ def test_one_damaged_layer_does_not_stop_the_others(store: StoreBuilder) -> None
     assert indexes() == names(store, BASE, TOP)
 
 
+SIGNATURE = "application/vnd.dev.cosign.simplesigning.v1+json"
+
+
+def sign(store: StoreBuilder, repository: str, tag: str) -> None:
+    """Push a signature as cosign does: with an image's config."""
+    store.image(repository, tag, [store.blob(b'{"critical":{}}', SIGNATURE)])
+
+
+def test_index_layers_passes_over_what_is_no_image_and_says_so(store: StoreBuilder) -> None:
+    sign(store, "team/app", "sha256-1.sig")
+    sign(store, "team/app", "sha256-2.sig")
+    chart = store.blob(b"no tar", "application/vnd.cncf.helm.chart.content.v1.tar+gzip")
+    config = store.blob(b"{}", "application/vnd.cncf.helm.config.v1+json")
+    store.image("chart", "1.0", [chart], config)
+    passed_over = f"2 tags passed over, no file system: {SIGNATURE}\n"
+    said = printed("index", "--layers", store.root)
+    assert said.startswith(f"1 tag passed over, no file system: {config.media_type}\n{passed_over}2 layers, ")
+    assert printed("index", "--layers", store.root, "team/app").startswith(f"{passed_over}2 layers, ")
+    assert indexes() == names(store, BASE, TOP)
+
+
+def test_an_artifact_that_is_named_is_said_to_have_no_file_system(store: StoreBuilder) -> None:
+    sign(store, "team/app", "sig")
+    cache = store.blob(b"{}", "application/vnd.buildkit.cacheconfig.v0")
+    store.index("cache", "1", [store.layer(BASE).descriptor(), cache.descriptor()])
+    for ref, media_type in (("team/app:sig", SIGNATURE), ("cache:1", cache.media_type)):
+        for arguments in (("tree", store.root), ("history", store.root), ("index", "--layers", store.root)):
+            said = printed(*arguments, ref, status=1)
+            assert said.endswith(f": no file system: {media_type}\n")
+            assert said.count("\n") == 1
+
+
 def test_images_without_layers_is_a_wrong_command(store: StoreBuilder) -> None:
     assert "--layers" in printed("index", store.root, "team/app", status=2)

@@ -109,18 +109,6 @@ def test_an_attestation_is_told_by_its_annotation() -> None:
     assert attestation.platform.unknown
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"config": descriptor(C, "application/vnd.cncf.helm.config.v1+json")},
-        {"config": descriptor(C, "application/vnd.oci.empty.v1+json"), "artifactType": "text/plain"},
-        {"artifactType": "application/spdx+json"},
-    ],
-)
-def test_a_config_that_is_no_images_or_an_artifact_type_makes_an_artifact(changes: dict[str, object]) -> None:
-    assert parsed_image(image(**changes)).kind == "artifact"
-
-
 @pytest.mark.parametrize("media_type", [OCI_CONFIG, DOCKER_CONFIG, "", None])
 def test_an_image_config_makes_an_image(media_type: str | None) -> None:
     assert parsed_image(image(config={"mediaType": media_type, "digest": C, "size": 1})).kind == "image"
@@ -130,7 +118,7 @@ def test_an_image_config_makes_an_image(media_type: str | None) -> None:
 def test_the_withdrawn_artifact_manifest_keeps_its_layers_in_blobs(named: dict[str, object]) -> None:
     raw = packed(**named, artifactType="text/x", blobs=[descriptor(A), descriptor(B)], subject=descriptor(C))
     manifest = parsed_image(raw)
-    assert (manifest.media_type, manifest.kind) == (OCI_ARTIFACT, "artifact")
+    assert (manifest.media_type, manifest.kind) == (OCI_ARTIFACT, "artifact: text/x")
     assert (manifest.config, manifest.artifact_type) == (None, "text/x")
     assert digests(manifest) == [A, B]
     assert manifest.subject is not None

@@ -737,6 +737,25 @@ def test_a_referrer_says_what_it_refers_to(images: Images, ask: Ask) -> None:
     assert "when app:1 is deleted" in text
 
 
+def test_artifacts_are_called_what_they_are(store: StoreBuilder, ask: Ask) -> None:
+    signing = "application/vnd.dev.cosign.simplesigning.v1+json"
+    payload = store.blob(b'{"critical":{}}', signing)
+    signature = store.image("app", "1.sig", [payload])
+    hello = store.blob(b"hello", "text/plain")
+    files = [hello.descriptor(annotations={"org.opencontainers.image.title": "hello.txt"})]
+    store.artifact("files", "1", files, "application/vnd.acme.files")
+    asked = ask()
+    kinds = {row["tag"]: (row["kind"], row["created"]) for row in asked.rows("tags")}
+    assert kinds == {"1.sig": ("signature", None), "1": ("artifact: application/vnd.acme.files", None)}
+    assert "  is       the manifest of a signature, " in asked.explained(signature.digest)
+    text = asked.explained(payload.digest)
+    assert f"  is       a layer of 1 artifact (signature), {signing}\n" in text
+    assert "app/1.sig/layers/00.json" in text
+    text = asked.explained(hello.digest)
+    assert "  is       a layer of 1 artifact (application/vnd.acme.files), text/plain\n" in text
+    assert "  held by  files/1/layers/hello.txt\n" in text
+
+
 def test_a_blob_pushed_by_another_algorithm_is_explained_under_both_names(
     store: StoreBuilder, ask: Ask
 ) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from regfs.errors import NoEntryError
+from regfs.graph.naming import TITLE
 from regfs.graph.times import iso
 from regfs.oci import Digest
 from regfs.tree import Directory, Node, NodeType, Tree
-from tests.builder import StoreBuilder
+from tests.builder import StoreBuilder, make_layer
 from tests.builder.media_types import OCI_ARTIFACT, OCI_LAYER, OCI_MANIFEST
 from tests.unit.memory_store import MemoryStore
 from tests.unit.trees import names, read, tree_over
@@ -174,7 +175,7 @@ def test_an_artifact_is_shown_with_its_config_and_blobs(store: StoreBuilder, tre
     shown = tree()
     assert names(shown, "charts/app/1.0/layers") == ["00.tar.gz"]
     assert read(shown, "charts/app/1.0/config.json") == b"[]"
-    assert facts(shown.walk("charts/app/1.0"))["kind"] == "artifact"
+    assert facts(shown.walk("charts/app/1.0"))["kind"] == "chart"
     assert facts(shown.walk("charts/app/1.0"))["created"] == ""
 
 
@@ -184,6 +185,25 @@ def test_the_withdrawn_artifact_manifest_has_no_config(store: StoreBuilder, tree
     store.manifest("app", "sbom", json.dumps(document).encode(), OCI_ARTIFACT)
     assert names(tree(), "app/sbom") == ["manifest.json", "layers"]
     assert read(tree(), "app/sbom/layers/00.json") == b"sbom"
+
+
+def test_an_artifacts_layers_have_the_titles_of_their_files(store: StoreBuilder, tree: Open) -> None:
+    tar = "application/vnd.cncf.flux.content.v1.tar+gzip"
+    files = [
+        store.blob(b"hello\n", "text/plain").descriptor(annotations={TITLE: "hello.txt"}),
+        store.blob(b"{}", "application/json").descriptor(annotations={TITLE: "../up"}),
+        store.blob(make_layer({"in/it": b"x"}), tar).descriptor(annotations={TITLE: "02"}),
+    ]
+    store.artifact("files", "1.0", files, "application/vnd.acme.files")
+    shown = tree()
+    assert names(shown, "files/1.0/layers") == ["hello.txt", "01.json", "02"]
+    assert read(shown, "files/1.0/layers/hello.txt") == b"hello\n"
+    assert read(shown, "files/1.0/layers/02") == make_layer({"in/it": b"x"})
+    assert facts(shown.walk("files/1.0"))["kind"] == "artifact: application/vnd.acme.files"
+    # Neither is there what an artifact has not: a root, the inside of what is no tar.
+    for name in ("rootfs", "layers/00", "layers/00.tar", "layers/00.bin", "layers/01", "layers/03"):
+        with pytest.raises(NoEntryError):
+            shown.walk(f"files/1.0/{name}")
 
 
 @pytest.mark.parametrize("signed", [False, True])

@@ -22,6 +22,7 @@ from regfs.errors import (
 from regfs.graph.forward import MANIFEST_LIMIT
 from regfs.graph.index.findings import Finding, Kind, Reach, stopped, storable
 from regfs.graph.index.schema import Role
+from regfs.graph.naming import layer_titles
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, parse_manifest
 from regfs.oci.digest import LENGTHS
 from regfs.oci.names import is_repository, is_tag, is_whole_repository
@@ -32,8 +33,8 @@ from regfs.store.protocol import Entry, FileType
 from regfs.store.survey import BlobSeen, DirectorySeen, LinkSeen, LinksSeen, Survey, TagSeen
 
 #: What a manifest says of one blob: role, position, digest, size, media type, a child's directory name in the
-#: tree, whether it is kept elsewhere.
-EdgeRow = tuple[int, int, str, int | None, str, str, bool]
+#: tree, whether it is kept elsewhere, the title by which a layer is named in the tree.
+EdgeRow = tuple[int, int, str, int | None, str, str, bool, str]
 
 
 class ShardRead(NamedTuple):
@@ -432,11 +433,13 @@ def _edges(manifest: Manifest) -> Iterator[EdgeRow]:
             yield _edge(Role.CHILD, position, child, names[position])
     if isinstance(manifest, ImageManifest) and manifest.config is not None:
         yield _edge(Role.CONFIG, 0, manifest.config)
-    for position, layer in enumerate(manifest.layers):
-        yield _edge(Role.LAYER, position, layer)
+    for position, (layer, title) in enumerate(zip(manifest.layers, layer_titles(manifest), strict=True)):
+        yield _edge(Role.LAYER, position, layer, title=title)
 
 
-def _edge(role: Role, position: int, descriptor: Descriptor, platform: str = "") -> EdgeRow:
+def _edge(
+    role: Role, position: int, descriptor: Descriptor, platform: str = "", *, title: str = ""
+) -> EdgeRow:
     return (
         int(role),
         position,
@@ -445,4 +448,5 @@ def _edge(role: Role, position: int, descriptor: Descriptor, platform: str = "")
         intern(storable(descriptor.media_type)),  # few are sent and written, each many times
         storable(platform),
         bool(descriptor.urls),
+        title,
     )

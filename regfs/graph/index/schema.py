@@ -100,7 +100,8 @@ CREATE TABLE manifest (
 );
 
 -- What manifests, and links to aliases, say: `source` holds `target`. Size is what the manifest tells;
--- `elsewhere` is a foreign layer; `platform` names a child's directory.
+-- `elsewhere` is a foreign layer; `platform` names a child's directory, `title` a layer's file that is not
+-- numbered (naming.py).
 CREATE TABLE edge (
     source INTEGER NOT NULL,
     role INTEGER NOT NULL,
@@ -110,6 +111,7 @@ CREATE TABLE edge (
     media_type TEXT NOT NULL,
     platform TEXT NOT NULL,
     elsewhere INTEGER NOT NULL,
+    title TEXT NOT NULL,
     PRIMARY KEY (source, role, position)
 ) WITHOUT ROWID;
 

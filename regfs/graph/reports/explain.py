@@ -117,15 +117,19 @@ def _what(connection: sqlite3.Connection, number: int, kind: str | None, media_t
     if error:
         return f"a damaged manifest: {error}"
     if kind:
-        return f"the manifest of an {kind}, {media_type}" if kind != "index" else f"an index, {media_type}"
+        article = "an" if kind[0] in "aeiou" or kind == "sbom" else "a"
+        what = f"{article} {kind}" if kind == "index" else f"the manifest of {article} {kind}"
+        return f"{what}, {media_type}"
     named = connection.execute(
-        "SELECT role, media_type, count(*) FROM edge WHERE target = ? GROUP BY 1, 2 ORDER BY 3 DESC",
+        "SELECT role, edge.media_type, holder.kind, count(*) FROM edge "
+        "LEFT JOIN manifest AS holder ON holder.blob = source "
+        "WHERE target = ? GROUP BY 1, 2, 3 ORDER BY 4 DESC",
         (number,),
     ).fetchall()
-    for role, named_type, count in named:
+    for role, named_type, holder, count in named:
         if role in (Role.CONFIG, Role.LAYER):
-            images = "1 image" if count == 1 else f"{count} images"
-            return f"a {Role(role).name.lower()} of {images}, {named_type or 'of no media type'}"
+            holders = _counted(holder, count)
+            return f"a {Role(role).name.lower()} of {holders}, {named_type or 'of no media type'}"
         if role == Role.ALIAS:
             return "stored under this digest, and pushed under one of another algorithm"
     seen = connection.execute("SELECT media_type FROM content WHERE blob = ?", (number,)).fetchone()
@@ -134,6 +138,14 @@ def _what(connection: sqlite3.Connection, number: int, kind: str | None, media_t
         if seen
         else "named by nothing"
     )
+
+
+def _counted(kind: str, count: int) -> str:
+    """Count images, or artifacts of a kind."""
+    if kind in ("image", "index"):
+        return "1 image" if count == 1 else f"{count} images"
+    artifacts = "1 artifact" if count == 1 else f"{count} artifacts"
+    return artifacts if kind == "artifact" else f"{artifacts} ({kind.removeprefix('artifact: ')})"
 
 
 def _sorted(holders: Iterable[Holder]) -> list[Holder]:

@@ -25,7 +25,8 @@ _FIRST = f"""
     ORDER BY holding.state, holder.digest, role, position LIMIT 1
 """
 
-#: `image`, `index`, `artifact`, `config`, `layer`; empty for what is named by nothing.
+#: `image`, `index`, what an artifact is (`signature`, `chart`…), `config`, `layer`; empty for what nothing
+#: names.
 KIND = f"""
     coalesce(
         manifest.kind,

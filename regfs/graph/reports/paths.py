@@ -67,8 +67,8 @@ class Paths:
         """As above; `names` are known to be the blob's: in a damaged store they may lead in a circle."""
         for image in self.images(blob):
             yield Holder(image, Role.CHILD, f"{image}/{naming.MANIFEST}")
-        for source, role, position, media_type in self._db.execute(
-            "SELECT source, role, position, media_type FROM edge JOIN blob ON blob.id = source "
+        for source, role, position, media_type, title in self._db.execute(
+            "SELECT source, role, position, media_type, title FROM edge JOIN blob ON blob.id = source "
             "LEFT JOIN held ON held.blob = source WHERE target = ? AND role != ? "
             "ORDER BY state, digest, role, position",
             (blob, Role.CHILD),
@@ -81,17 +81,17 @@ class Paths:
                 for image in self.images(source):
                     yield Holder(image, Role.REFERRER, image)
             else:
-                name = self._name(source, Role(role), position, media_type)
+                name = self._name(source, Role(role), position, media_type, title)
                 for image in self.images(source):
                     yield Holder(image, Role(role), f"{image}/{name}")
 
-    def _name(self, source: int, role: Role, position: int, media_type: str) -> str:
+    def _name(self, source: int, role: Role, position: int, media_type: str, title: str) -> str:
         if role is Role.CONFIG:
             return naming.CONFIG
         (count,) = self._db.execute(
             "SELECT count(*) FROM edge WHERE source = ? AND role = ?", (source, Role.LAYER)
         ).fetchone()
-        return f"{naming.LAYERS}/{naming.layer_name(position, count, media_type)}"
+        return f"{naming.LAYERS}/{naming.layer_name(position, count, media_type, title)}"
 
     def example(self, blob: int) -> str:
         """Give one path of a blob, the same as long as the index says the same; empty for an orphan."""
