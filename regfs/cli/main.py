@@ -30,7 +30,7 @@ _MODULES = {
     "index": "indexing",
     "ls": "browse",
     "mount": "mounting",
-    "reclaim": "reporting",
+    "reclaim": "reclaiming",
     "report": "reporting",
     "tree": "inside",
     "umount": "mounting",
