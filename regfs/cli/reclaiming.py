@@ -125,7 +125,7 @@ def reclaim(
     \b
       --match REPO:TAG     tags; if TAG is just *, untagged images, too
       --match REPO@DIGEST  untagged images
-      --keep REPO:TAG      tags and what they lead to; all of REPO if TAG is just *
+      --keep REPO:TAG      tags; if TAG is just *, all of REPO
       --keep REPO@DIGEST   the image, tagged or not
 
     A line of --keep-from is repository:tag, repository@digest, or an image as kubectl and docker ps print
