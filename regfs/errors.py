@@ -37,7 +37,8 @@
     └── UsageError                what a person asked for cannot be done; says what to do (mount, cli)
         ├── OptionError
         ├── MountpointError
-        └── RequirementError
+        ├── RequirementError
+        └── RuleError             a rule of `reclaim` that cannot match anything (graph)
 
 `str()` of each is one printable line for a person, whatever it quotes. The fields are for programs.
 """
@@ -348,3 +349,11 @@ class RequirementError(UsageError):
     def __init__(self, missing: str, reason: str) -> None:
         self.missing = missing
         super().__init__(reason)
+
+
+class RuleError(UsageError):
+    """A rule that cannot match anything. `rule` is its text."""
+
+    def __init__(self, rule: str, reason: str) -> None:
+        self.rule = rule
+        super().__init__(printable(f"{rule!r} {reason}"))

@@ -27,7 +27,7 @@ from regfs.graph.reports.table import readable_size
     help="Read the layers of the images instead (all, if none is named), for what is inside them.",
 )
 def index(store: str, images: tuple[str, ...], thorough: bool, layers: bool) -> None:
-    r"""Read STORE once and keep which tag and repository holds which blob, for the reports and the @ views.
+    """Read STORE once and keep which tag and repository holds which blob, for the reports and the @ views.
 
     Those do it by themselves when they are first asked; this does it ahead, say from cron. Later it reads
     what has changed since, which takes a fraction of the time. The index lies below $XDG_CACHE_HOME/regfs

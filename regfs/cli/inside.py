@@ -41,7 +41,7 @@ REF = "REPOSITORY[:TAG|@DIGEST]"
 @format_option
 @platform_option
 def tree(store: str, ref: str, path: str, form: Format, platform: Platform) -> None:
-    r"""List all that stands at PATH (the whole if none is given) in an image of STORE, its layers merged.
+    """List all that stands at PATH (the whole if none is given) in an image of STORE, its layers merged.
 
     Without a tag, the image that is tagged `latest`.
 
@@ -85,7 +85,7 @@ def _row(node: Node, path: str) -> Row:
 @format_option
 @platform_option
 def history(store: str, ref: str, form: Format, platform: Platform) -> None:
-    r"""List the steps that built an image of STORE, the first one first, with what each did to the files.
+    """List the steps that built an image of STORE, the first one first, with what each did to the files.
 
     `stored` and `unpacked` are the layer's bytes as they are stored and as a tar; `added`, `changed` and
     `removed` count files; `wasted` are the bytes of files in lower layers that the step replaced or removed:

@@ -30,7 +30,7 @@ _MODULES = {
     "index": "indexing",
     "ls": "browse",
     "mount": "mounting",
-    "reclaim": "reporting",
+    "reclaim": "reclaiming",
     "report": "reporting",
     "tree": "inside",
     "umount": "mounting",
@@ -65,22 +65,26 @@ STORE is the registry's root directory (often /var/lib/registry), or any directo
 docker/registry/v2. Nothing is ever written to it, and no registry needs to run.
 
 \b
-  regfs mount /var/lib/registry /mnt/reg       mount it
+  regfs mount /var/lib/registry /mnt/reg
   ls -lt /mnt/reg/team/app                     tags, the last pushed first
-  du -sh /mnt/reg/*                            sizes; a shared layer counts once
-  du -shc /mnt/reg /mnt/reg/@untagged /mnt/reg/@orphans /mnt/reg/@unknown /mnt/reg/@uploads
-                                               what is in use, what could go: all of the store
-  grep -l log4j /mnt/reg/*/*/config.json       what the images' configs say
+  du -sh /mnt/reg/*                            sizes; shared layers once
+  du -shc /mnt/reg /mnt/reg/@{untagged,orphans,unknown,uploads}
+                                               what is in use, what could go
+  grep -rl --include=config.json log4j /mnt/reg
+                                               what the images' configs say
+  cat /mnt/reg/team/app/1.0/rootfs/etc/os-release
+                                               a file as a container sees it
   regfs umount /mnt/reg
+
+Without a mount:
+
 \b
-  regfs report summary /var/lib/registry       the same on one page, without a mount
+  regfs report summary /var/lib/registry       what is in use, on one page
   regfs explain /var/lib/registry sha256:1f3e  who holds a blob
   regfs reclaim /var/lib/registry --older-than 90d
-                                               what deleting old tags would free
-  cat /mnt/reg/team/app/1.0/rootfs/etc/os-release
-                                               the files of an image, as a container sees them
+                                               what deleting old tags frees
   regfs history /var/lib/registry team/app:1.0 what each step of a build did
-  regfs check /var/lib/registry                whether each image can be pulled
+  regfs check /var/lib/registry                whether all can be pulled
 """
 
 _EPILOG = """`regfs STORE MOUNTPOINT [-o OPTIONS]` is short for `regfs mount`, and what mount(8) calls for

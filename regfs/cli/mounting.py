@@ -19,17 +19,20 @@ _log = logging.getLogger(__name__)
 
 _OPTIONS = """\b
 Options for -o, separated by commas:
-  ttl=SECONDS       how long links and listings are believed (10); a new push shows
-                    after this time at the latest. inf for a store that never changes
+  ttl=SECONDS       how long links and listings are believed (10); a new push
+                    shows after this time at the latest. inf for a store that
+                    never changes
   platform=OS/ARCH[/VARIANT]
-                    whose config and layers an index shows as its own (this machine's)
+                    whose config and layers an index shows as its own (this
+                    machine's)
   uid=, gid=        owner of all files (you)
   umask=OCTAL       permission bits that all files lack (0)
-  owner=image|me    whose the files inside images are, and with which modes: as the
-                    image says (image), or yours
-  cache_size=SIZE   what the indexes of layers may take below $XDG_CACHE_HOME (5G)
-  views             list the @ directories at the top: @untagged, @orphans, @reports, …;
-                    they resolve without it, too
+  owner=image|me    whose the files inside images are, and with which modes:
+                    as the image says (image), or yours
+  cache_size=SIZE   what the indexes of layers may take below $XDG_CACHE_HOME
+                    (5G)
+  views             list the @ directories at the top: @untagged, @orphans,
+                    @reports, …; they resolve without it, too
   allow_other       let other users in; the modes are then enforced
   nonempty          mount over a directory that holds files
   auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …

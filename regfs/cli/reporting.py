@@ -1,4 +1,4 @@
-"""`regfs report`, `explain` and `reclaim`: what the store holds and who needs it."""
+"""`regfs report` and `explain`: what the store holds and who needs it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import re
 import sys
 import tempfile
-import time
-from collections.abc import Iterable
 
 import click
 
@@ -15,9 +13,7 @@ from regfs.cli.opening import Opened, opened
 from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError
 from regfs.graph.reports import explain as explaining
 from regfs.graph.reports.catalogue import REPORTS
-from regfs.graph.reports.reclaim import Rules
-from regfs.graph.reports.reclaim import reclaim as compute
-from regfs.graph.reports.table import Format, Table, columns, readable_size, render
+from regfs.graph.reports.table import Format, Table, render
 from regfs.oci.digest import LENGTHS
 
 format_option = click.option(
@@ -120,88 +116,3 @@ def _digest_of(it: Opened, thing: str) -> str | None:
             return found
         raise NotKnownError(thing, "is no blob and no image; see regfs report repositories")
     raise NotKnownError(thing, "no such path in the tree")
-
-
-_AGE = re.compile(r"([0-9]+)\s*([hdwmy]?)\Z")
-#: Numbers with more digits are beyond all time, too.
-_DIGITS = 30
-_SECONDS = {"h": 3600, "d": 86_400, "": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
-
-
-def _read_age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    """Read an age, as the time before which a tag must have been pushed, in nanoseconds."""
-    if value is None:
-        return None
-    match = _AGE.match(value)
-    if not match:
-        raise click.BadParameter(f"{value!r} is no age such as 90d, 12h, 6w, 6m or 1y")
-    return max(time.time_ns() - int(match[1][:_DIGITS]) * _SECONDS[match[2]] * 1_000_000_000, 0)
-
-
-@click.command(short_help="Tell what deleting certain tags would free. Deletes nothing.")
-@click.argument("store")
-@click.option("--match", multiple=True, metavar="REPO:TAG", help="Only tags like this; may be repeated.")
-@click.option("--keep", multiple=True, metavar="REPO:TAG", help="Never tags like this; may be repeated.")
-@click.option("--keep-last", type=click.IntRange(0), default=0, metavar="N", help="Not the N pushed last.")
-@click.option(
-    "--older-than", "before", callback=_read_age, metavar="AGE", help="Pushed longer ago: 90d, 12h."
-)
-@click.option("--untagged", is_flag=True, help="The images that no tag leads to as well.")
-@click.option(
-    "--show",
-    type=click.Choice(["repositories", "tags", "digests"]),
-    default="repositories",
-    show_default=True,
-    help="The bytes by repository; the selected tags; or repository@digest to hand to what deletes.",
-)
-@format_option
-def reclaim(
-    store: str,
-    match: tuple[str, ...],
-    keep: tuple[str, ...],
-    keep_last: int,
-    before: int | None,
-    untagged: bool,
-    show: str,
-    form: Format,
-) -> None:
-    r"""Tell which tags the rules select in STORE, and the bytes that deleting them frees. Deletes nothing.
-
-    The bytes are exact: what the store shrinks by when the images are deleted by digest and garbage is
-    collected. Layers that something else needs are not counted. A tag is selected if all rules that are given
-    select it. In REPO:TAG, * and ? stand for anything, also for slashes.
-
-    \b
-      regfs reclaim /var/lib/registry --keep-last 10 --older-than 90d --keep '*:release-*'
-      regfs reclaim /var/lib/registry --match 'team/*:pr-*' --show digests
-    """
-    rules = Rules(match, keep, before, keep_last, untagged)
-    if not (rules.tags or untagged):
-        raise click.UsageError("give a rule: --match, --keep-last, --older-than or --untagged")
-    for option, patterns in (("--match", match), ("--keep", keep)):
-        for pattern in patterns:
-            if ":" not in pattern:
-                raise click.BadParameter(
-                    f"{pattern!r} is not REPO:TAG; '{pattern}:*' means all its tags", param_hint=option
-                )
-    with opened(store) as it, it.references.reading() as connection:
-        found = compute(connection, rules)
-    if show == "digests":
-        _print_digests(found.digests, form)
-    else:
-        print_table(found.by_tag() if show == "tags" else found.by_repository(), form)
-    if form is Format.TABLE:
-        orphaned = readable_size(found.orphaned[1])
-        print(
-            f"regfs: {len(found.tags)} tags, {len(found.digests)} manifests; with a garbage collection "
-            f"{readable_size(found.size)} ({found.size} bytes) go, of which {orphaned} without any deletion",
-            file=sys.stderr,
-        )
-
-
-def _print_digests(digests: Iterable[str], form: Format) -> None:
-    if form is Format.TABLE:
-        for digest in digests:
-            print(digest)
-        return
-    print_table(Table(columns("repository", "digest"), [digest.split("@") for digest in digests]), form)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NewType
 
+from regfs.oci.digest import LENGTHS
+
 RepositoryName = NewType("RepositoryName", str)
 TagName = NewType("TagName", str)
 
@@ -26,6 +28,10 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 # distribution makes UUIDs, v4 and later v7; other registries with this layout make ids of their own.
 _UPLOAD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 
+# distribution-spec, "Referrers Tag Schema": sha256-<hex>, the encoded part cut to 64 digits. cosign and
+# regctl put a word behind that: sha256-<hex>.sig, .att, .sbom.
+_NAMED_AFTER = re.compile(rf"({'|'.join(LENGTHS)})-([a-f0-9]{{64}})(?:\..+)?\Z")
+
 _LATER = re.compile(rf"(?:{_PATH_COMPONENT})\Z")
 _FIRST = re.compile(rf"(?:{_PATH_COMPONENT}|{_DOMAIN})\Z")
 _WHOLE = re.compile(rf"(?:{_DOMAIN}/)?{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*\Z")
@@ -35,6 +41,12 @@ _TAG_NAME = re.compile(rf"(?:{_TAG})\Z")
 def is_tag(name: str) -> bool:
     """Tell whether `name` can be a tag."""
     return _TAG_NAME.match(name) is not None
+
+
+def named_after(tag: str) -> str | None:
+    """Give the digest that a tag is named after, as a signature's is; of sha512 its first 64 digits."""
+    match = _NAMED_AFTER.match(tag)
+    return f"{match[1]}:{match[2]}" if match else None
 
 
 def is_repository(name: str) -> bool:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 
 from regfs.cli.checking import check
-from regfs.cli.reporting import reclaim
+from regfs.cli.reclaiming import reclaim
 from regfs.errors import OptionError
 from regfs.graph.index.reading import storable
 from regfs.graph.reports.table import Format, Table, Type, columns, readable_size, render

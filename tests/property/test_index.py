@@ -293,6 +293,7 @@ def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
     was read of a blob (`content`, `config`) that nobody asks about now; reports show what is asked of that.
     """
     digests = dict(connection.execute("SELECT id, digest FROM blob"))
+    stored = {number for (number,) in connection.execute("SELECT id FROM blob WHERE size IS NOT NULL")}
     names = dict(connection.execute("SELECT id, name FROM repository"))
     meaning = {"blob": digests, "source": digests, "target": digests, "repository": names}
     found = {}
@@ -304,6 +305,8 @@ def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
         for values in connection.execute(f"SELECT * FROM {table}"):
             row = dict(zip(columns, values, strict=True))
             if (table == "blob" and row["size"] is None) or row.get("digests") == b"":
+                continue
+            if table == "doubted" and row["blob"] not in stored:
                 continue
             if table == "edge":
                 place = {Role.ALIAS: names, Role.REFERRER: digests}.get(row["role"], {})

@@ -23,16 +23,21 @@ pytestmark = [pytest.mark.registry, pytest.mark.fuse]
 
 DAY = 86_400
 
+EVERYTHING = ["--match", "*:*", "--match", "*:latest", "--untagged", "--stale-signatures"]
+
 #: Rules, and how many tags and manifests of the store they select.
 RULES = [
     (["--match", "app:pr-*"], 5, 5),
     (["--match", "multi:first"], 1, 2),
     (["--match", "app:1.0"], 0, 0),
-    (["--match", "*:*", "--keep", "*:stable", "--keep", "multi*:*"], 13, 14),
-    (["--untagged"], 0, 5),
-    (["--keep-last", "2"], 9, 9),
-    (["--keep-last", "1", "--untagged", "--older-than", "3d"], 7, 11),
-    (["--match", "*:*", "--untagged"], 19, 26),
+    (["--match", "*:*", "--keep", "*:stable", "--keep", "multi*:*"], 20, 23),
+    (["--match", "cosigned:*", "--keep", "cosigned:2.1"], 7, 8),
+    (["--untagged"], 1, 7),
+    (["--untagged", "--match", "app:*", "--older-than", "30d"], 0, 3),
+    (["--stale-signatures"], 1, 1),
+    (["--keep-last", "2"], 11, 13),
+    (["--keep-last", "1", "--untagged", "--older-than", "3d"], 13, 18),
+    (EVERYTHING, 31, 40),
 ]
 
 
@@ -65,6 +70,8 @@ def push_all(api: Api) -> None:
     sign(api, "signed", sign(api, "signed", signed))
     push_image(api, "signed", "stable", [BASE])
 
+    push_signed(api)
+
     # Nothing refers to them.
     api.push_blob("app", b"orphan" * 2000, "application/octet-stream")
     api.push_blob("only/blobs", b"orphan too" * 2000, "application/octet-stream")
@@ -76,6 +83,21 @@ def push_again(api: Api, repository: str, tag: str, image: Blob) -> None:
     """Give an image another tag."""
     found = api.manifest(repository, image.digest)
     assert api.push_manifest(repository, tag, found.document, found.media_type).digest == image.digest
+
+
+def push_signed(api: Api) -> None:
+    """Push images with what cosign and others push beside them, under tags named after the images."""
+    images = [
+        push_image(api, "cosigned", tag, [BASE, {"image": str(tag).encode() * 300}])
+        for tag in ("2.0", "2.1", "pr-7", None, "gone")
+    ]
+    for image, endings in zip(images, (("sig", "att"),) * 3 + (("sig",),) * 2, strict=True):
+        for ending in endings:
+            tag = f"{image.digest.replace(':', '-')}.{ending}"
+            push_image(api, "cosigned", tag, [{ending: tag.encode() * 20}])
+    listed = sign(api, "cosigned", images[0])
+    push_index(api, "cosigned", images[0].digest.replace(":", "-"), [listed.descriptor()])
+    api.delete_manifest("cosigned", images[-1].digest)
 
 
 def sign(api: Api, repository: str, image: Blob) -> Blob:
@@ -92,7 +114,8 @@ def children(*images: Blob) -> list[dict[str, object]]:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store that was pushed; its registry has ended. Tests only read it.
 
-    The tags are a day apart, the latest by name in each repository the newest.
+    The tags are a day apart, the latest by name in each repository the newest. What has no tag in two of the
+    repositories is older than all of them.
     """
     directory = tmp_path_factory.mktemp("pushed")
     registry = Registry(directory / "root", directory)
@@ -105,6 +128,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for days, tag in enumerate(sorted((repository / "tags").iterdir(), reverse=True)):
             pushed = now - (days + 0.5) * DAY
             os.utime(tag / "current" / "link", (pushed, pushed))
+        if repository.parent.name in ("app", "cosigned"):
+            tagged = {link.read_text() for link in repository.glob("tags/*/current/link")}
+            for link in repository.glob("revisions/*/*/link"):
+                if link.read_text() not in tagged:
+                    os.utime(link, (now - 100 * DAY, now - 100 * DAY))
     return registry.root
 
 
@@ -170,7 +198,7 @@ def test_the_store_shrinks_by_what_reclaim_said_and_the_rest_is_as_it_was(
 
 
 def test_when_everything_was_selected_nothing_is_left(root: Path) -> None:
-    total = reclaim(root, ["--match", "*:*", "--untagged"], "repositories")[-1]
+    total = reclaim(root, EVERYTHING, "repositories")[-1]
     sizes = stored(root)
     assert (total["blobs"], total["freed"]) == (len(sizes), sum(sizes.values()))
 

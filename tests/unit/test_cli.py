@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -43,6 +44,22 @@ def test_the_help_teaches_by_examples_each_on_a_line_of_its_own() -> None:
     lines = [line.split("  ")[0] for line in map(str.strip, output(*REGFS, "--help").splitlines())]
     assert "regfs mount /var/lib/registry /mnt/reg" in lines
     assert "du -sh /mnt/reg/*" in lines
+    assert "grep -rl --include=config.json log4j /mnt/reg" in lines
+
+
+def test_every_help_fits_a_terminal_of_80_columns_with_each_example_on_its_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main = output(*REGFS, "--help")
+    names = re.findall(r"^  ([a-z]+)  +[A-Z]", main.partition("Commands:")[2], re.MULTILINE)
+    assert {"history", "index", "reclaim", "tree"} < set(names)
+    for name, text in [("", main)] + [(name, output(*REGFS, name, "--help")) for name in names]:
+        assert "\\b" not in text, name
+        assert "\b" not in text, name
+        assert [line for line in text.splitlines() if len(line) > 80] == [], name
+        for line in text.splitlines():
+            assert not re.search(r"\S.* regfs [a-z]+ /var", line), line
 
 
 def test_the_help_of_mount_names_every_option_of_its_own() -> None:

@@ -525,7 +525,8 @@ def test_a_tag_whose_image_has_another_name_that_is_kept_stays(library: Library)
 
 
 def test_reclaim_tells_the_bytes_by_repository_and_in_all(library: Library) -> None:
-    done = regfs("reclaim", library.store.root, "--match", "*:pr-*", "--untagged", "--format", "json")
+    rules = ("--match", "*:pr-*", "--match", "*@*", "--untagged")
+    done = regfs("reclaim", library.store.root, *rules, "--format", "json")
     rows = {row["repository"]: row for row in json.loads(done.stdout)}
     blobs = {row["digest"]: row for row in table("report", "blobs", library.store.root)}
     goes = [row for row in blobs.values() if "pr-" in row["example"] or row["state"] == "untagged"]
@@ -535,18 +536,19 @@ def test_reclaim_tells_the_bytes_by_repository_and_in_all(library: Library) -> N
     assert rows["team/app"]["freed"] == size
     assert rows["(orphaned already)"]["freed"] == orphans
     assert rows["(total)"]["freed"] == size + orphans
-    shown = regfs("reclaim", library.store.root, "--match", "*:pr-*", "--untagged")
+    shown = regfs("reclaim", library.store.root, *rules)
     assert f"({size + orphans} bytes)" in shown.stderr
     assert "4 tags, 5 manifests" in shown.stderr
     assert done.stderr == ""
 
 
 def test_digests_are_printed_one_a_line_to_hand_on(library: Library) -> None:
-    text = told("reclaim", library.store.root, "--match", "multi:*", "--untagged", "--show", "digests")
+    rules = ("--match", "multi:*", "--match", "team/*@*", "--untagged", "--show", "digests")
+    text = told("reclaim", library.store.root, *rules)
     assert all(re.fullmatch(r"[a-z/]+@sha256:[0-9a-f]{64}", line) for line in text.splitlines())
     assert len(text.splitlines()) == 4
     assert f"team/app@{library.loose.digest}" in text.splitlines()
-    rows = table("reclaim", library.store.root, "--match", "multi:*", "--untagged", "--show", "digests")
+    rows = table("reclaim", library.store.root, *rules)
     assert [f"{row['repository']}@{row['digest']}" for row in rows] == text.splitlines()
 
 
@@ -560,6 +562,8 @@ def test_without_a_rule_reclaim_answers_with_the_usage(library: Library) -> None
     [
         ("--match", "team/app"),
         ("--keep", "release-*"),
+        ("--keep", "app@sha256:12"),
+        ("--by", "size"),
         ("--keep-last", "-1"),
         ("--older-than", "soon"),
         ("--older-than", "1.5d"),
@@ -571,6 +575,237 @@ def test_a_wrong_rule_is_refused_with_its_option(library: Library, option: str, 
 
 def test_an_age_beyond_all_time_selects_nothing(library: Library) -> None:
     assert reclaimed(library, "--older-than", "99999999999999999999y") == []
+
+
+def names_of(store: StoreBuilder, *rules: str | Path, **keywords: object) -> tuple[list[str], str]:
+    """Give the tags that go, as `repository:tag`, and what was said beside it."""
+    done = regfs("reclaim", store.root, *rules, "--show", "tags", "--format", "json", **keywords)
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in json.loads(done.stdout) if row["goes"] == "yes"]
+    return [f"{row['repository']}:{row['tag']}" for row in rows], done.stderr
+
+
+def digests_of(store: StoreBuilder, *rules: str) -> list[str]:
+    """Give the manifests that go."""
+    return told("reclaim", store.root, *rules, "--show", "digests").splitlines()
+
+
+def push(store: StoreBuilder, repository: str, tag: str | None, days: float, **config: object) -> Blob:
+    """Push an image of its own, so many days before now."""
+    then = time.time() - days * DAY
+    made = store.config(author=f"{repository}:{tag}:{days}", **config)
+    image = store.image(repository, tag, [], made, mtime=then)
+    os.utime(store.revision_link(repository, image.digest), (then, then))
+    return image
+
+
+def sign(store: StoreBuilder, repository: str, image: Blob, ending: str) -> tuple[str, Blob]:
+    """Push what cosign does; gives its tag."""
+    tag = f"{image.digest.replace(':', '-')}{ending}"
+    return tag, push(store, repository, tag, 0)
+
+
+def test_every_rule_binds_untagged_images_too(store: StoreBuilder) -> None:
+    old = {name: push(store, name, None, 100) for name in ("app", "web")}
+    for name in old:
+        push(store, name, None, 60 / DAY)
+    tagged = push(store, "app", "1.0", 100)
+    rules = ("--untagged", "--older-than", "30d")
+    assert digests_of(store, *rules, "--match", "app:*") == sorted(
+        f"app@{image.digest}" for image in (old["app"], tagged)
+    )
+    assert digests_of(store, *rules, "--match", "*@*") == sorted(f"{n}@{i.digest}" for n, i in old.items())
+    assert digests_of(store, *rules, "--match", "app:1*") == [f"app@{tagged.digest}"]
+    assert digests_of(store, *rules, "--match", f"web@{old['web'].digest[:20]}*") == [
+        f"web@{old['web'].digest}"
+    ]
+    assert digests_of(store, *rules, "--keep", "app:*") == [f"web@{old['web'].digest}"]
+    assert len(digests_of(store, "--untagged")) == 4
+
+
+def test_a_child_of_an_untagged_index_goes_with_it_alone(store: StoreBuilder) -> None:
+    child = push(store, "app", None, 1)
+    index = store.index("app", None, [child.descriptor()])
+    rules = ("--untagged", "--match", f"app@{index.digest}")
+    assert digests_of(store, *rules) == sorted(f"app@{one.digest}" for one in (child, index))
+    assert digests_of(store, *rules, "--keep", f"app@{child.digest}") == [f"app@{index.digest}"]
+    assert digests_of(store, "--untagged", "--match", f"app@{child.digest}") == []
+
+
+def test_a_digest_that_is_kept_stays_with_its_tags(store: StoreBuilder) -> None:
+    one, two, loose = (push(store, "app", tag, 9) for tag in ("1", "2", None))
+    for pattern in (one.digest, f"{one.digest[:16]}*"):
+        rules = ("--match", "app:*", "--untagged", "--keep", f"app@{pattern}")
+        assert digests_of(store, *rules) == sorted(f"app@{image.digest}" for image in (two, loose))
+    assert digests_of(store, "--untagged", "--keep", f"*@{loose.digest}") == []
+
+
+def test_images_in_use_are_kept_as_kubectl_and_docker_print_them(store: StoreBuilder, tmp_path: Path) -> None:
+    for tag in ("1.0", "1.1", "1.2", "latest"):
+        push(store, "team/app", tag, 9)
+    pulled, moved = push(store, "team/web", None, 9), push(store, "team/web", "1.0", 9)
+    running = tmp_path / "running"
+    running.write_text(
+        "# kubectl get pods\nreg.example.com:5000/team/app:1.0\n\nteam/app\nghcr.io/other/thing:3\n"
+        f"docker-pullable://reg.example.com:5000/team/web:1.0@{pulled.digest}\r\n"
+    )
+    everything = ("--match", "*:*", "--match", "*:latest", "--untagged")
+    gone, said = names_of(store, *everything, "--keep-from", running)
+    assert gone == ["team/app:1.1", "team/app:1.2", "team/web:1.0"]
+    assert f"{running}, line 5: 'ghcr.io/other/thing:3' matches nothing" in said
+    assert len(said.splitlines()) == 1
+    assert digests_of(store, *everything, "--match", "x:y", "--keep-from", str(running))[-1:] == [
+        f"team/web@{moved.digest}"
+    ]
+    gone, _ = names_of(store, *everything, "--keep-from", "-", input="team/app:1.1\n")
+    assert gone == ["team/app:1.0", "team/app:1.2", "team/app:latest", "team/web:1.0"]
+
+
+def test_a_keep_list_that_cannot_be_read_or_is_empty_stops_everything(
+    library: Library, tmp_path: Path
+) -> None:
+    command = ("reclaim", library.store.root, "--untagged", "--keep-from")
+    assert "nothing" in misused(*command, tmp_path / "nothing")
+    (tmp_path / "list").write_text("\n# nobody runs\n")
+    assert "names no image" in misused(*command, tmp_path / "list")
+    (tmp_path / "list").write_bytes(b"team/app:1.0\n\xff\x00 what\n")
+    assert "line 2" in misused(*command, tmp_path / "list")
+
+
+def test_signatures_go_and_stay_with_their_image(store: StoreBuilder) -> None:
+    tags = {}
+    for days, tag in ((3, "1.0"), (2, "1.1"), (1, "pr-7")):
+        image = push(store, "app", tag, days)
+        tags[tag] = [tag, *(sign(store, "app", image, ending)[0] for ending in (".sig", ".att"))]
+    gone, said = names_of(store, "--keep-last", "2")
+    assert sorted(gone) == sorted(f"app:{tag}" for tag in tags["1.0"])
+    assert said == ""
+    gone, _ = names_of(store, "--match", "*:*", "--keep", "*:pr-*")
+    assert sorted(gone) == sorted(f"app:{tag}" for tag in tags["1.0"] + tags["1.1"])
+    gone, said = names_of(store, "--match", "*:sha256-*.sig")
+    assert gone == []
+    assert "--match '*:sha256-*.sig' matches signatures alone" in said
+    rows = table("reclaim", store.root, "--match", "app:1.0", "--show", "tags")
+    assert {row["tag"]: row["selected_by"] for row in rows} == {
+        tag: "with 1.0" if tag in tags["1.0"][1:] else "--match 'app:1.0'" for tag in tags["1.0"]
+    }
+
+
+def test_a_list_of_referrers_and_an_untagged_image_s_signature_go_with_the_image(store: StoreBuilder) -> None:
+    image, loose = push(store, "app", "1.0", 9), push(store, "app", None, 9)
+    referrer = store.image("app", None, [], store.config(author="sbom"), subject=image.descriptor())
+    listed = store.index("app", image.digest.replace(":", "-"), [referrer.descriptor()])
+    _, signature = sign(store, "app", loose, ".sig")
+    assert digests_of(store, "--match", "app:1.0") == sorted(
+        f"app@{one.digest}" for one in (image, referrer, listed)
+    )
+    assert digests_of(store, "--untagged") == sorted(f"app@{one.digest}" for one in (loose, signature))
+
+
+def test_a_stale_signature_is_named_and_goes_only_if_asked_for(store: StoreBuilder) -> None:
+    image, gone, apart = (
+        push(store, name, tag, 9) for name, tag in (("app", "1"), ("app", "2"), ("web", "3"))
+    )
+    sign(store, "app", image, ".sig")
+    sign(store, "app", apart, ".sig")  # as cosign does with COSIGN_REPOSITORY
+    stale, blob = sign(store, "app", gone, ".sig")
+    shutil.rmtree(store.tag_link("app", "2").parent.parent)
+    store.revision_link("app", gone.digest).unlink()
+    for rules in (("--match", "app:no*"), ("--keep-last", "1"), ("--untagged",)):
+        names, said = names_of(store, *rules)
+        assert names == []
+        assert f"1 stale signature (app:{stale}): the images are gone" in said
+    assert digests_of(store, "--stale-signatures") == [f"app@{blob.digest}"]
+    assert digests_of(store, "--stale-signatures", "--match", "web:sha256-*") == []
+    rules = ("--stale-signatures", "--match", "app:sha256-*")
+    assert digests_of(store, *rules) == [f"app@{blob.digest}"]
+    assert digests_of(store, *rules, "--older-than", "1d") == []
+    assert names_of(store, "--stale-signatures", "--keep", f"*:{stale}") == ([], "")
+    of = {row["tag"]: row["of"] for row in table("report", "tags", store.root)}
+    assert of.pop(stale) == f"{gone.digest} (gone)"
+    assert sorted(of.values()) == sorted(["", "", "1", apart.digest])
+    assert f"of       {gone.digest} (gone) in app: a stale signature" in told(
+        "explain", store.root, blob.digest
+    )
+    (named,) = (tag for tag, name in of.items() if name == "1")
+    assert "  of       1 in app\n" in told("explain", store.root, f"app:{named}")
+
+
+def test_builds_copied_without_their_times_are_kept_by_the_date_that_they_tell(store: StoreBuilder) -> None:
+    for number in range(1, 11):
+        push(store, "app", str(number), 5, created=f"2024-03-{number:02}T00:00:00Z")
+    for link in store.root.glob("**/current/link"):
+        os.utime(link, (PUSHED, PUSHED))
+    gone, said = names_of(store, "--keep-last", "3")
+    assert sorted(gone) == sorted(f"app:{number}" for number in range(1, 8))
+    assert said == ""
+    gone, said = names_of(store, "--keep-last", "3", "--by", "pushed")
+    assert gone == []
+    assert "--keep-last 3 keeps 7 tags (" in said
+    gone, _ = names_of(store, "--keep-last", "2", "--by", "version", "--match", "*:?")
+    assert gone == [f"app:{number}" for number in range(1, 8)]
+
+
+def test_latest_is_spared_unless_it_is_named_and_is_not_counted(store: StoreBuilder) -> None:
+    for days, tag in ((1, "a"), (2, "b"), (3, "latest"), (4, "c")):
+        push(store, "app", tag, days)
+    assert names_of(store, "--keep-last", "2") == (
+        ["app:c"],
+        "regfs: latest is spared in 1 repository (app); --match '*:latest' selects it\n",
+    )
+    assert names_of(store, "--keep-last", "3") == ([], "")
+    assert names_of(store, "--match", "*:l*")[0] == []
+    assert names_of(store, "--match", "*p:latest") == (["app:latest"], "")
+    rows = table("reclaim", store.root, "--match", "*:*", "--show", "tags")
+    assert {row["tag"]: row["goes"] for row in rows if row["goes"] != "yes"} == {
+        "latest": "no: latest is spared where no --match names it"
+    }
+
+
+def test_a_tag_whose_link_is_torn_is_kept_and_not_counted(store: StoreBuilder) -> None:
+    for days, tag in ((1, "torn"), (2, "new"), (3, "old")):
+        push(store, "app", tag, days)
+    store.tag_link("app", "torn").write_bytes(b"")
+    assert names_of(store, "--keep-last", "1")[0] == ["app:old"]
+
+
+def test_a_rule_that_matches_nothing_today_is_named(library: Library) -> None:
+    rules = ("--match", "*:pr-*", "--match", "web:*", "--keep", "*:v*", "--keep", "team/app@sha256:0000*")
+    names, said = names_of(library.store, *rules)
+    assert len(names) == 4
+    assert [line.partition(" matches nothing")[0] for line in said.splitlines()] == [
+        "regfs: --match 'web:*'",
+        "regfs: --keep '*:v*'",
+        "regfs: --keep 'team/app@sha256:0000*'",
+    ]
+    _, said = names_of(library.store, "--match", "*:pr-*", "--untagged")
+    assert "--untagged selects nothing" in said
+
+
+def test_the_selected_tags_show_their_size_their_age_and_the_rules(store: StoreBuilder) -> None:
+    image = push(store, "app", "pr-1", 100)
+    push(store, "app", "pr-2", 1)
+    rules = ("--match", "*:pr-*", "--keep-last", "1", "--older-than", "30d")
+    (row,) = table("reclaim", store.root, *rules, "--show", "tags")
+    (tag,) = (row for row in table("report", "tags", store.root) if row["tag"] == "pr-1")
+    assert (row["digest"], row["size"]) == (image.digest, tag["size"])
+    assert 0 <= int(row["age"]) - 100 * DAY < 3600
+    assert row["selected_by"] == "--match '*:pr-*' --keep-last 1 --older-than"
+    assert " 100d " in told("reclaim", store.root, *rules, "--show", "tags")
+
+
+def test_a_child_of_an_index_that_cannot_be_deleted_stays(store: StoreBuilder) -> None:
+    child = push(store, "app", None, 9)
+    index = store.index("app", "1", [child.descriptor()])
+    store.revision_link("app", index.digest).unlink()
+    assert digests_of(store, "--match", "app:*") == []
+
+
+@pytest.mark.parametrize(
+    "rules", [["--by", "version", "--untagged"], ["--match", "app@*"], ["--keep-last", "1", "--by", "size"]]
+)
+def test_rules_that_do_not_go_together_are_refused(library: Library, rules: list[str]) -> None:
+    assert "--" in misused("reclaim", library.store.root, *rules)
 
 
 def test_reclaim_and_all_reports_change_nothing_in_the_store(library: Library, tmp_path: Path) -> None:

@@ -18,10 +18,13 @@ from regfs.errors import NotKnownError
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import REPORTS, Reports
 from regfs.graph.reports.check import DigestCheck, Throttle, by_tag, verdict
+from regfs.graph.reports.contents import BlobContents
 from regfs.graph.reports.difference import blobs as missing_blobs
 from regfs.graph.reports.difference import tags as changed_tags
 from regfs.graph.reports.explain import describe, explain, find
-from regfs.graph.reports.reclaim import Reclaim, Rules, reclaim
+from regfs.graph.reports.reclaim import Reclaim, reclaim
+from regfs.graph.reports.reclaim import by_tag as tags_of
+from regfs.graph.reports.rules import Rules, read_pattern
 from regfs.graph.reports.table import Format, Table, Type, columns, readable_size, render
 from regfs.store import Contents, LocalStore
 from tests.builder import Blob, StoreBuilder
@@ -56,7 +59,16 @@ class Asked:
         return row
 
     def reclaim(self, *match: str, **rules: Any) -> Reclaim:
-        return self.of(reclaim, Rules(match, **rules))
+        """Ask what rules select; patterns as text."""
+        for name, texts in (("match", match), ("keep", rules.get("keep", ()))):
+            rules[name] = tuple(read_pattern(f"--{name}", text) for text in texts)
+        self.of(BlobContents(self.contents).read_configs)
+        return self.of(reclaim, Rules(**rules))
+
+    def by_tag(self, found: Reclaim, days: float = 0) -> list[Row]:
+        """Give the selected tags, as they are listed so many days after PUSHED."""
+        now = int((PUSHED + days * DAY) * 10**9)
+        return self.of(lambda connection: rows_of(tags_of(connection, found, now)))
 
     def explained(self, digest: str) -> str:
         return "\n".join(self.of(lambda connection: list(explain(connection, digest))))
@@ -272,23 +284,23 @@ def test_a_layer_that_another_tag_shares_is_not_counted(images: Images, ask: Ask
     first, _ = images.push("app", "1"), images.push("app", "2")
     found = ask().reclaim("app:1")
     assert found.digests == [f"app@{first.digest}"]
-    assert found.freed == {"app": (3, images.own(first))}
+    assert found.freed.by_repository == {"app": (3, images.own(first))}
     assert found.size == images.own(first)
-    assert [row[:3] for row in found.tags] == [("app", "1", first.digest)]
+    assert [row.tag[1:4] for row in found.tags] == [("app", "1", first.digest)]
     assert found.stays == []
 
 
 def test_with_the_last_tag_the_shared_layer_goes_as_well(images: Images, ask: Ask) -> None:
     both = images.push("app", "1"), images.push("app", "2")
     found = ask().reclaim("app:*")
-    assert found.freed == {"app": (7, images.own(*both) + images.base.size)}
+    assert found.freed.by_repository == {"app": (7, images.own(*both) + images.base.size)}
     assert found.digests == sorted(f"app@{image.digest}" for image in both)
 
 
 def test_what_two_repositories_share_is_told_apart(images: Images, ask: Ask) -> None:
     one, other = images.push("one", "1"), images.push("other", "1")
     found = ask().reclaim("*:*")
-    assert found.freed == {
+    assert found.freed.by_repository == {
         "one": (3, images.own(one)),
         "other": (3, images.own(other)),
         "": (1, images.base.size),
@@ -308,10 +320,10 @@ def test_a_digest_with_another_tag_that_is_kept_stays(images: Images, store: Sto
     store.tag("app", "latest", image)
     found = ask().reclaim("app:1")
     assert (found.digests, found.tags, found.size) == ([], [], 0)
-    assert [(row[1], row[-1]) for row in found.stays] == [("1", "no: latest names it as well")]
+    assert [(row.tag.tag, row.stays) for row in found.stays] == [("1", "latest names it as well")]
     found = ask().reclaim("app:1", "app:latest")
     assert found.digests == [f"app@{image.digest}"]
-    assert [row[1] for row in found.tags] == ["1", "latest"]
+    assert [row.tag.tag for row in found.tags] == ["1", "latest"]
     assert found.size == images.own(image) + images.base.size
 
 
@@ -319,7 +331,7 @@ def test_the_same_image_in_another_repository_keeps_the_bytes(images: Images, as
     image, _ = images.push("one", "1", "same"), images.push("other", "1", "same")
     found = ask().reclaim("one:*")
     assert (found.digests, found.size) == ([f"one@{image.digest}"], 0)
-    assert ask().reclaim("*:1").freed == {"": (4, images.own(image) + images.base.size)}
+    assert ask().reclaim("*:1").freed.by_repository == {"": (4, images.own(image) + images.base.size)}
 
 
 def test_a_child_that_another_index_has_stays(images: Images, ask: Ask) -> None:
@@ -328,8 +340,8 @@ def test_a_child_that_another_index_has_stays(images: Images, ask: Ask) -> None:
     second = images.index("app", "second", both, other)
     found = ask().reclaim("app:first")
     assert found.digests == sorted(f"app@{image.digest}" for image in (first, one))
-    assert found.freed == {"app": (4, images.own(first, one))}
-    assert ask().reclaim("*:*").freed == {
+    assert found.freed.by_repository == {"app": (4, images.own(first, one))}
+    assert ask().reclaim("*:*").freed.by_repository == {
         "app": (12, images.own(first, second, one, both, other) + images.base.size)
     }
 
@@ -347,7 +359,7 @@ def test_a_tag_that_a_kept_index_leads_to_stays(images: Images, ask: Ask) -> Non
     images.index("app", "multi", child)
     found = ask().reclaim("app:amd64")
     assert (found.digests, found.size) == ([], 0)
-    assert [(row[1], row[-1]) for row in found.stays] == [("amd64", "no: a kept image leads to it")]
+    assert [(row.tag.tag, row.stays) for row in found.stays] == [("amd64", "a kept image leads to it")]
 
 
 def test_what_refers_to_an_image_goes_with_it(images: Images, ask: Ask) -> None:
@@ -360,12 +372,20 @@ def test_what_refers_to_an_image_goes_with_it(images: Images, ask: Ask) -> None:
     assert found.size == images.own(image, signature, about)
 
 
-def test_a_referrer_with_a_tag_that_is_kept_stays(images: Images, ask: Ask) -> None:
+def test_a_referrer_goes_with_its_image_whatever_its_tag_but_one_that_is_kept(
+    images: Images, store: StoreBuilder, ask: Ask
+) -> None:
     image = images.push("app", "1")
-    images.push("app", "1.sig", subject=image.descriptor())
-    found = ask().reclaim("app:1")
-    assert found.digests == [f"app@{image.digest}"]
-    assert found.size == images.own(image)
+    signature = images.push("app", "1.sig", subject=image.descriptor())
+    everything = sorted(f"app@{one.digest}" for one in (image, signature))
+    assert ask().reclaim("app:1").digests == everything
+    assert ask().reclaim("app:1.sig").digests == []
+    for keep in ("app:1.sig", f"app@{signature.digest}"):
+        found = ask().reclaim("*:*", keep=(keep,))
+        assert found.digests == [f"app@{image.digest}"]
+        assert found.size == images.own(image)
+    store.tag("app", "released", signature)
+    assert ask().reclaim("*:*").digests == everything
 
 
 def test_untagged_images_go_only_if_asked_for(images: Images, ask: Ask) -> None:
@@ -395,7 +415,7 @@ def test_orphans_are_told_apart_from_what_a_deletion_frees(
     orphans = [store.blob(b"orphan"), store.blob(b"another orphan")]
     image = images.push("app", "1")
     found = ask().reclaim("app:1")
-    assert found.orphaned == (2, size_of(*orphans))
+    assert found.freed.orphaned == (2, size_of(*orphans))
     assert found.size == images.own(image) + images.base.size + size_of(*orphans)
     assert rows_of(found.by_repository())[-2:] == [
         {"repository": "(orphaned already)", "tags": None, "blobs": 2, "freed": size_of(*orphans)},
@@ -430,7 +450,7 @@ def test_a_pattern_matches_whole_names_and_slashes_too(
     for repository, tag in (("app", "1"), ("app", "2"), ("team/app", "1"), ("team/app/web", "1")):
         images.push(repository, tag)
     found = ask().reclaim(pattern)
-    assert sorted(f"{row[0]}:{row[1]}" for row in found.tags) == sorted(selected)
+    assert sorted(f"{row.tag.path}:{row.tag.tag}" for row in found.tags) == sorted(selected)
 
 
 def test_keep_last_counts_in_each_repository_by_the_time_of_the_push(images: Images, ask: Ask) -> None:
@@ -440,7 +460,7 @@ def test_keep_last_counts_in_each_repository_by_the_time_of_the_push(images: Ima
         for tag, days in (("b", 1), ("c", 3), ("a", 2), ("d", 0))
     }
     found = ask().reclaim(keep_last=2)
-    assert [(row[0], row[1]) for row in found.tags] == [
+    assert [(row.tag.path, row.tag.tag) for row in found.tags] == [
         ("one", "b"),
         ("one", "d"),
         ("other", "b"),
@@ -458,14 +478,14 @@ def test_keep_last_counts_among_what_match_selects(images: Images, ask: Ask) -> 
         images.push("app", f"pr-{number}", days=number)
         images.push("app", f"v{number}", days=10 + number)
     found = ask().reclaim("*:pr-*", keep_last=1)
-    assert [row[1] for row in found.tags] == ["pr-0", "pr-1", "pr-2"]
+    assert [row.tag.tag for row in found.tags] == ["pr-0", "pr-1", "pr-2"]
 
 
 def test_a_tag_as_old_as_the_limit_is_kept(images: Images, ask: Ask) -> None:
     for tag, days in (("old", 0), ("limit", 1), ("new", 2)):
         images.push("app", tag, days=days)
     found = ask().reclaim(before=(PUSHED + DAY) * 10**9)
-    assert [row[1] for row in found.tags] == ["old"]
+    assert [row.tag.tag for row in found.tags] == ["old"]
 
 
 def test_all_rules_that_are_given_must_select_a_tag(images: Images, ask: Ask) -> None:
@@ -474,7 +494,7 @@ def test_all_rules_that_are_given_must_select_a_tag(images: Images, ask: Ask) ->
     images.push("app", "v1", days=0)
     limit = (PUSHED + 4 * DAY) * 10**9
     found = ask().reclaim("*:pr-*", keep=("*:pr-1",), keep_last=3, before=limit)
-    assert [row[1] for row in found.tags] == ["pr-0", "pr-2"]
+    assert [row.tag.tag for row in found.tags] == ["pr-0", "pr-2"]
 
 
 def test_no_rule_selects_no_tag(images: Images, ask: Ask) -> None:
@@ -494,21 +514,26 @@ def test_a_tag_without_a_digest_or_a_revision_cannot_go(
     store.revision_link("app", gone.digest).unlink()
     found = ask().reclaim("app:*")
     assert (found.digests, found.tags) == ([], [])
-    assert {row[1]: row[-1] for row in found.stays} == dict.fromkeys(
-        ("broken", "no-revision"), "no: it names no revision, so no API can delete it"
-    )
+    assert {row.tag.tag: row.stays for row in found.stays} == {
+        "broken": "what it names could not be read",
+        "no-revision": "it names no revision, so no API can delete it",
+    }
 
 
 def test_by_tag_lists_what_goes_and_what_stays(images: Images, store: StoreBuilder, ask: Ask) -> None:
     one, two = images.push("app", "1", days=1), images.push("app", "2", days=2)
     store.tag("app", "latest", two, mtime=PUSHED)
-    found = ask().reclaim("app:1", "app:2")
-    assert rows_of(found.by_tag()) == [
+    asked = ask()
+    rows = asked.by_tag(asked.reclaim("app:1", "app:2"), days=9)
+    assert rows == [
         {
             "repository": "app",
             "tag": "1",
             "digest": one.digest,
             "pushed": (PUSHED + DAY) * 10**9,
+            "age": 8 * DAY * 10**9,
+            "size": images.own(one) + images.base.size,
+            "selected_by": "--match 'app:1'",
             "goes": "yes",
         },
         {
@@ -516,6 +541,9 @@ def test_by_tag_lists_what_goes_and_what_stays(images: Images, store: StoreBuild
             "tag": "2",
             "digest": two.digest,
             "pushed": (PUSHED + 2 * DAY) * 10**9,
+            "age": 7 * DAY * 10**9,
+            "size": images.own(two) + images.base.size,
+            "selected_by": "--match 'app:2'",
             "goes": "no: latest names it as well",
         },
     ]
@@ -609,7 +637,7 @@ def test_what_is_exclusive_is_what_reclaim_says_of_the_tag_alone(
     assert len(rows) == 7
     for row in rows:
         found = asked.reclaim(f"{row['repository']}:{row['tag']}")
-        assert row["exclusive"] == found.size - found.orphaned[1], row
+        assert row["exclusive"] == found.size - found.freed.orphaned[1], row
 
 
 # --- explain ---------------------------------------------------------------------------------------

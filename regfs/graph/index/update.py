@@ -169,10 +169,10 @@ class Update:
         self._ledger.store_shard(f"{algorithm}:{prefix}", read.blobs)
         self._found_at(path, read.odd, read.stamp)
 
-    def _found_at(self, path: str, odd: Sequence[Finding], stamp: int) -> None:
+    def _found_at(self, path: str, odd: Sequence[Finding], stamp: int, *, again: bool = False) -> None:
         """Note that a directory was read; one with a gap, or with what nobody knows, is read each time."""
         self._ledger.found(path, odd)
-        if any(finding.reach is not Reach.NONE or finding.kind in _LOOKED_INTO for finding in odd):
+        if again or any(finding.reach is not Reach.NONE or finding.kind in _LOOKED_INTO for finding in odd):
             self._ledger.note_place(path, 0)
         elif stamp:
             self._ledger.note_place(path, stamp)
@@ -253,9 +253,7 @@ class Update:
             for name in known.keys() - names.keys() - {tag.name for tag in unread}:
                 self._ledger.forget_tag(repository, name)
             self._ledger.store_tags(repository, unread)
-            self._found_at(path, odd, 0 if unread else seen.stamp)
-            if unread:
-                self._ledger.note_place(path, 0)
+            self._found_at(path, odd, seen.stamp, again=bool(unread))
             return self._changed_tags(repository, names, again=again)
 
         yield Task(Survey.directory, (path,), apply)

@@ -12,6 +12,7 @@ from regfs.graph.index.ancestry import tags_above
 from regfs.graph.index.doubt import gaps_of
 from regfs.graph.reports.kinds import KIND, MEDIA_TYPE
 from regfs.graph.reports.paths import Holder, Paths
+from regfs.graph.reports.signatures import images_of
 from regfs.graph.reports.table import readable_size
 from regfs.graph.times import iso
 from regfs.oci.digest import LENGTHS
@@ -71,6 +72,8 @@ def explain(connection: sqlite3.Connection, digest: str) -> Iterator[str]:
         yield f"  size     {size} bytes ({readable_size(size)}), {blocks * 512} on disk"
         yield f"  stored   {iso(stored)}"
         yield f"  state    {_MEANING[State(state or State.ORPHANED)]}"
+    if kind:
+        yield from _listed("of", images_of(connection, number))
     holders = _sorted(Paths(connection).holders(number))
     yield from _listed("held by", [f"{holder.path}{_role(holder.role)}" for holder in holders])
     yield from _listed("linked", _linked(connection, digest))

@@ -6,13 +6,14 @@ Each takes the index, and gives its rows as they are read. `contents.py` fills i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from regfs.graph.index import Kind, Mark, Role, State
 from regfs.graph.reports.check import look_at_contents
 from regfs.graph.reports.kinds import KIND, MEDIA_TYPE, NAMED_AS
 from regfs.graph.reports.links import look_at_links
 from regfs.graph.reports.paths import Paths
+from regfs.graph.reports.signatures import images_of_tags
 from regfs.graph.reports.table import Row, Table, Type, columns
 from regfs.graph.reports.weights import weigh
 
@@ -90,8 +91,9 @@ def tags(connection: sqlite3.Connection) -> Table:
             size=_SIZE,
             exclusive=_SIZE,
             shared=_SIZE,
+            of=Type.TEXT,
         ),
-        _names_only(rows.fetchall()),
+        _names_only(rows.fetchall(), images_of_tags(connection)),
     )
 
 
@@ -108,10 +110,11 @@ _CONFIG = f"""(
 )"""
 
 
-def _names_only(rows: list[Row]) -> Iterator[Row]:
-    """Show a tag without a digest with what is known of it: its names and its time."""
+def _names_only(rows: list[Row], of: Mapping[object, str]) -> Iterator[Row]:
+    """Show a tag without a digest with what is known of it: its names, its time, whose signature it is."""
     for row in rows:
-        yield row if row[2] else (*row[:2], None, "broken", *row[4:])
+        image = of.get((row[0], row[1]), "")
+        yield (*row, image) if row[2] else (*row[:2], None, "broken", *row[4:], image)
 
 
 def blobs(connection: sqlite3.Connection) -> Table:

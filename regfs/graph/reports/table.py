@@ -1,6 +1,6 @@
 """Tables, and the three forms in which a person or a program reads them.
 
-Sizes are bytes and times ISO 8601 in csv and json; in a table for people sizes are readable.
+Sizes are bytes, times ISO 8601 and ages seconds in csv and json; in a table for people they are readable.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ class Format(enum.Enum):
 
 
 class Type(enum.Enum):
-    """What stands in a column: text, a number, bytes, or nanoseconds since 1970."""
+    """What stands in a column: text, a number, bytes; nanoseconds since 1970, or that have passed."""
 
     TEXT = "text"
     NUMBER = "number"
     SIZE = "size"
     TIME = "time"
+    AGE = "age"
 
 
 class Column(NamedTuple):
@@ -67,7 +68,9 @@ def _table(table: Table) -> Iterator[str]:
         [_readable(cell, column.type) for cell, column in zip(row, table.columns, strict=True)]
         for row in table.rows
     ]
-    align = ["right" if column.type in (Type.NUMBER, Type.SIZE) else "left" for column in table.columns]
+    align = [
+        "right" if column.type in (Type.NUMBER, Type.SIZE, Type.AGE) else "left" for column in table.columns
+    ]
     headers = [column.name for column in table.columns]
     if not cells:
         yield "  ".join(headers) + "\n"
@@ -102,7 +105,9 @@ def _json(table: Table) -> Iterator[str]:
 
 
 def _exact(cell: Cell, kind: Type) -> Cell:
-    return iso(cell) if kind is Type.TIME and isinstance(cell, int) else cell
+    if isinstance(cell, int) and kind is Type.TIME:
+        return iso(cell)
+    return cell // 1_000_000_000 if isinstance(cell, int) and kind is Type.AGE else cell
 
 
 def _readable(cell: Cell, kind: Type) -> str:
@@ -110,6 +115,9 @@ def _readable(cell: Cell, kind: Type) -> str:
         return ""
     if kind is Type.SIZE and isinstance(cell, int):
         return readable_size(cell)
+    if kind is Type.AGE and isinstance(cell, int):
+        hours = cell // 3_600_000_000_000
+        return f"{hours // 24}d" if hours >= 48 else f"{hours}h"
     return printable(str(_exact(cell, kind)))
 
 

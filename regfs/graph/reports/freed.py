@@ -1,0 +1,81 @@
+"""The bytes that a garbage collection frees once certain manifests were deleted from their repositories."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from regfs.graph.index import Role
+from regfs.graph.index.states import NAMED
+
+
+class Freed(NamedTuple):
+    """Numbers of blobs and their bytes.
+
+    `by_repository` has what only that repository leads to; "" what several lead to. `orphaned` is what a
+    collection frees without any deletion.
+    """
+
+    by_repository: dict[str, tuple[int, int]]
+    orphaned: tuple[int, int]
+
+    @property
+    def total(self) -> tuple[int, int]:
+        """All blobs, and all bytes that the store would shrink by."""
+        rows = [*self.by_repository.values(), self.orphaned]
+        return sum(count for count, _ in rows), sum(size for _, size in rows)
+
+
+def freed_by(connection: sqlite3.Connection, deleted: Iterable[tuple[int, int]]) -> Freed:
+    """Collect garbage in a model: mark what the remaining revisions and tags lead to.
+
+    `deleted` are numbers of repositories and manifests.
+    """
+    for statement in (
+        "DROP TABLE IF EXISTS temp.deleted",
+        "DROP TABLE IF EXISTS temp.kept",
+        "CREATE TEMP TABLE deleted (repository INTEGER, blob INTEGER, PRIMARY KEY (repository, blob)) "
+        "WITHOUT ROWID",
+        "CREATE TEMP TABLE kept (blob INTEGER PRIMARY KEY)",
+    ):
+        connection.execute(statement)
+    connection.executemany("INSERT INTO deleted VALUES (?, ?)", deleted)
+    follow = f"role IN {NAMED} OR role = {Role.ALIAS:d}"
+    remaining = """
+        SELECT blob FROM (SELECT repository, blob FROM revision UNION SELECT repository, blob FROM tag)
+        WHERE blob IS NOT NULL AND (repository, blob) NOT IN (SELECT * FROM deleted)
+    """
+    connection.execute(
+        f"""
+        INSERT INTO kept WITH RECURSIVE reached (blob) AS (
+            {remaining} UNION
+            SELECT edge.target FROM reached JOIN edge ON edge.source = reached.blob WHERE {follow}
+        ) SELECT blob FROM reached
+        """
+    )
+    orphaned = connection.execute(
+        "SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL "
+        "AND id NOT IN (SELECT blob FROM held)"
+    ).fetchone()
+    freed = {
+        name: (count, size)
+        for name, count, size in connection.execute(
+            f"""
+            WITH RECURSIVE theirs (repository, blob) AS (
+                SELECT * FROM deleted UNION
+                SELECT repository, edge.target FROM theirs JOIN edge ON edge.source = theirs.blob
+                WHERE {follow}
+            ), freed AS (
+                SELECT theirs.blob AS blob, min(repository) AS one, count(*) AS number FROM theirs
+                WHERE theirs.blob NOT IN (SELECT blob FROM kept) GROUP BY theirs.blob
+            )
+            SELECT CASE WHEN number = 1 THEN name ELSE '' END, count(*), sum(size) FROM freed
+            JOIN blob ON blob.id = freed.blob JOIN repository ON repository.id = one
+            WHERE size IS NOT NULL GROUP BY 1
+            """
+        )
+    }
+    connection.execute("DROP TABLE temp.deleted")
+    connection.execute("DROP TABLE temp.kept")
+    return Freed(freed, orphaned)
