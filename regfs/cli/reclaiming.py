@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import BinaryIO
 
 import click
@@ -163,10 +163,11 @@ def reclaim(
     else:
         print_table(table, form)
     if form is Format.TABLE:
+        selected = f"{_counted(found.tags, 'tag')}, {_counted(found.digests, 'manifest')}"
         orphaned = readable_size(found.freed.orphaned[1])
         print(
-            f"regfs: {len(found.tags)} tags, {len(found.digests)} manifests; with a garbage collection "
-            f"{readable_size(found.size)} ({found.size} bytes) go, of which {orphaned} without any deletion",
+            f"regfs: {selected}; with a garbage collection {readable_size(found.size)} ({found.size} bytes) "
+            f"go, of which {orphaned} without any deletion",
             file=sys.stderr,
         )
     for note in found.notes:
@@ -184,6 +185,10 @@ def _see_that_something_is_asked(rules: Rules) -> None:
     for pattern in rules.match:
         if pattern.digest and not besides:
             raise click.UsageError(f"{pattern.given} selects untagged images: give --untagged as well")
+
+
+def _counted(things: Sized, name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _print_digests(digests: Iterable[str], form: Format) -> None:
