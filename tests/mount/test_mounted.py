@@ -27,7 +27,7 @@ def test_every_mount_is_ro_nosuid_nodev_of_the_type_fuse_regfs(
 ) -> None:
     path = mount(store, options).path
     source, _, kind, found, *_ = mount_entry(path) or []
-    assert (source, kind) == (str(store.v2), "fuse.regfs")
+    assert (source, kind) == (str(store.root), "fuse.regfs")
     assert {"ro", "nosuid", "nodev"} <= set(found.split(","))
     assert not {"rw", "suid", "dev"} & set(found.split(","))
 
@@ -56,7 +56,7 @@ def test_the_source_is_the_store_whatever_characters_its_path_has(
     store.image("team/app", "1.0")
     path = mount(store).path
     source, _, kind, found, *_ = mount_entry(path) or []
-    assert unescaped(source) == str(store.v2)
+    assert unescaped(source) == str(store.root)
     assert kind == "fuse.regfs"
     assert "ro" in found.split(",")
     assert output("ls", path) == "team\n"
