@@ -15,6 +15,7 @@ from tests.builder import StoreBuilder
 from tests.conftest import cannot_run, need
 from tests.mount.conftest import processes_with, until
 from tests.mount.namespace import Namespace, namespace
+from tests.readme import example
 
 __all__ = ["namespace"]
 
@@ -66,7 +67,7 @@ def visit(namespace: Namespace, path: Path) -> str:
 def test_a_direct_map_mounts_on_a_visit_and_unmounts_when_idle(
     namespace: Namespace, automount: Callable[[str, str], None], image: StoreBuilder, mountpoint: Path
 ) -> None:
-    automount("/-", f"{mountpoint} -fstype=fuse.regfs,ttl=1 :{image.root}")
+    automount("/-", example("`(/mnt/reg -fstype=[^`]*)`", store=image.root, mountpoint=mountpoint))
     for _ in range(2):
         assert visit(namespace, mountpoint) == "team\n"
         assert namespace.entry(mountpoint)[::2][:2] == [str(image.root), "fuse.regfs"]

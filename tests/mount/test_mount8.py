@@ -12,6 +12,7 @@ import pytest
 
 from tests.builder import StoreBuilder
 from tests.mount.namespace import Namespace, namespace
+from tests.readme import example
 
 __all__ = ["namespace"]
 
@@ -84,8 +85,8 @@ def test_mount_a_twice_finds_that_it_is_mounted_and_umount_and_findmnt_find_it_b
         given = f"{tmp_path}/{way}"
         Path(given).symlink_to(store.root) if way == "link" else store.root.rename(given)
     fstab = tmp_path / "fstab"
-    written = given.replace(" ", r"\040")
-    fstab.write_text(f"{written} {mountpoint} fuse.regfs _netdev,allow_other,ttl=60 0 0\n")
+    places = {"store": given.replace(" ", r"\040"), "mountpoint": mountpoint}
+    fstab.write_text(example(r"^/var/lib/registry .*fuse\.regfs  _netdev.*\n", **places))
     for _ in range(3):
         namespace.output("mount", "-T", fstab, "-a")
         assert namespace.output("ls", mountpoint) == "team\n"

@@ -10,6 +10,7 @@ import pytest
 from tests.builder import StoreBuilder
 from tests.mount.conftest import until
 from tests.mount.systemd import Systemd
+from tests.readme import example
 
 pytestmark = pytest.mark.fuse
 
@@ -46,8 +47,8 @@ def unit_of(systemd: Systemd, mountpoint: Path, suffix: str) -> str:
 def test_an_automount_of_fstab_mounts_on_a_visit_and_again_after_it_was_stopped(
     systemd: Start, image: StoreBuilder, mountpoint: Path
 ) -> None:
-    options = "noauto,x-systemd.automount,_netdev,allow_other,ttl=60"
-    host = systemd(fstab=f"{image.root} {mountpoint} fuse.regfs {options} 0 0\n")
+    line = example(r"^/var/lib/registry .*x-systemd.automount.*\n", store=image.root, mountpoint=mountpoint)
+    host = systemd(fstab=line)
     host.output("systemctl", "start", unit_of(host, mountpoint, "automount"))
     mount = unit_of(host, mountpoint, "mount")
     for _ in range(2):
@@ -74,11 +75,9 @@ def test_a_service_of_type_notify_is_up_when_the_files_are_there_and_opens_its_l
     systemd: Start, image: StoreBuilder, mountpoint: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "regfs.log"
-    service = f"""{SERVICE}
-ExecStart=regfs mount -f -o log_file={log} {image.root} {mountpoint}
-ExecReload=kill -HUP $MAINPID
-ExecStop=regfs umount {mountpoint}
-"""
+    places = {"store": image.root, "mountpoint": mountpoint, "log": log}
+    lines = [example(f"`(Exec{key}=[^`]*)`", **places) for key in ("Start", "Reload", "Stop")]
+    service = SERVICE + "\n".join(lines)
     host = systemd(units={"reg.service": service})
     host.output("systemctl", "start", "reg.service")
     assert host.output("ls", mountpoint) == "team\n"
