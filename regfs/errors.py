@@ -28,6 +28,7 @@
     ├── IndexFileError            the reference graph's index cannot be read; it is built anew (graph)
     ├── TreeError                 a path of the mounted tree that leads nowhere (tree)
     │   ├── NoEntryError
+    │   │   └── NameTooLongError  longer than a name can be
     │   ├── NotDirectoryError
     │   ├── IsDirectoryError
     │   ├── NotSymlinkError
@@ -274,6 +275,10 @@ class NoEntryError(TreeError):
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "no such file or directory")
+
+
+class NameTooLongError(NoEntryError):
+    """The tree has no such name, and no file system could have it."""
 
 
 class NotDirectoryError(TreeError):

@@ -20,7 +20,17 @@ README = Path(__file__).parent.parent / "README.md"
 #: What the README calls the store and the mountpoint.
 STORE, MOUNTPOINT = "/var/lib/registry", "/mnt/reg"
 
+_PLACES = {"store": STORE, "mountpoint": MOUNTPOINT, "log": "/var/log/regfs.log"}
+
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
+
+
+def example(pattern: str, **places: str | Path) -> str:
+    """Give the one example of the README that a pattern finds, with other places for those that it names."""
+    (found,) = re.findall(pattern, README.read_text(), re.MULTILINE)
+    for name, place in places.items():
+        found = found.replace(_PLACES[name], str(place))
+    return str(found)
 
 
 def run_examples(text: str, work: Path) -> str:

@@ -9,6 +9,7 @@ import click
 
 from regfs.cli.logs import start_log
 from regfs.cli.opening import cache_directory
+from regfs.cli.service import READY, STOPPING, tell_service_manager
 from regfs.mount.mountpoint import check_mountpoint, unmount
 from regfs.mount.options import parse_options
 from regfs.mount.requirements import check_allow_other, check_requirements
@@ -33,6 +34,8 @@ Options for -o, separated by commas:
                     (5G)
   views             list the @ directories at the top: @untagged, @orphans,
                     @reports, …; they resolve without it, too
+  log_file=FILE     the same as --log-file
+  fsname=NAME       what /proc/mounts and df show as the source (STORE)
   allow_other       let other users in; the modes are then enforced
   nonempty          mount over a directory that holds files
   auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …
@@ -49,7 +52,11 @@ The mount is always read-only (ro,nosuid,nodev). In /etc/fstab:
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
 @click.option("-d", "--debug", is_flag=True, help="Stay in the foreground and log every request.")
 @click.option("--platform", metavar="OS/ARCH", help="The same as -o platform=OS/ARCH.")
-@click.option("--log-file", metavar="FILE", help="Log to a file (in the background: not to syslog).")
+@click.option(
+    "--log-file",
+    metavar="FILE",
+    help="Log to a file (in the background: not to syslog). SIGHUP opens it anew.",
+)
 def mount(
     store: str,
     mountpoint: str,
@@ -67,22 +74,31 @@ def mount(
     extra = (f"platform={platform}",) if platform else ()
     parsed = parse_options((*options, *extra), uid=uid, gid=gid)
     root = locate(store)
+    source = parsed.fsname or os.path.abspath(store)
     cache = cache_directory()
     library = check_requirements(uid=uid)
     if parsed.allow_other:
         check_allow_other(uid=uid)
-    place = check_mountpoint(mountpoint, root, nonempty=parsed.nonempty, uid=uid)
+    place = check_mountpoint(mountpoint, root, source=source, nonempty=parsed.nonempty, uid=uid)
+    log_file = log_file or parsed.log_file
     log_file = os.path.abspath(log_file) if log_file else None
     stay = foreground or debug
-    start_log(log_file=log_file, foreground=stay, debug=debug)
     detach = None if stay else in_background()
+    start_log(log_file=log_file, foreground=stay, debug=debug)
 
-    def announce() -> None:
+    # A mount in the background is not the service: a script that made it may be, and goes on.
+    def begun() -> None:
         _log.info("%s is mounted at %s", root, place)
         if detach:
             detach()
+        else:
+            tell_service_manager(READY)
 
-    serve(root, place, parsed, cache=cache, library=library, debug=debug, ready=announce)
+    def ending() -> None:
+        if not detach:
+            tell_service_manager(STOPPING)
+
+    serve(root, source, place, parsed, cache=cache, library=library, debug=debug, ready=begun, ending=ending)
     _log.info("%s is unmounted", place)
 
 

@@ -12,7 +12,8 @@ import click
 
 from regfs.cli.opening import opened_index
 from regfs.cli.reporting import format_option, print_table
-from regfs.errors import RuleError
+from regfs.errors import RuleError, UsageError
+from regfs.graph.index.doubt import has_no_tags
 from regfs.graph.reports.contents import BlobContents
 from regfs.graph.reports.reclaim import by_tag
 from regfs.graph.reports.reclaim import reclaim as compute
@@ -94,6 +95,11 @@ def _read_keep_lists(
 @click.option("--untagged", is_flag=True, help="Images that no tag leads to as well.")
 @click.option("--stale-signatures", is_flag=True, help="Signatures whose image is gone as well.")
 @click.option(
+    "--ignore",
+    type=click.Choice(["no-tags"]),
+    help="Believe a store that has manifests and no tag at all, as where tags are kept elsewhere.",
+)
+@click.option(
     "--show",
     type=click.Choice(["repositories", "tags", "digests"]),
     default="repositories",
@@ -111,6 +117,7 @@ def reclaim(
     before: int | None,
     untagged: bool,
     stale_signatures: bool,
+    ignore: str | None,
     show: str,
     form: Format,
 ) -> None:
@@ -144,6 +151,9 @@ def reclaim(
 
     An untagged image is as old as its link in the repository.
 
+    What may be in use, for something could not be read, is neither selected nor counted. Exit status: 0, 1 if
+    the answer leaves such things out, 2 if there is none.
+
     \b
       regfs reclaim STORE --keep-last 10 --older-than 90d --keep '*:release-*'
       regfs reclaim STORE --match 'team/*:pr-*' --show digests
@@ -151,11 +161,19 @@ def reclaim(
       kubectl get pods -A -o jsonpath='{..image}' | tr ' ' '\\n' |
         regfs reclaim STORE --older-than 90d --keep-from -
     """
-    rules = Rules(match, keep + keep_from, before, keep_last, by, untagged, stale_signatures)
+    rules = Rules(
+        match, keep + keep_from, before, keep_last, by, untagged, stale_signatures, ignore == "no-tags"
+    )
     _see_that_something_is_asked(rules)
     with opened_index(store) as it, it.references.reading() as connection:
         if rules.need_created:
             BlobContents(it.contents).read_configs(connection)
+        if untagged and not rules.ignore_no_tags and has_no_tags(connection):
+            raise UsageError(
+                f"{store} has manifests and not one tag: Harbor from 2.15 and OpenShift keep tags in a "
+                "database of their own, and what is in use cannot be told from here. Where you know that there are "
+                "none, --ignore no-tags says so"
+            )
         found = compute(connection, rules)
         table = by_tag(connection, found, time.time_ns()) if show == "tags" else found.by_repository()
     if show == "digests":
@@ -172,6 +190,14 @@ def reclaim(
         )
     for note in found.notes:
         print(f"regfs: {note}", file=sys.stderr)
+    if found.leaves_out:
+        size = readable_size(found.freed.unknown[1])
+        print(
+            f"regfs: not everything could be read: {found.withheld} that the rules match may be in use, and "
+            f"{size} besides; see regfs report broken",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 def _see_that_something_is_asked(rules: Rules) -> None:

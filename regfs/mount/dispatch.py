@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 #: Answers that tell of the question, not of the store; they are not logged.
 _ASKED_WRONGLY = {
     errno.ENOENT,
+    errno.ENAMETOOLONG,
     errno.ENOTDIR,
     errno.EISDIR,
     errno.ENODATA,

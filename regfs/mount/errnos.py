@@ -9,6 +9,7 @@ from regfs.errors import (
     IsDirectoryError,
     LoopError,
     MissingError,
+    NameTooLongError,
     NoAttributeError,
     NoEntryError,
     NoNamespaceError,
@@ -23,6 +24,7 @@ from regfs.errors import (
 
 _TABLE: dict[type[RegfsError], int] = {
     NoEntryError: errno.ENOENT,
+    NameTooLongError: errno.ENAMETOOLONG,
     MissingError: errno.ENOENT,
     NotDirectoryError: errno.ENOTDIR,
     IsDirectoryError: errno.EISDIR,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import glob
 import logging
 import os
 import re
+import select
 import subprocess
+import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from regfs.errors import MountpointError
@@ -19,10 +23,20 @@ _DEAD = {errno.ENOTCONN, errno.ECONNABORTED}
 #: The type under which regfs shows in /proc/mounts.
 TYPE = "fuse.regfs"
 
+#: The type of what waits for a visitor (automount(8), systemd.automount(5)).
+_TRIGGER = "autofs"
+
+#: Seconds for which `unmount` waits for the process of a mount: a store may hold up its end for ever.
+_PATIENCE = 10.0
+
+#: The name by which a process tells which mount it serves: in /proc/PID/fd, by the device's numbers.
+_MARK = "regfs on {}"
+
 
 class Mounted(NamedTuple):
     """One line of /proc/self/mountinfo (proc(5)), as far as it matters here."""
 
+    device: str
     mountpoint: str
     type: str
     source: str
@@ -31,28 +45,39 @@ class Mounted(NamedTuple):
 
 def mounted_at(path: str) -> Mounted | None:
     """Tell what is mounted at a path, topmost if there are several."""
-    real = os.path.realpath(path)
+    return _topmost(os.path.realpath(path))
+
+
+def _topmost(real: str) -> Mounted | None:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         found = [entry for entry in map(_parse, lines) if entry.mountpoint == real]
     return found[-1] if found else None
+
+
+def is_trigger(real: str) -> bool:
+    """Tell whether a path (absolute, no symlinks in it) waits for a visitor, to have a mount made there."""
+    mounted = _topmost(real)
+    return mounted is not None and mounted.type == _TRIGGER
 
 
 def _parse(line: str) -> Mounted:
     before, _, after = line.partition(" - ")
     kind, source, options = [*after.split(), "", "", ""][:3]
     user = re.search(r"(?:^|,)user_id=(\d+)", options)
-    return Mounted(_unescape(before.split()[4]), kind, _unescape(source), int(user[1]) if user else None)
+    _, _, device, _, mountpoint, *_ = before.split()
+    return Mounted(device, _unescape(mountpoint), kind, _unescape(source), int(user[1]) if user else None)
 
 
 def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def check_mountpoint(path: str, store: str, *, nonempty: bool, uid: int) -> str:
+def check_mountpoint(path: str, store: str, *, source: str, nonempty: bool, uid: int) -> str:
     """See that a file system may be mounted at `path`; give its absolute path.
 
-    A dead mount of our own that is left there is cleared away. `store` is the store's absolute path.
-    Raises MountpointError.
+    A dead mount of our own that is left there is cleared away. `store` is the store's absolute path, `source`
+    what the mount will show as its source: a second mount of either kind is refused, those of others may
+    lie below. Raises MountpointError.
     """
     try:
         os.stat(path)
@@ -67,7 +92,7 @@ def check_mountpoint(path: str, store: str, *, nonempty: bool, uid: int) -> str:
     if not os.path.isdir(real):
         raise MountpointError(path, "is not a directory")
     mounted = mounted_at(real)
-    if mounted:
+    if mounted and (mounted.type == TYPE or mounted.source == source):
         raise MountpointError(
             path, f"is already a mount, of {mounted.source} ({mounted.type}); regfs umount {path} ends it"
         )
@@ -75,6 +100,8 @@ def check_mountpoint(path: str, store: str, *, nonempty: bool, uid: int) -> str:
         raise MountpointError(
             path, f"overlaps the store {store}: reading one would wait for the other; mount elsewhere"
         )
+    if is_trigger(real):
+        return real  # to list it would be a visit
     try:
         if not nonempty and os.listdir(real):
             raise MountpointError(path, "is not empty; choose another, or hide its files with -o nonempty")
@@ -93,16 +120,49 @@ def _clear(path: str, uid: int) -> None:
     unmount(path, lazy=True)
 
 
-def unmount(path: str, *, lazy: bool = False) -> None:
-    """Unmount a regfs: with umount(8) for root, else with fusermount. Raises MountpointError.
+def mark_process(mountpoint: str) -> None:
+    """Let `unmount` find this process, which serves the mount at a path (absolute, no symlinks in it)."""
+    mounted = _topmost(mountpoint)
+    if mounted:
+        with suppress(OSError):  # a sandbox may not have it: `unmount` does not wait then
+            os.memfd_create(_MARK.format(mounted.device))
 
-    `lazy` takes the name away at once, and the file system when its last file is closed.
+
+def _servers(mounted: Mounted) -> list[int]:
+    """Open the processes that serve a mount (pidfd_open(2)), as far as we may look at them."""
+    mark = f"/memfd:{_MARK.format(mounted.device)} (deleted)"
+    found = []
+    for descriptor in glob.iglob("/proc/[0-9]*/fd/*"):
+        with suppress(OSError):  # it has ended, is another's, or the kernel cannot (before 5.3)
+            if os.readlink(descriptor) == mark:
+                found.append(os.pidfd_open(int(descriptor.split("/")[2])))
+    return found
+
+
+def unmount(path: str, *, lazy: bool = False) -> None:
+    """Unmount a regfs, and see its process end. Raises MountpointError.
+
+    `lazy` takes the name away at once, and the file system when its last file is closed: nobody waits.
     """
     mounted = mounted_at(path)
     if mounted is None:
         raise MountpointError(path, "is not mounted")
     if mounted.type != TYPE:
         raise MountpointError(path, f"holds another file system ({mounted.type}); umount(8) ends that")
+    servers = [] if lazy else _servers(mounted)
+    try:
+        _run_umount(path, lazy=lazy)
+        deadline = time.monotonic() + _PATIENCE
+        for server in servers:
+            if not select.select([server], [], [], max(0, deadline - time.monotonic()))[0]:
+                _log.warning("%s: unmounted, but its process has not ended yet: it waits for the store", path)
+    finally:
+        for server in servers:
+            os.close(server)
+
+
+def _run_umount(path: str, *, lazy: bool) -> None:
+    """Unmount with umount(8) for root, else with fusermount."""
     if os.geteuid() == 0:
         commands = [["umount", *(["-l"] if lazy else []), "--", path]]
     else:

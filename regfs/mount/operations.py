@@ -13,7 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from regfs.errors import IsDirectoryError, NotDirectoryError, NotSymlinkError, OutdatedError
+from regfs.errors import (
+    IsDirectoryError,
+    NameTooLongError,
+    NoEntryError,
+    NotDirectoryError,
+    NotSymlinkError,
+    OutdatedError,
+)
 from regfs.graph.cache import Cache, for_a_while
 from regfs.mount.page_cache import PageCache, Use
 from regfs.store.protocol import Content, Space
@@ -21,6 +28,9 @@ from regfs.tree import Attributes, Child, Directory, File, Node, Symlink, Tree
 
 #: Directories that are kept by path, with the nodes that their listing made.
 _MOST_DIRECTORIES = 1024
+
+#: Bytes: NAME_MAX (limits.h). The kernel's limit for FUSE is 1024, so longer names are asked for.
+_LONGEST_NAME = 255
 
 _ENCODING = sys.getfilesystemencoding()
 
@@ -146,7 +156,12 @@ class Operations:
         if path == b"/":
             return self._tree.root
         parent, _, name = path.rpartition(b"/")
-        return self._directory(parent or b"/").lookup(_text(name))
+        try:
+            return self._directory(parent or b"/").lookup(_text(name))
+        except NoEntryError as error:
+            if len(name) > _LONGEST_NAME:
+                raise NameTooLongError(_text(path)) from error
+            raise
 
     def _directory(self, path: bytes) -> Known:
         known = self._directories.get(path)

@@ -101,14 +101,25 @@ _REFUSED = {
     "direct_io": _CACHED,
     "use_ino": "always on",
     "readdir_ino": "always on, as use_ino",
-    "fsname": "is always the store",
     "subtype": "is always regfs",
 }
 
 #: (uid_t) -1 means "no change" to chown(2), and is nobody's number.
 _NOBODY_AT_ALL = 0xFFFFFFFF
 
-_OWN = ("ttl", "platform", "uid", "gid", "umask", "owner", "cache_size", "allow_other", "views")
+_OWN = (
+    "ttl",
+    "platform",
+    "uid",
+    "gid",
+    "umask",
+    "owner",
+    "cache_size",
+    "allow_other",
+    "views",
+    "fsname",
+    "log_file",
+)
 
 #: Whose the files inside an image are: as the image says, or the mounting user's.
 _OWNERS = {"image": True, "me": False}
@@ -119,7 +130,10 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 @dataclass(slots=True)
 class MountOptions:
-    """What the options say. `ttl` in seconds, `cache_size` in bytes; `libfuse` goes there as it is."""
+    """What the options say. `ttl` in seconds, `cache_size` in bytes; `libfuse` goes there as it is.
+
+    `fsname` is what the mount shows as its source, if not the store.
+    """
 
     uid: int
     gid: int
@@ -130,6 +144,8 @@ class MountOptions:
     cache_size: int = CACHE_SIZE
     allow_other: bool = False
     views: bool = False
+    fsname: str | None = None
+    log_file: str | None = None
     libfuse: dict[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -211,6 +227,10 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
                 options.image_owners = _owner_of_images(value)
             case "cache_size":
                 options.cache_size = _bytes(value)
+            case "fsname":
+                options.fsname = value
+            case "log_file":
+                options.log_file = value
             case _:
                 raise ValueError("takes no value")
     except (ValueError, KeyError, OverflowError) as error:

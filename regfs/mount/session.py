@@ -1,6 +1,7 @@
 """One mount from its start to its end: `serve` blocks until it is unmounted; `in_background` detaches.
 
-SIGTERM, SIGINT and SIGHUP are libfuse's: they end the loop, unmount, and `serve` returns.
+SIGTERM, SIGINT and, where nobody blocks it, SIGHUP are libfuse's: they end the loop, unmount, and `serve`
+returns.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from regfs.errors import MountpointError
 from regfs.layers import Layers
 from regfs.machine import hold_little_memory
+from regfs.mount.mountpoint import is_trigger, mark_process
 from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.options import MountOptions
 from regfs.oci import Digest
@@ -32,6 +35,7 @@ _NEVER = 1e9
 
 def serve(
     store: str,
+    fsname: str,
     mountpoint: str,
     options: MountOptions,
     *,
@@ -39,11 +43,13 @@ def serve(
     library: str,
     debug: bool = False,
     ready: Callable[[], None] = lambda: None,
+    ending: Callable[[], None] = lambda: None,
 ) -> None:
     """Mount the store at an absolute path and answer the kernel until it is unmounted.
 
-    The reference graph's index is kept below `cache`. `library` is libfuse's name, from `check_requirements`.
-    Raises MountpointError if libfuse refuses, after it has printed why.
+    `fsname` is what the mount shows as its source. `ready` is called when it is mounted, `ending` when it is
+    unmounted. The reference graph's index is kept below `cache`. `library` is libfuse's name, from
+    `check_requirements`. Raises MountpointError if libfuse refuses, after it has printed why.
     """
     hold_little_memory()
     # fusepy looks for libfuse as it is imported, by running compilers; this tells it.
@@ -76,17 +82,26 @@ def serve(
         "nosuid": True,
         "nodev": True,
         "use_ino": True,
-        "fsname": _escape(store),
+        "fsname": _escape(fsname),
         "subtype": "regfs",
     }
+
+    if is_trigger(mountpoint):
+        libfuse["nonempty"] = True  # else libfuse lists it, which is a visit
+
+    def mounted() -> None:
+        mark_process(mountpoint)
+        ready()
+
     try:
         Dispatch(
             operations,
             mountpoint,
             Owner(options.uid, options.gid, options.umask, options.image_owners),
-            ready,
+            mounted,
             {**libfuse, "debug": debug},
         )
+        ending()
     except UnicodeEncodeError as error:
         raise MountpointError(
             mountpoint, "a path that is not UTF-8 cannot be mounted or mounted on"
@@ -94,8 +109,10 @@ def serve(
     except RuntimeError as error:
         raise MountpointError(mountpoint, f"libfuse could not mount (status {error})") from error
     finally:
+        # First whoever reads the store: a number that another file gets meanwhile must not be read for it.
         source.graph.close()
         layers.close()
+        local.close()
 
 
 class LoggedProgress:
@@ -142,7 +159,9 @@ def in_background() -> Callable[[], None]:
     """Go on in a child process, detached from the terminal; gives the function to call when it is ready.
 
     The parent waits for that call and exits with status 0; if the child ends before, with the child's
-    status. Until the call, the child's standard error is the parent's.
+    status. Until the call, the child's standard error is the parent's, and so is its process group: autofs
+    takes everybody outside of it for a visitor, who waits for the mount. No other descriptor is kept: a lock
+    or pipe of whoever mounts is not the mount's.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -150,10 +169,13 @@ def in_background() -> Callable[[], None]:
         os.close(writing)
         ready = os.read(reading, 1)
         sys.exit(0 if ready else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or 1)
-    os.close(reading)
-    os.setsid()
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor not in (0, 1, 2, writing):
+            with suppress(OSError):  # the one that listed them
+                os.close(descriptor)
 
     def ready_now() -> None:
+        os.setsid()
         os.chdir("/")
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):

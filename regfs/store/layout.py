@@ -52,7 +52,7 @@ REPOSITORY_MARKS = frozenset({LAYERS, MANIFESTS})
 #: What is a repository's own among the directories in it; the others are nested repositories.
 OWN = REPOSITORY_MARKS | {UPLOADS}
 
-#: What a component of a path can be for distribution's storage drivers (PathRegexp): others are an error to it.
+#: What a part of a path can be for distribution's storage drivers (PathRegexp); others are an error there.
 PATH_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 #: A blob's bytes, and links, by their places (schema 1 had links to signatures below its revisions).

@@ -98,7 +98,7 @@ class Store(Protocol):
         """Tell about the file system that holds the store."""
 
     def beside(self, path: str) -> bool:
-        """Tell whether something stands at a path in the directory above the store; no symlink is followed."""
+        """Tell whether something stands at a path in the directory above the store; follows no symlink."""
 
     def at(self, path: str) -> AbstractContextManager[Store]:
         """Open a directory, to read much below it by shorter paths."""

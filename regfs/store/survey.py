@@ -329,7 +329,7 @@ class Survey:
         return None
 
     def files_below(self, path: str, passed: Container[str] = ()) -> Iterator[tuple[str, int]]:
-        """Give each file at a path or below it, and its bytes; directories whose path is `passed` are left out.
+        """Give each file at a path or below it, and its bytes; directories in `passed` are left out.
 
         What cannot be read is left out as well.
         """

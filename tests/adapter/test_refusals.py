@@ -86,6 +86,7 @@ def leaves(root: type[RegfsError]) -> list[type[RegfsError]]:
 
 NUMBERS = {
     errors.NoEntryError("p"): errno.ENOENT,
+    errors.NameTooLongError("p"): errno.ENAMETOOLONG,
     errors.MissingError("p"): errno.ENOENT,
     errors.NotDirectoryError("p"): errno.ENOTDIR,
     errors.IsDirectoryError("p"): errno.EISDIR,

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import cannot_run, need, run
 from tests.mount.conftest import NOBODY, until
 
 _START = 'while [ "$2" ]; do mount --bind "$1" "$2" || exit 1; shift 2; done; : >"$1"; exec sleep 600'
+
+
+#: Where the shell looks for programs when it is given no PATH.
+STANDARD_PLACE = Path("/usr/local/sbin")
 
 
 class Namespace:
@@ -24,6 +32,11 @@ class Namespace:
         until(lambda: ready.exists() or self._holder.poll() is not None, "a namespace")
         if self._holder.poll() is not None:
             cannot_run("no mount namespace can be made here")
+
+    def start(self, *command: str | Path, **keywords: object) -> subprocess.Popen[str]:
+        """Start a program in the namespace."""
+        arguments = [*self._enter, *map(str, command)]
+        return subprocess.Popen(arguments, text=True, **keywords)  # type: ignore[call-overload,no-any-return]
 
     def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a program in the namespace, at its root directory."""
@@ -51,3 +64,20 @@ class Namespace:
             self.output("umount", "-l", mountpoint)
         self._holder.kill()
         self._holder.wait()
+
+
+@pytest.fixture
+def namespace(tmp_path: Path, mountpoint: Path, as_root: None) -> Iterator[Namespace]:
+    """A namespace in which /usr/local/sbin holds `regfs`, and nothing else."""
+    need("mount.fuse")
+    script = shutil.which("regfs", path=str(Path(sys.executable).parent))
+    if script is None:
+        cannot_run("regfs is not installed beside this Python")
+    if not STANDARD_PLACE.is_dir():
+        cannot_run(f"there is no {STANDARD_PLACE}")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "regfs").symlink_to(script)
+    made = Namespace(tmp_path, {STANDARD_PLACE: programs})
+    yield made
+    made.close(mountpoint)

@@ -6,38 +6,17 @@ namespace has it in /usr/local/sbin, and nothing of that is seen outside.
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.builder import StoreBuilder
-from tests.conftest import cannot_run, need
-from tests.mount.namespace import Namespace
+from tests.mount.namespace import Namespace, namespace
+from tests.readme import example
+
+__all__ = ["namespace"]
 
 pytestmark = pytest.mark.fuse
-
-#: Where the shell looks for programs when it is given no PATH.
-STANDARD_PLACE = Path("/usr/local/sbin")
-
-
-@pytest.fixture
-def namespace(tmp_path: Path, mountpoint: Path, as_root: None) -> Iterator[Namespace]:
-    """A namespace in which /usr/local/sbin holds `regfs`, and nothing else."""
-    need("mount.fuse")
-    script = shutil.which("regfs", path=str(Path(sys.executable).parent))
-    if script is None:
-        cannot_run("regfs is not installed beside this Python")
-    if not STANDARD_PLACE.is_dir():
-        cannot_run(f"there is no {STANDARD_PLACE}")
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    (programs / "regfs").symlink_to(script)
-    made = Namespace(tmp_path, {STANDARD_PLACE: programs})
-    yield made
-    made.close(mountpoint)
 
 
 def mount(namespace: Namespace, store: StoreBuilder, mountpoint: Path, options: str) -> None:
@@ -65,7 +44,7 @@ def test_mount_t_fuse_regfs_takes_what_fstab_and_systemd_put_in(
         "manifest.json",
     ]
     line = namespace.entry(mountpoint)
-    assert line[:3] == [str(image.v2), str(mountpoint), "fuse.regfs"]
+    assert line[:3] == [str(image.root), str(mountpoint), "fuse.regfs"]
     assert {"ro", "nosuid", "nodev", "noexec", "allow_other", "default_permissions"} <= set(
         line[3].split(",")
     )
@@ -96,6 +75,38 @@ def test_a_line_in_fstab_mounts(
     assert "allow_other" in options_of(namespace, mountpoint)
 
 
+@pytest.mark.parametrize("way", ["", "/", "/docker/registry/v2", "link", "my registry"])
+def test_mount_a_twice_finds_that_it_is_mounted_and_umount_and_findmnt_find_it_by_the_store(
+    namespace: Namespace, store: StoreBuilder, mountpoint: Path, tmp_path: Path, way: str
+) -> None:
+    store.image("team/app", "1.0")
+    given = f"{store.root}{way}"
+    if way in ("link", "my registry"):
+        given = f"{tmp_path}/{way}"
+        Path(given).symlink_to(store.root) if way == "link" else store.root.rename(given)
+    fstab = tmp_path / "fstab"
+    places = {"store": given.replace(" ", r"\040"), "mountpoint": mountpoint}
+    fstab.write_text(example(r"^/var/lib/registry .*fuse\.regfs  _netdev.*\n", **places))
+    for _ in range(3):
+        namespace.output("mount", "-T", fstab, "-a")
+        assert namespace.output("ls", mountpoint) == "team\n"
+        found = namespace.output("findmnt", "--noheadings", "-o", "TARGET", "--source", given.rstrip("/"))
+        assert found == f"{mountpoint}\n"
+    # Without -l umount(8) of root takes any directory for a mountpoint, and looks no further, for bindfs too.
+    namespace.output("umount", "-l", given)
+    assert namespace.entry(mountpoint) == []
+
+
+def test_fsname_says_otherwise_and_log_file_tells_of_the_mount(
+    namespace: Namespace, image: StoreBuilder, mountpoint: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "regfs.log"
+    mount(namespace, image, mountpoint, f"fsname=registry,log_file={log}")
+    assert namespace.entry(mountpoint)[:3] == ["registry", str(mountpoint), "fuse.regfs"]
+    assert f"{image.v2} is mounted at {mountpoint}" in log.read_text()
+    namespace.output("umount", "registry")
+
+
 def test_a_store_with_a_space_in_its_path_mounts_from_fstab(
     namespace: Namespace, tmp_path: Path, mountpoint: Path
 ) -> None:
@@ -107,7 +118,7 @@ def test_a_store_with_a_space_in_its_path_mounts_from_fstab(
     )
     namespace.output("mount", "-T", fstab, mountpoint)
     assert namespace.output("ls", mountpoint) == "team\n"
-    assert namespace.entry(mountpoint)[0] == str(store.v2).replace(" ", r"\040")
+    assert namespace.entry(mountpoint)[0] == str(store.root).replace(" ", r"\040")
 
 
 @pytest.mark.parametrize("options", ["remount", "remount,ttl=5", "remount,rw"])
@@ -139,7 +150,7 @@ def test_a_second_mount_at_the_same_place_is_refused(
     done = namespace.run("mount", "-t", "fuse.regfs", image.root, mountpoint)
     assert done.returncode != 0
     assert "already a mount" in done.stderr
-    assert str(image.v2) in done.stderr
+    assert str(image.root) in done.stderr
 
 
 @pytest.mark.parametrize(

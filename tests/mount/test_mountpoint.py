@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.builder import StoreBuilder
-from tests.conftest import output
-from tests.mount.conftest import mount_entry, regfs
+from tests.conftest import REGFS, need, output
+from tests.mount.conftest import mount_entry, processes_with, regfs, until
 
 pytestmark = pytest.mark.fuse
 
@@ -61,17 +62,66 @@ def test_a_mountpoint_in_use_is_named_with_what_is_there(
     assert regfs("mount", image.root, mountpoint).returncode == 0
     done = regfs("mount", image.root, mountpoint, "-o", options)
     assert done.returncode != 0
-    assert f"is already a mount, of {image.v2} (fuse.regfs)" in done.stderr
+    assert f"is already a mount, of {image.root} (fuse.regfs)" in done.stderr
     assert f"regfs umount {mountpoint}" in done.stderr
     output("umount", mountpoint)
     assert mount_entry(mountpoint) is None
 
 
-def test_a_mount_of_something_else(image: StoreBuilder, mountpoint: Path, as_root: None) -> None:
+def test_a_mount_of_a_mount_of_ours(image: StoreBuilder, mountpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "bound").mkdir()
+    assert regfs("mount", image.root, mountpoint).returncode == 0
+    output("mount", "--bind", mountpoint, tmp_path / "bound")
+    try:
+        done = regfs("mount", image.root, tmp_path / "bound", "-o", "nonempty")
+        assert f"is already a mount, of {image.root} (fuse.regfs)" in done.stderr
+    finally:
+        output("umount", tmp_path / "bound")
+
+
+def test_another_mount_of_the_same_store(image: StoreBuilder, mountpoint: Path) -> None:
+    output(need("bindfs"), "-o", f"fsname={image.root}", image.root, mountpoint)
+    done = regfs("mount", image.root, mountpoint, "-o", "nonempty")
+    assert done.returncode != 0
+    assert f"is already a mount, of {image.root} (fuse" in done.stderr
+
+
+def test_an_empty_tmpfs_is_a_place_to_mount_on(image: StoreBuilder, mountpoint: Path, as_root: None) -> None:
     output("mount", "-t", "tmpfs", "tmpfs", mountpoint)
     done = regfs("mount", image.root, mountpoint)
-    assert done.returncode != 0
-    assert "is already a mount, of tmpfs (tmpfs)" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(mountpoint) == ["team"]
+    done = regfs("umount", mountpoint)
+    assert done.returncode == 0, done.stderr
+    assert (mount_entry(mountpoint) or [])[2] == "tmpfs"
+
+
+def test_a_bind_mount_with_files_is_one_with_nonempty_as_for_bindfs(
+    image: StoreBuilder, mountpoint: Path, tmp_path: Path, as_root: None
+) -> None:
+    """As docker makes it by `-v /mnt/reg:/mnt/reg:rshared`."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/mine").touch()
+    output("mount", "--bind", "--make-rshared", tmp_path / "outside", mountpoint)
+    assert "is not empty" in regfs("mount", image.root, mountpoint).stderr
+    for program in ([need("bindfs")], [*REGFS, "mount"]):
+        output(*program, "-o", "nonempty", image.root, mountpoint)
+        assert (mount_entry(mountpoint) or [])[0] == str(image.root)
+        output("umount", mountpoint)
+        assert os.listdir(mountpoint) == ["mine"]
+
+
+def test_a_dead_mount_of_ours_is_cleared_and_what_lies_below_it_serves_again(
+    image: StoreBuilder, mountpoint: Path, as_root: None
+) -> None:
+    output("mount", "-t", "tmpfs", "tmpfs", mountpoint)
+    assert regfs("mount", image.root, mountpoint).returncode == 0
+    (process,) = processes_with(mountpoint)
+    os.kill(process, signal.SIGKILL)
+    until(lambda: not processes_with(mountpoint), "the process is gone")
+    assert regfs("mount", image.root, mountpoint).returncode == 0
+    assert regfs("umount", mountpoint).returncode == 0
+    assert (mount_entry(mountpoint) or [])[2] == "tmpfs"
 
 
 @pytest.mark.parametrize("below", ["blobs", "repositories", "repositories/team/app", "empty", "."])

@@ -72,7 +72,7 @@ def test_another_user_mounts_reads_and_unmounts(
     done = namespace.as_nobody(*REGFS, "mount", library.root, place)
     assert done.returncode == 0, done.stderr
     source, _, kind, options, *_ = namespace.entry(place)
-    assert (source, kind) == (str(library.v2), "fuse.regfs")
+    assert (source, kind) == (str(library.root), "fuse.regfs")
     assert {"ro", "nosuid", "nodev", f"user_id={NOBODY}", f"group_id={NOBODY}"} <= set(options.split(","))
     shown = namespace.as_nobody("stat", "-c", "%u %g %a", place / FILE)
     assert shown.stdout == f"{NOBODY} {NOBODY} 444\n"

@@ -99,7 +99,7 @@ def test_without_a_verb_a_path_means_mount(store: StoreBuilder, mountpoint: Path
         ("uid=nosuchuser", "uid"),
         ("umask=9", "umask"),
         ("platform=linux", "platform"),
-        ("fsname=x", "fsname"),
+        ("subtype=x", "subtype"),
         ("kernel_cache", "kernel_cache"),
         ("defaults,_netdev,x-systemd.automount,qqqqqq", "qqqqqq"),
     ],

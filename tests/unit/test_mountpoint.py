@@ -13,7 +13,7 @@ from regfs.mount.mountpoint import check_mountpoint, mounted_at, unmount
 
 def refused(path: Path | str, store: Path, *, nonempty: bool = False) -> str:
     with pytest.raises(MountpointError) as caught:
-        check_mountpoint(str(path), str(store), nonempty=nonempty, uid=os.geteuid())
+        check_mountpoint(str(path), str(store), source="proc", nonempty=nonempty, uid=os.geteuid())
     assert str(caught.value).startswith(f"mountpoint {path}: ")
     return str(caught.value)
 
@@ -37,7 +37,7 @@ def test_an_empty_directory_is_given_back_as_an_absolute_path(
     monkeypatch.chdir(place.parent)
     (place.parent / "link").symlink_to("mnt")
     for way in ("mnt", "./mnt/", "link", str(place)):
-        assert check_mountpoint(way, str(registry), nonempty=False, uid=0) == str(place)
+        assert check_mountpoint(way, str(registry), source="proc", nonempty=False, uid=0) == str(place)
 
 
 def test_one_that_does_not_exist_is_refused_with_what_to_do(registry: Path, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_circle_of_symlinks_is_refused(registry: Path, tmp_path: Path) -> None
 def test_one_that_holds_files_is_refused_unless_asked_for(registry: Path, place: Path) -> None:
     (place / "file").write_bytes(b"")
     assert "-o nonempty" in refused(place, registry)
-    assert check_mountpoint(str(place), str(registry), nonempty=True, uid=0) == str(place)
+    assert check_mountpoint(str(place), str(registry), source="proc", nonempty=True, uid=0) == str(place)
 
 
 @pytest.mark.parametrize("where", [".", "repositories", "repositories/mnt", "..", "../../..", "../../../.."])
@@ -77,10 +77,10 @@ def test_one_that_overlaps_the_store_through_a_symlink_is_refused(registry: Path
 def test_a_name_that_begins_as_the_stores_does_not_overlap(registry: Path) -> None:
     beside = registry.with_name("v2-mounted")
     beside.mkdir()
-    assert check_mountpoint(str(beside), str(registry), nonempty=False, uid=0) == str(beside)
+    assert check_mountpoint(str(beside), str(registry), source="proc", nonempty=False, uid=0) == str(beside)
 
 
-def test_one_where_something_is_mounted_is_refused_by_name(registry: Path) -> None:
+def test_one_where_the_same_is_mounted_is_refused_by_name(registry: Path) -> None:
     assert "is already a mount" in refused("/proc", registry)
     assert "proc" in refused("/proc", registry)
 

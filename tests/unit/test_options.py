@@ -97,6 +97,18 @@ def test_what_is_inside_images_has_their_owners_unless_asked_otherwise() -> None
     assert parse("owner=me,owner=image").image_owners
 
 
+def test_the_source_and_the_log_are_named_by_options_that_may_hold_commas() -> None:
+    assert (parse().fsname, parse().log_file) == (None, None)
+    options = parse("fsname=a\\,b,log_file=/var/log/a b=c\\,d")
+    assert (options.fsname, options.log_file) == ("a,b", "/var/log/a b=c,d")
+    assert options.libfuse == {}
+
+
+@pytest.mark.parametrize("option", ["fsname", "fsname=", "log_file", "log_file="])
+def test_a_source_and_a_log_without_a_name_are_refused(option: str) -> None:
+    assert refused(option).option == option.rstrip("=")
+
+
 @pytest.mark.parametrize("text", ["root", "Me", "0", "me ", "image=me"])
 def test_images_can_have_no_other_owners(text: str) -> None:
     error = refused(f"owner={text}")
@@ -226,9 +238,7 @@ def test_the_kernels_cache_is_regfs_own_business(option: str) -> None:
     assert "moved tag" in str(refused(option))
 
 
-@pytest.mark.parametrize(
-    "option", ["use_ino", "readdir_ino", "fsname=x", "fsname=a\\,b", "subtype=x", "remount", "remount,ttl=5"]
-)
+@pytest.mark.parametrize("option", ["use_ino", "readdir_ino", "subtype=x", "remount", "remount,ttl=5"])
 def test_what_regfs_sets_itself_is_refused_with_the_reason(option: str) -> None:
     assert "unknown" not in str(refused(option))
 

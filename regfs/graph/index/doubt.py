@@ -1,8 +1,8 @@
 """What gaps reach: the blobs that something may need which could not be read.
 
 A gap is a finding with a reach. Each begins to reach at some blobs (table `gap`; no blob: everything), and
-reaches what those lead to (`doubted`). How far each kind reaches is DESIGN's, "What was not read is not known";
-it reaches no further, or one torn link would make a whole store unknown.
+reaches what those lead to (`doubted`). How far each kind reaches is DESIGN's, "What was not read is not
+known"; it reaches no further, or one torn link would make a whole store unknown.
 
 A registry takes a manifest only when its repository links what that names. So what a manifest names that
 cannot be read is among its repository's links below `_layers`; and a manifest itself is at most as large as
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from regfs.graph.forward import MANIFEST_LIMIT
-from regfs.graph.index.findings import Reach
+from regfs.graph.index.findings import Kind, Reach
 from regfs.graph.index.schema import Doubt, Mark, Role
 from regfs.oci.digest import LENGTHS
 from regfs.store import layout
@@ -141,6 +141,34 @@ def gaps_of(connection: sqlite3.Connection, blob: int) -> list[tuple[str, str]]:
         (blob,),
     )
     return rows.fetchall()
+
+
+def may_be_tagged(connection: sqlite3.Connection, *, no_tags: bool) -> set[tuple[int, int]]:
+    """Give the revisions, as numbers of repository and blob, that a gap may tag: to delete one is to guess.
+
+    A gap in a repository may tag what that holds. Another one may only tag what the repository has no tag
+    for, if no tag leads to it at all. `no_tags`: so may tags that are kept somewhere else.
+    """
+    rows = connection.execute(
+        f"""
+        WITH RECURSIVE may (repository, blob) AS (
+            SELECT repository.id, gap.blob FROM gap JOIN finding ON finding.rowid = gap.finding
+            JOIN repository ON repository.name = finding.repository
+            WHERE gap.blob IS NOT NULL AND why = {Doubt.TAGGED:d}
+            UNION SELECT repository, edge.target FROM may JOIN edge ON edge.source = may.blob
+        )
+        SELECT repository, blob FROM revision INTERSECT SELECT repository, blob FROM may
+        UNION SELECT repository, blob FROM untagged WHERE doubt & ?
+        UNION SELECT repository, blob FROM revision WHERE blob IS NOT NULL
+        AND EXISTS (SELECT 1 FROM finding WHERE kind = ? AND reach = ?)
+        """,
+        (
+            Doubt.TAGGED | (Doubt.TAGGED_ELSEWHERE if no_tags else 0),
+            Kind.TAGS_ELSEWHERE.value,
+            Reach.EVERYTHING.value,
+        ),
+    )
+    return set(rows)
 
 
 def _starts(connection: sqlite3.Connection, gap: Gap) -> Iterator[Start]:

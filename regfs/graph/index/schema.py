@@ -178,8 +178,8 @@ CREATE TABLE hashed (
     found TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- Files that are neither blob, link nor upload, and their bytes; looked for by a thorough pass. Rows without a
--- path tell the bytes of the owner's links then.
+-- Files that are neither blob, link nor upload, and their bytes; looked for by a thorough pass. Rows without
+-- a path tell the bytes of the owner's links then.
 CREATE TABLE elsewhere (owner TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL);
 CREATE INDEX elsewhere_owner ON elsewhere (owner);
 
@@ -221,7 +221,8 @@ CREATE TABLE untagged (
 ) WITHOUT ROWID;
 
 -- What an image takes, all that it leads to counted once: bytes, and those that nothing else leads to.
--- Computed when first asked for; no exclusive size where a gap may hold some of it. `repository_weight` is the same for all images of a repository.
+-- Computed when first asked for; no exclusive size where a gap may hold some of it. `repository_weight` is the
+-- same for all images of a repository.
 CREATE TABLE weight (blob INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER);
 CREATE TABLE repository_weight (
     repository INTEGER PRIMARY KEY,

@@ -421,7 +421,7 @@ def _hazards(connection: sqlite3.Connection, lost: set[int]) -> Iterator[Finding
 def _stops(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Find repositories at which the collector ends with an error, though nothing is wrong with them."""
     held = "EXISTS (SELECT 1 FROM revision WHERE revision.repository = repository.id)"
-    tags = "'{0}/' || name || '/{1}/tags'".format(layout.REPOSITORIES, layout.MANIFESTS)
+    tags = f"'{layout.REPOSITORIES}/' || name || '/{layout.MANIFESTS}/tags'"
     never_tagged = connection.execute(
         f"SELECT name FROM repository WHERE {held} AND {tags} NOT IN (SELECT path FROM place) "
         f"AND name NOT IN (SELECT repository FROM finding WHERE reach IN (?, ?)) ORDER BY 1",

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from regfs.graph.index import Role
+from regfs.graph.index import Doubt, Role
 from regfs.graph.index.states import NAMED
 
 
@@ -14,11 +14,12 @@ class Freed(NamedTuple):
     """Numbers of blobs and their bytes.
 
     `by_repository` has what only that repository leads to; "" what several lead to. `orphaned` is what a
-    collection frees without any deletion.
+    collection frees without any deletion. `unknown` is in neither: what would go, but that a gap may hold.
     """
 
     by_repository: dict[str, tuple[int, int]]
     orphaned: tuple[int, int]
+    unknown: tuple[int, int] = (0, 0)
 
     @property
     def total(self) -> tuple[int, int]:
@@ -27,11 +28,15 @@ class Freed(NamedTuple):
         return sum(count for count, _ in rows), sum(size for _, size in rows)
 
 
-def freed_by(connection: sqlite3.Connection, deleted: Iterable[tuple[int, int]]) -> Freed:
+def freed_by(
+    connection: sqlite3.Connection, deleted: Iterable[tuple[int, int]], *, ignore_no_tags: bool = False
+) -> Freed:
     """Collect garbage in a model: mark what the remaining revisions and tags lead to.
 
-    `deleted` are numbers of repositories and manifests.
+    `deleted` are numbers of repositories and manifests. `ignore_no_tags`: see `read_holdings`.
     """
+    gaps = f"why != {Doubt.TAGGED_ELSEWHERE:d}" if ignore_no_tags else "TRUE"
+    doubted = f"(SELECT blob FROM doubted WHERE {gaps})"
     for statement in (
         "DROP TABLE IF EXISTS temp.deleted",
         "DROP TABLE IF EXISTS temp.kept",
@@ -58,6 +63,10 @@ def freed_by(connection: sqlite3.Connection, deleted: Iterable[tuple[int, int]])
         "SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL "
         "AND id NOT IN (SELECT blob FROM held)"
     ).fetchone()
+    unknown = connection.execute(
+        f"SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL "
+        f"AND id IN {doubted} AND id NOT IN (SELECT blob FROM kept)"
+    ).fetchone()
     freed = {
         name: (count, size)
         for name, count, size in connection.execute(
@@ -68,7 +77,8 @@ def freed_by(connection: sqlite3.Connection, deleted: Iterable[tuple[int, int]])
                 WHERE {follow}
             ), freed AS (
                 SELECT theirs.blob AS blob, min(repository) AS one, count(*) AS number FROM theirs
-                WHERE theirs.blob NOT IN (SELECT blob FROM kept) GROUP BY theirs.blob
+                WHERE theirs.blob NOT IN (SELECT blob FROM kept) AND theirs.blob NOT IN {doubted}
+                GROUP BY theirs.blob
             )
             SELECT CASE WHEN number = 1 THEN name ELSE '' END, count(*), sum(size) FROM freed
             JOIN blob ON blob.id = freed.blob JOIN repository ON repository.id = one
@@ -78,4 +88,4 @@ def freed_by(connection: sqlite3.Connection, deleted: Iterable[tuple[int, int]])
     }
     connection.execute("DROP TABLE temp.deleted")
     connection.execute("DROP TABLE temp.kept")
-    return Freed(freed, orphaned)
+    return Freed(freed, orphaned, unknown)

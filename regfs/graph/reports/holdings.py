@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from regfs.graph.index import Role
+from regfs.graph.index.doubt import may_be_tagged
 from regfs.graph.reports.selection import Candidate
 from regfs.graph.reports.signatures import Signatures
 from regfs.graph.times import nanoseconds
@@ -37,6 +38,7 @@ class Holding:
 
     `manifests` leads from manifests to those below them, in all repositories: children, and what has them as
     its subject; `named_after` from images to signatures of this repository that tell by their tags.
+    `doubtful` are manifests that something may tag which could not be read: no rule selects them.
     """
 
     repository: int
@@ -45,6 +47,7 @@ class Holding:
     revisions: dict[int, str] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
     named_after: dict[int, list[int]] = field(default_factory=dict)
+    doubtful: set[int] = field(default_factory=set)
 
     def closure(self, roots: Iterable[int | None]) -> set[int]:
         """Give manifests with all that they lead to: children, and what belongs to them."""
@@ -59,10 +62,13 @@ class Holding:
         return reached
 
 
-def read_holdings(connection: sqlite3.Connection, *, with_dates: bool) -> list[Holding]:
+def read_holdings(
+    connection: sqlite3.Connection, *, with_dates: bool, ignore_no_tags: bool = False
+) -> list[Holding]:
     """Read what each repository holds, sorted by name.
 
-    `with_dates`: and when images were built, as far as the table `config` tells.
+    `with_dates`: and when images were built, as far as the table `config` tells. `ignore_no_tags`: a store
+    without any tag is believed to have none.
     """
     below: dict[int, list[int]] = {}
     for source, target in connection.execute(
@@ -77,6 +83,9 @@ def read_holdings(connection: sqlite3.Connection, *, with_dates: bool) -> list[H
         "SELECT repository, blob, digest FROM revision JOIN blob ON blob.id = blob"
     ):
         found[repository].revisions[blob] = digest
+    for repository, blob in may_be_tagged(connection, no_tags=not ignore_no_tags):
+        if repository in found:
+            found[repository].doubtful.add(blob)
     built = _built(connection) if with_dates else {}
     signatures = Signatures(connection)
     for query in (_TAGS, _UNTAGGED):
@@ -84,7 +93,10 @@ def read_holdings(connection: sqlite3.Connection, *, with_dates: bool) -> list[H
             subject = signatures.subject(repository, tag, blob)
             holding = found[repository]
             holding.candidates.append(
-                Candidate(repository, path, tag, digest, blob, pushed, built.get(blob), subject)
+                Candidate(
+                    *(repository, path, tag, digest, blob, pushed, built.get(blob), subject),
+                    doubt=not holding.doubtful.isdisjoint(holding.closure([blob])),
+                )
             )
             if subject and subject.blob is not None and blob is not None:
                 holding.named_after.setdefault(subject.blob, []).append(blob)

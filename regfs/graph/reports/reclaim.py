@@ -35,14 +35,21 @@ class Reclaim:
     """What the rules select, and what deleting it frees.
 
     `tags` go with what they name, `stays` are selected and stay all the same; `digests` are to be deleted, as
-    repository@digest. `notes` say in words what the rules do that a person may not expect of them.
+    repository@digest. `withheld` counts what the rules match, and what may be in use for all that could be
+    read. `notes` say in words what the rules do that a person may not expect of them.
     """
 
     tags: list[SelectedTag] = field(default_factory=list)
     stays: list[SelectedTag] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    withheld: int = 0
     freed: Freed = field(default_factory=lambda: Freed({}, (0, 0)))
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether the answer leaves something out that is unknown."""
+        return bool(self.withheld or self.freed.unknown[0])
 
     @property
     def size(self) -> int:
@@ -61,6 +68,8 @@ class Reclaim:
         ]
         rows.append(("(in several of them)", None, *freed.get("", (0, 0))))
         rows.append(("(orphaned already)", None, *self.freed.orphaned))
+        if self.freed.unknown[0]:
+            rows.append(("(unknown: not counted)", None, *self.freed.unknown))
         rows.append(("(total)", len(self.tags), *self.freed.total))
         return Table(columns("repository", tags=Type.NUMBER, blobs=Type.NUMBER, freed=Type.SIZE), rows)
 
@@ -100,7 +109,8 @@ def reclaim(connection: sqlite3.Connection, rules: Rules) -> Reclaim:
     found = Reclaim()
     deleted: list[tuple[int, int]] = []
     chosen: list[Selected] = []
-    holdings = read_holdings(connection, with_dates=rules.need_created)
+    ignore = rules.ignore_no_tags
+    holdings = read_holdings(connection, with_dates=rules.need_created, ignore_no_tags=ignore)
     for holding in holdings:
         selected = select(holding.candidates, rules)
         goes = _deleted(holding, selected, rules)
@@ -110,7 +120,8 @@ def reclaim(connection: sqlite3.Connection, rules: Rules) -> Reclaim:
         chosen.append(selected)
     found.digests.sort()
     found.notes = notes(holdings, chosen, rules)
-    found.freed = freed_by(connection, deleted)
+    found.freed = freed_by(connection, deleted, ignore_no_tags=ignore)
+    found.withheld = sum(len(selected.unknown) for selected in chosen)
     return found
 
 
@@ -121,7 +132,10 @@ def _deleted(holding: Holding, selected: Selected, rules: Rules) -> set[int]:
     goes = holding.closure(wanted)
     # What is no revision cannot be deleted: it stays, with what it leads to.
     stays = holding.closure(
-        {candidate.blob for candidate in selected.stays} | kept | (wanted - holding.revisions.keys())
+        {candidate.blob for candidate in selected.stays}
+        | kept
+        | (wanted - holding.revisions.keys())
+        | holding.doubtful
     )
     for candidate in holding.candidates:  # signatures that no image leads to: none that is selected or kept
         if candidate.blob not in goes and candidate.blob not in stays:
@@ -152,6 +166,7 @@ def _tell(
                 stays = "a kept image leads to it"
             found.stays.append(SelectedTag(tag, selected.goes[tag], stays))
         elif tag in selected.unknown:
-            found.stays.append(SelectedTag(tag, "", "what it names could not be read"))
+            why = "something that could not be read may need it" if tag.doubt else "it could not be read"
+            found.stays.append(SelectedTag(tag, "", why))
         elif tag in selected.spared:
             found.stays.append(SelectedTag(tag, "", "latest is spared where no --match names it"))

@@ -180,6 +180,7 @@ class Rules:
     nanoseconds. `keep_last` counts tags in each repository, in the order `by` (None: in that of their pushes,
     and in that of when their images were built; it keeps the last of either). `untagged` and
     `stale_signatures` select images that no tag leads to, and signatures whose image is gone, besides tags.
+    `ignore_no_tags`: a store without any tag is believed to have none.
     """
 
     match: tuple[Pattern, ...] = ()
@@ -189,6 +190,7 @@ class Rules:
     by: By | None = None
     untagged: bool = False
     stale_signatures: bool = False
+    ignore_no_tags: bool = False
 
     @property
     def tags(self) -> bool:

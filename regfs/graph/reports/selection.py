@@ -19,6 +19,7 @@ class Candidate(NamedTuple):
 
     `repository` and `blob` are numbers in the index; `blob` is None where the tag's link cannot be read. An
     untagged image's `pushed` is the time of its revision's link. Times in nanoseconds, None if not known.
+    `doubt`: what could not be read may tag it, or lead to it from a tag.
     `belongs_to` is the image whose signature, attestation or SBOM it is.
     """
 
@@ -30,6 +31,7 @@ class Candidate(NamedTuple):
     pushed: int | None
     created: int | None = None
     belongs_to: Subject | None = None
+    doubt: bool = False
 
     @property
     def stale(self) -> bool:
@@ -57,7 +59,7 @@ class Selected:
 
 def may_be_selected(candidate: Candidate) -> bool:
     """Tell whether any rule may select this. What the store does not tell for certain, none may."""
-    return candidate.blob is not None
+    return candidate.blob is not None and not candidate.doubt
 
 
 def select(candidates: Iterable[Candidate], rules: Rules) -> Selected:
