@@ -30,6 +30,9 @@ Options for -o, separated by commas:
   cache_size=SIZE   what the indexes of layers may take below $XDG_CACHE_HOME (5G)
   views             list the @ directories at the top: @untagged, @orphans, @reports, …;
                     they resolve without it, too
+  follow_symlinks   directories of the store may be symlinks (off): links, manifests and
+                    layers still may not. Who can write to the store can then point
+                    a mount of root's at any other directory
   allow_other       let other users in; the modes are then enforced
   nonempty          mount over a directory that holds files
   auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …

@@ -108,7 +108,18 @@ _REFUSED = {
 #: (uid_t) -1 means "no change" to chown(2), and is nobody's number.
 _NOBODY_AT_ALL = 0xFFFFFFFF
 
-_OWN = ("ttl", "platform", "uid", "gid", "umask", "owner", "cache_size", "allow_other", "views")
+_OWN = (
+    "ttl",
+    "platform",
+    "uid",
+    "gid",
+    "umask",
+    "owner",
+    "cache_size",
+    "allow_other",
+    "views",
+    "follow_symlinks",
+)
 
 #: Whose the files inside an image are: as the image says, or the mounting user's.
 _OWNERS = {"image": True, "me": False}
@@ -130,6 +141,7 @@ class MountOptions:
     cache_size: int = CACHE_SIZE
     allow_other: bool = False
     views: bool = False
+    follow_symlinks: bool = False
     libfuse: dict[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -172,8 +184,8 @@ def _apply(options: MountOptions, option: str) -> None:
         raise OptionError(name, _REFUSED[name])
     if name == "allow_other" and not equals:
         options.allow_other = True
-    elif name == "views" and not equals:
-        options.views = True
+    elif name in ("views", "follow_symlinks") and not equals:
+        setattr(options, name, True)
     elif name in _PASSED_FLAGS and not equals:
         options.libfuse[name] = True
     elif name in _PASSED_VALUES and value.replace(".", "", 1).isdigit():
