@@ -9,12 +9,11 @@ import time
 
 import click
 
-from regfs.cli.opening import LayerProgress, cache_directory
+from regfs.cli.opening import LayerProgress, cache_directory, follow_symlinks_option, open_store
 from regfs.errors import IsDirectoryError, RegfsError, printable
 from regfs.layers import Layers
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
-from regfs.store import LocalStore, locate
 from regfs.tree import Attributes, Directory, File, Node, Source, Symlink, Tree
 
 _STANDARD_OUTPUT = 1
@@ -40,10 +39,9 @@ platform_option = click.option(
 
 def open_tree(store: str, platform: Platform) -> Tree:
     """Open the tree of a store, for one short command: what was read once is not read again."""
-    path = locate(store)
-    local, cache = LocalStore(path), cache_directory()
+    local, cache = open_store(store), cache_directory()
     layers = Layers(local, cache, progress=LayerProgress())
-    return Tree(Source.of(local, path, cache, platform, ttl=float("inf"), layers=layers))
+    return Tree(Source.of(local, local.root, cache, platform, ttl=float("inf"), layers=layers))
 
 
 @click.command(short_help="List a path of the tree, without a mount.")
@@ -51,6 +49,7 @@ def open_tree(store: str, platform: Platform) -> Tree:
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-l", "--long", is_flag=True, help="Show mode, links, size in bytes, date and target as well.")
 @platform_option
+@follow_symlinks_option
 def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> None:
     """List PATH, a path of the tree that `regfs mount` shows, without a mount (the top if none is given)."""
     tree = open_tree(store, platform)
@@ -86,6 +85,7 @@ def _line(name: str, node: Node) -> str:
 @click.argument("store")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @platform_option
+@follow_symlinks_option
 def cat(store: str, paths: tuple[str, ...], platform: Platform) -> None:
     """Write the bytes at each PATH of the tree to standard output, without a mount."""
     tree = open_tree(store, platform)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import click
 
-from regfs.cli.opening import Opened, opened
+from regfs.cli.opening import Opened, follow_symlinks_option, opened
 from regfs.cli.reporting import format_option, print_table
 from regfs.errors import RegfsError, UsageError
 from regfs.graph.index.doubt import has_gaps
@@ -55,6 +55,7 @@ def _trouble() -> Iterator[None]:
 @click.option("--strict", is_flag=True, help="Hazards of garbage-collect -m give exit status 1 as well.")
 @click.option("--all", "everything", is_flag=True, help="List the tags that can be pulled, too.")
 @format_option
+@follow_symlinks_option
 def check(
     store: str,
     digests: bool,
@@ -131,6 +132,7 @@ def _hash(it: Opened, bandwidth: float | None, jobs: int) -> None:
     help="Tags added, removed and moved; or the blobs that tags of A need and B lacks.",
 )
 @format_option
+@follow_symlinks_option
 def diff(first: str, second: str, show: str, form: Format) -> None:
     """Tell how the tags of two stores differ, and what STORE_B lacks that the tags of STORE_A need.
 

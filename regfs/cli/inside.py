@@ -9,6 +9,7 @@ import click
 
 from regfs.cli.browse import open_tree, platform_option
 from regfs.cli.images import find_image
+from regfs.cli.opening import follow_symlinks_option
 from regfs.cli.reporting import format_option, print_table
 from regfs.graph.reports.table import Format, Row, Table, Type, columns
 from regfs.oci import Platform
@@ -40,6 +41,7 @@ REF = "REPOSITORY[:TAG|@DIGEST]"
 @click.argument("path", default="/")
 @format_option
 @platform_option
+@follow_symlinks_option
 def tree(store: str, ref: str, path: str, form: Format, platform: Platform) -> None:
     """List all that stands at PATH (the whole if none is given) in an image of STORE, its layers merged.
 
@@ -84,6 +86,7 @@ def _row(node: Node, path: str) -> Row:
 @click.argument("ref", metavar=REF)
 @format_option
 @platform_option
+@follow_symlinks_option
 def history(store: str, ref: str, form: Format, platform: Platform) -> None:
     """List the steps that built an image of STORE, the first one first, with what each did to the files.
 

@@ -36,6 +36,9 @@ Options for -o, separated by commas:
                     @reports, …; they resolve without it, too
   log_file=FILE     the same as --log-file
   fsname=NAME       what /proc/mounts and df show as the source (STORE)
+  follow_symlinks   directories of the store may be symlinks (off): links,
+                    manifests and layers still may not. Who can write to the
+                    store can then point a mount of root's at any other directory
   allow_other       let other users in; the modes are then enforced
   nonempty          mount over a directory that holds files
   auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+import click
+
 from regfs.graph.index import ReferenceIndex
 from regfs.store import Contents, LocalStore, locate
 
@@ -22,6 +24,30 @@ if TYPE_CHECKING:
 
 #: Processes that read a store side by side in a first pass; more only wait for the one that writes.
 _MOST_PROCESSES = 4
+
+
+#: Where click keeps what `follow_symlinks_option` was given, for whatever opens a store.
+_FOLLOW_SYMLINKS = "regfs.follow_symlinks"
+
+
+def _note_follow_symlinks(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[_FOLLOW_SYMLINKS] = value
+
+
+#: For each command that takes a store.
+follow_symlinks_option = click.option(
+    "--follow-symlinks",
+    is_flag=True,
+    expose_value=False,
+    callback=_note_follow_symlinks,
+    help="Directories of the store may be symlinks. Who can write to it can then point regfs at others.",
+)
+
+
+def open_store(store: str) -> LocalStore:
+    """Open the store at or below a path, as the command's options say. Raises StoreError."""
+    ctx = click.get_current_context(silent=True)
+    return LocalStore(locate(store), follow_symlinks=bool(ctx and ctx.meta.get(_FOLLOW_SYMLINKS)))
 
 
 class OpenedIndex(NamedTuple):
@@ -47,19 +73,18 @@ def opened_index(store: str) -> Iterator[OpenedIndex]:
 
     Raises StoreError.
     """
-    path = locate(store)
-    local = LocalStore(path)
+    local = open_store(store)
     with Progress() as progress:
         index = ReferenceIndex(
             local,
-            path,
+            local.root,
             cache_directory(),
             ttl=float("inf"),
             processes=min(_MOST_PROCESSES, (os.cpu_count() or 1) + 1),
             progress=progress,
         )
         try:
-            yield OpenedIndex(path, Contents(local), index)
+            yield OpenedIndex(local.root, Contents(local), index)
         finally:
             index.close()
             local.close()

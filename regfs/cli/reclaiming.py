@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import click
 
-from regfs.cli.opening import opened_index
+from regfs.cli.opening import follow_symlinks_option, opened_index
 from regfs.cli.reporting import format_option, print_table
 from regfs.errors import RuleError, UsageError
 from regfs.graph.index.doubt import has_no_tags
@@ -107,6 +107,7 @@ def _read_keep_lists(
     help="The bytes by repository; the selected tags; or repository@digest to hand to what deletes.",
 )
 @format_option
+@follow_symlinks_option
 def reclaim(
     store: str,
     match: tuple[Pattern, ...],
@@ -171,8 +172,8 @@ def reclaim(
         if untagged and not rules.ignore_no_tags and has_no_tags(connection):
             raise UsageError(
                 f"{store} has manifests and not one tag: Harbor from 2.15 and OpenShift keep tags in a "
-                "database of their own, and what is in use cannot be told from here. Where you know that there are "
-                "none, --ignore no-tags says so"
+                "database of their own, and what is in use cannot be told from here. Where you know "
+                "that there are none, --ignore no-tags says so"
             )
         found = compute(connection, rules)
         table = by_tag(connection, found, time.time_ns()) if show == "tags" else found.by_repository()

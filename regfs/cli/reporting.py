@@ -9,7 +9,7 @@ import tempfile
 
 import click
 
-from regfs.cli.opening import Opened, opened
+from regfs.cli.opening import Opened, follow_symlinks_option, opened
 from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError
 from regfs.graph.reports import explain as explaining
 from regfs.graph.reports.catalogue import REPORTS
@@ -47,6 +47,7 @@ _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of
 @click.argument("name", type=click.Choice(list(REPORTS)), metavar="NAME")
 @click.argument("store")
 @format_option
+@follow_symlinks_option
 def report(name: str, store: str, form: Format) -> None:
     """Print one report: all of it is made first, so that nobody waits for who reads it."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as made:
@@ -61,6 +62,7 @@ def report(name: str, store: str, form: Format) -> None:
 @click.command(short_help="Say what a blob is, who holds it, what keeps it.")
 @click.argument("store")
 @click.argument("things", nargs=-1, required=True, metavar="DIGEST|PREFIX|PATH...")
+@follow_symlinks_option
 def explain(store: str, things: tuple[str, ...]) -> None:
     """Say of each thing what it is, how large and how old, who holds it, and what would have to go for it.
 

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _do(job: Job) -> None:
-    store = LocalStore(job.root, job.descriptor)
+    store = LocalStore(job.root, job.descriptor, follow_symlinks=job.follow_symlinks)
     path = layout.blob_data(job.digest)
     size = store.stat(path).size
     with closing(store.open(path)) as content:

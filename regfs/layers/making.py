@@ -56,7 +56,8 @@ class Maker:
                 return found
             self._cache.discard(target)
             root = self._store.descriptor  # the child reads below the same open directory
-            job = Job(self._store.root, root, digest, str(claim.new), copy_of)
+            followed = self._store.follow_symlinks
+            job = Job(self._store.root, root, digest, str(claim.new), copy_of, followed)
             self._children.run(
                 job, (root, claim.descriptor), lambda read, size: self._told(digest, read, size)
             )

@@ -15,7 +15,8 @@ from regfs.oci.digest import Digest
 class Job(msgspec.Struct, frozen=True):
     """What a child is to make at `path`: an index, or if `copy_of` is a DiffID, the seekable copy of that.
 
-    `root` is the store's root, and `descriptor` the open one, which the child inherits.
+    `root` is the store's root, and `descriptor` the open one, which the child inherits. `follow_symlinks`: as
+    the parent does.
     """
 
     root: str
@@ -23,6 +24,7 @@ class Job(msgspec.Struct, frozen=True):
     digest: Digest
     path: str
     copy_of: str = ""
+    follow_symlinks: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):

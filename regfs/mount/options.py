@@ -119,6 +119,7 @@ _OWN = (
     "views",
     "fsname",
     "log_file",
+    "follow_symlinks",
 )
 
 #: Whose the files inside an image are: as the image says, or the mounting user's.
@@ -146,6 +147,7 @@ class MountOptions:
     views: bool = False
     fsname: str | None = None
     log_file: str | None = None
+    follow_symlinks: bool = False
     libfuse: dict[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -188,8 +190,8 @@ def _apply(options: MountOptions, option: str) -> None:
         raise OptionError(name, _REFUSED[name])
     if name == "allow_other" and not equals:
         options.allow_other = True
-    elif name == "views" and not equals:
-        options.views = True
+    elif name in ("views", "follow_symlinks") and not equals:
+        setattr(options, name, True)
     elif name in _PASSED_FLAGS and not equals:
         options.libfuse[name] = True
     elif name in _PASSED_VALUES and value.replace(".", "", 1).isdigit():

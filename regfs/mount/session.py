@@ -58,7 +58,7 @@ def serve(
     from regfs.mount.stat_struct import Owner
 
     lifetimes = Lifetimes.of(options.ttl)
-    local = LocalStore(store)
+    local = LocalStore(store, follow_symlinks=options.follow_symlinks)
     layers = Layers(local, cache, cache_size=options.cache_size, progress=LoggedLayers())
     source = Source.of(
         *(local, store, cache, options.platform),

@@ -1,8 +1,9 @@
 """A store in a directory of this machine, or of a server that is mounted on it.
 
-Below its root no symlink is ever followed, whatever part of a path it stands at, and nothing but plain
-files is opened: paths are walked with O_NOFOLLOW, one component at a time. Safe for many threads: all it
-keeps is one descriptor of the root.
+Below its root no symlink is followed, whatever part of a path it stands at, and nothing but plain files is
+opened: paths are walked with O_NOFOLLOW, one component at a time. If asked to, it follows symlinks that stand
+for directories; one that stands for a file, never. Safe for many threads: all it keeps is one descriptor of
+the root.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 #: The bits of a mode that tell the type (inode(7), S_IFMT).
 _FORMAT = 0o170000
 _TYPES = {stat.S_IFDIR: FileType.DIRECTORY, stat.S_IFREG: FileType.FILE, stat.S_IFLNK: FileType.SYMLINK}
+
+#: How many symlinks a path may lead over, where any are followed. In a circle none comes so far; without a
+#: bound, a dozen directories full of symlinks to one another would make a tree of millions.
+_MOST_SYMLINKS = 4
 
 #: Links of a directory with one directory in it: its name, its "." and the other's "..".
 _ONE_INSIDE = 3
@@ -81,11 +86,13 @@ class OpenFile:
 
 
 class LocalStore:
-    """The store whose `v2` directory is `root`."""
+    """The store whose `v2` directory is `root`. `follow_symlinks`: its directories may be symlinks."""
 
-    def __init__(self, root: str, descriptor: int | None = None) -> None:
+    def __init__(self, root: str, descriptor: int | None = None, *, follow_symlinks: bool = False) -> None:
         """Open `root`; or take the descriptor under which it is open already, and close that in the end."""
         self.root = root
+        self.follow_symlinks = follow_symlinks
+        self._inner = _LIST & ~os.O_NOFOLLOW if follow_symlinks else _LIST
         self._by_path = descriptor is None
         if descriptor is None:
             try:
@@ -106,10 +113,16 @@ class LocalStore:
     def list(self, path: str) -> list[Entry]:
         """List a directory."""
         with self._translated(path), self._parent(path) as (directory, name):
-            descriptor = os.open(name, _LIST, dir_fd=directory)
+            descriptor = self._open_directory(name, directory, path, _LIST)
             try:
                 with os.scandir(descriptor) as entries:
-                    found = [Entry(entry.name, _type_of_entry(entry)) for entry in entries]
+                    found = [
+                        Entry(
+                            entry.name,
+                            FileType.DIRECTORY if self._leads_to_directory(entry) else _type_of_entry(entry),
+                        )
+                        for entry in entries
+                    ]
             finally:
                 os.close(descriptor)
         return found
@@ -121,12 +134,19 @@ class LocalStore:
             end = path.find("/", len(below) + 1)
             while end > 0:
                 mode = os.stat(path[:end], dir_fd=root, follow_symlinks=False).st_mode
-                if not stat.S_ISDIR(mode):
+                if stat.S_ISLNK(mode) and self.follow_symlinks:
+                    self._admit(path[:end])
+                elif not stat.S_ISDIR(mode):
                     raise UnsafeError(path[:end], _type_of_mode(mode).value, FileType.DIRECTORY.value)
                 end = path.find("/", end + 1)
             found = os.stat(path or ".", dir_fd=root, follow_symlinks=False)
+            target = self._target(path, found)
+            if target:
+                self._admit(path)
         except (OSError, ValueError) as error:
             raise self._failed(path, error) from error
+        if target:
+            return _file_stat(target)._replace(changed_ns=max(found.st_ctime_ns, target.st_ctime_ns))
         return _file_stat(found)
 
     def read(self, path: str, limit: int) -> bytes:
@@ -185,7 +205,11 @@ class LocalStore:
     def at(self, path: str) -> Iterator[LocalStore]:
         """Open a directory, to read much below it by shorter paths."""
         with self._translated(path), self._parent(path) as (directory, name):
-            below = LocalStore(f"{self.root}/{path}", os.open(name, _LIST, dir_fd=directory))
+            below = LocalStore(
+                f"{self.root}/{path}",
+                self._open_directory(name, directory, path, _LIST),
+                follow_symlinks=self.follow_symlinks,
+            )
         try:
             yield below
         finally:
@@ -198,11 +222,16 @@ class LocalStore:
             if likely and self._is_alone(path, likely):
                 found.append((likely, _look(f"{path or '.'}/{likely}/{leaf}", self._root)))
             else:
-                self._find(self._root, path, "", depth, leaf, found)
+                self._find(self._open_directory(path or ".", self._root, path, _LIST), "", depth, leaf, found)
         return found
 
     def _is_alone(self, path: str, inner: str) -> bool:
-        """Tell whether no other directory is as deep below `path` as `inner`: by the numbers of links."""
+        """Tell whether no other directory is as deep below `path` as `inner`: by the numbers of links.
+
+        Those count no symlinks.
+        """
+        if self.follow_symlinks:
+            return False
         path = path or "."
         try:
             for name in inner.split("/"):
@@ -217,19 +246,18 @@ class LocalStore:
 
     def _find(
         self,
-        above: int,
-        name: str,
+        descriptor: int,
         prefix: str,
         depth: int,
         leaf: str,
         found: _Leaves,
     ) -> None:
-        descriptor = os.open(name or ".", _LIST, dir_fd=above)
+        """Look for `leaf` so far below an open directory, and close that."""
         try:
             names = []
             with os.scandir(descriptor) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
+                    if entry.is_dir(follow_symlinks=False) or self._leads_to_directory(entry):
                         names.append(entry.name)
                     else:
                         kind = _type_of_entry(entry).value
@@ -238,7 +266,8 @@ class LocalStore:
             if depth > 1:
                 for name in names:
                     try:
-                        self._find(descriptor, name, f"{prefix}{name}/", depth - 1, leaf, found)
+                        below = os.open(name, self._inner, dir_fd=descriptor)
+                        self._find(below, f"{prefix}{name}/", depth - 1, leaf, found)
                     except FileNotFoundError:
                         pass
                     except OSError as error:
@@ -252,11 +281,13 @@ class LocalStore:
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:
         """Give when each path last changed."""
-        root, stat = self._root, os.stat
+        root, stat, followed = self._root, os.stat, self.follow_symlinks
         found = []
         for path in paths:
             try:
-                found.append(stat(path or ".", dir_fd=root, follow_symlinks=False).st_ctime_ns)
+                seen = stat(path or ".", dir_fd=root, follow_symlinks=False)
+                target = self._target(path, seen) if followed else None
+                found.append(max(seen.st_ctime_ns, target.st_ctime_ns) if target else seen.st_ctime_ns)
             except ValueError:
                 found.append(0)
             except OSError as error:
@@ -301,14 +332,70 @@ class LocalStore:
         if below:
             parents[:2] = [below + "/" + parents[1] if len(parents) > 1 else below]
         descriptor = self._root
-        for part in parents:
+        for depth, part in enumerate(parents, 1):
             try:
-                inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
+                inner = self._open_directory(part, descriptor, "/".join(parents[:depth]), _DIRECTORY)
             finally:
                 if descriptor != self._root:
                     os.close(descriptor)
             descriptor = inner
         return descriptor, name
+
+    def _open_directory(self, name: str, above: int, path: str, flags: int) -> int:
+        """Open a directory by its name in another; `path` is that from the root."""
+        try:
+            return os.open(name, flags, dir_fd=above)
+        except NotADirectoryError:  # or a symlink
+            if not self.follow_symlinks:
+                raise
+        self._admit(path)
+        return os.open(name, flags & ~os.O_NOFOLLOW, dir_fd=above)
+
+    def _admit(self, path: str) -> None:
+        """See that a symlink may be followed; UnsafeError if it leads to no directory, or back.
+
+        A directory that stood for one above it would be its own content without end.
+        """
+        wanted = FileType.DIRECTORY.value
+        link = os.stat(path, dir_fd=self._root, follow_symlinks=False)
+        target = self._target(path, link)
+        if target is None:
+            raise UnsafeError(path, _type_of_mode(link.st_mode).value, wanted)
+        followed = 0
+        end = 0
+        while end >= 0:
+            above = path[:end] or "."
+            found = os.stat(above, dir_fd=self._root)
+            if os.path.samestat(found, target):
+                got = f"symbolic link that leads back to {above}"
+                raise UnsafeError(path, got, wanted)
+            followed += stat.S_ISLNK(os.stat(above, dir_fd=self._root, follow_symlinks=False).st_mode)
+            end = path.find("/", end + 1)
+        if followed >= _MOST_SYMLINKS:
+            raise UnsafeError(path, f"symbolic link behind {followed} others", wanted)
+
+    def _target(self, path: str, found: os.stat_result) -> os.stat_result | None:
+        """Tell about the directory that a symlink which was `found` leads to; None if none is followed."""
+        if not (self.follow_symlinks and stat.S_ISLNK(found.st_mode)):
+            return None
+        try:
+            target = os.stat(path, dir_fd=self._root)
+        except OSError as error:
+            if error.errno in _AWAY:
+                raise
+            return None
+        return target if stat.S_ISDIR(target.st_mode) else None
+
+    def _leads_to_directory(self, entry: os.DirEntry[str]) -> bool:
+        """Tell whether an entry is a symlink to a directory, and followed."""
+        if not (self.follow_symlinks and entry.is_symlink()):
+            return False
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            if error.errno in _AWAY:
+                raise
+            return False
 
     @contextmanager
     def _translated(self, path: str) -> Iterator[None]:

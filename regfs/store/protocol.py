@@ -72,14 +72,20 @@ class Store(Protocol):
     """Read access to the files of one store, by the relative paths of `layout`.
 
     Every method may raise MissingError, UnsafeError, UnreadableError and StoreAwayError, and may be called
-    from any thread. No method follows a symlink at any part of a path.
+    from any thread. No method follows a symlink at any part of a path; but with `follow_symlinks` those that
+    stand for a directory are that directory. To enter one that leads back to a directory on the way, or that
+    stands behind several others, is an UnsafeError.
     """
+
+    @property
+    def follow_symlinks(self) -> bool:
+        """Whether directories may be symlinks. What is known with that is not known without."""
 
     def list(self, path: str) -> list[Entry]:
         """List a directory, in no order."""
 
     def stat(self, path: str, below: str = "") -> FileStat:
-        """Tell what stands at a path, without opening it. A symlink is told, not followed.
+        """Tell what stands at a path, without opening it. A symlink is told, if it is not followed.
 
         `below` is the beginning of the path that the caller has lately seen to be a directory; whether the
         names behind it are, is looked at here.

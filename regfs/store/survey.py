@@ -381,12 +381,17 @@ def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
 
 def _unread(below: Store, path: str, name: str, error: StoreError) -> StoreError:
     """Tell why a tag's link cannot be read: by the first name on the way that is not what it should be."""
-    for part, wanted in ((name, FileType.DIRECTORY), (f"{name}/{layout.CURRENT}", FileType.FILE)):
+    directory = path.removesuffix(f"{name}/{layout.CURRENT}")
+    current = f"{name}/{layout.CURRENT.partition('/')[0]}"
+    for part, wanted in (
+        (name, FileType.DIRECTORY),
+        (current, FileType.DIRECTORY),
+        (f"{name}/{layout.CURRENT}", FileType.FILE),
+    ):
         with suppress(StoreError):
             found = below.stat(part)
             if found.type is not wanted:
-                place = path.removesuffix(f"/{layout.CURRENT}") if part == name else path
-                return UnsafeError(place, found.type.value, wanted.value)
+                return UnsafeError(directory + part, found.type.value, wanted.value)
     return UnreadableError(
         path, _reason(error), getattr(error, "errno", 0), denied=getattr(error, "denied", False)
     )

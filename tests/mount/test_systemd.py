@@ -12,7 +12,8 @@ from tests.mount.conftest import until
 from tests.mount.systemd import Systemd
 from tests.readme import example
 
-pytestmark = pytest.mark.fuse
+#: Only when asked for: it starts a process 1, and a fault in what keeps that apart would harm the machine.
+pytestmark = [pytest.mark.fuse, pytest.mark.slow]
 
 Start = Callable[..., Systemd]
 

@@ -34,6 +34,7 @@ class CountingStore:
     def __init__(self, store: Store, above: CountingStore | None = None, path: str = "") -> None:
         self._store = store
         self._path = path
+        self.follow_symlinks = store.follow_symlinks
         self.calls: collections.Counter[tuple[str, str]] = above.calls if above else collections.Counter()
         #: Called before a file is read: the world may change at that very moment.
         self.before_read: Callable[[str], None] = above.before_read if above else lambda path: None

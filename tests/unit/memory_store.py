@@ -34,10 +34,16 @@ class MemoryContent:
 class MemoryStore:
     """Paths as `layout` makes them; directories come to be with what is put in them."""
 
-    def __init__(self, above: MemoryStore | None = None, path: str = "") -> None:
-        """Make an empty store, or one that is the directory at a path of another."""
+    def __init__(
+        self, above: MemoryStore | None = None, path: str = "", *, follow_symlinks: bool = False
+    ) -> None:
+        """Make an empty store, or one that is the directory at a path of another.
+
+        A symlink's content is its target, a path from the top.
+        """
+        self.follow_symlinks = above.follow_symlinks if above else follow_symlinks
         self._nodes: dict[str, Stored] = above._nodes if above else {"": Stored(FileType.DIRECTORY)}
-        self._root = f"{path}/" if path else ""
+        self._root = path
 
     # --- writing -----------------------------------------------------------------------------------
 
@@ -59,20 +65,21 @@ class MemoryStore:
     # --- the protocol ------------------------------------------------------------------------------
 
     def list(self, path: str) -> list[Entry]:
-        self._expect(path, FileType.DIRECTORY)
-        directory = self._whole(path)
+        directory = self._enter(path)
         return [
-            Entry(name, node.type)
-            for where, node in self._nodes.items()
+            Entry(name, self._seen(where).type)
+            for where in self._nodes
             for parent, _, name in [where.rpartition("/")]
             if where and parent == directory
         ]
 
     def stat(self, path: str, below: str = "") -> FileStat:
-        return _file_stat(self._find(path))
+        if path and self._seen(self._place(path)).type is FileType.DIRECTORY:
+            self._enter(path)
+        return _file_stat(self._seen(self._place(path)))
 
     def read(self, path: str, limit: int) -> bytes:
-        content = self._expect(path, FileType.FILE).content
+        content = self._file(path).content
         if len(content) > limit:
             raise TooLargeError(path, len(content), limit)
         return content
@@ -81,15 +88,14 @@ class MemoryStore:
         return self.stat(path), self.read(path, limit)
 
     def open(self, path: str) -> MemoryContent:
-        return MemoryContent(self._expect(path, FileType.FILE).content)
+        return MemoryContent(self._file(path).content)
 
     def space(self) -> Space:
         return Space(4096, 4096, 1000, 600, 500, 100, 60, 50, 255)
 
     @contextmanager
     def at(self, path: str) -> Iterator[MemoryStore]:
-        self._expect(path, FileType.DIRECTORY)
-        yield MemoryStore(self, self._whole(path))
+        yield MemoryStore(self, self._enter(path))
 
     def find(self, path: str, depth: int, leaf: str, likely: str = "") -> list[Leaf]:
         found: list[Leaf] = []
@@ -100,7 +106,7 @@ class MemoryStore:
                 found.append((entry.name, odd))
                 continue
             if depth == 1:
-                node = self._nodes.get(self._whole(f"{inner}/{leaf}"))
+                node = self._nodes.get(self._place(f"{inner}/{leaf}", missing=True))
                 found.append((entry.name, _file_stat(node) if node else None))
             else:
                 below = self.find(inner, depth - 1, leaf)
@@ -111,27 +117,53 @@ class MemoryStore:
         return False
 
     def stamps(self, paths: Iterable[str]) -> list[int]:
-        nodes = [self._nodes.get(self._whole(path)) for path in paths]
-        return [node.mtime_ns if node else 0 for node in nodes]
+        return [self._stamp(path) for path in paths]
 
-    def _whole(self, path: str) -> str:
-        return f"{self._root}{path}" if path else self._root.rstrip("/")
+    def _stamp(self, path: str) -> int:
+        try:
+            return self._seen(self._place(path)).mtime_ns
+        except (MissingError, UnsafeError):
+            return 0
 
-    def _find(self, path: str) -> Stored:
-        parts = path.split("/")
-        for length in range(1, len(parts)):
-            above = self._nodes.get(self._whole("/".join(parts[:length])))
-            if above is not None and above.type is not FileType.DIRECTORY:
-                raise UnsafeError(path, above.type.value, FileType.DIRECTORY.value)
-        whole = self._whole(path)
-        if whole not in self._nodes:
+    def _seen(self, place: str) -> Stored:
+        """Give what stands at a place: for a symlink that is followed, the directory that it leads to."""
+        node = self._nodes[place]
+        if node.type is FileType.SYMLINK and self.follow_symlinks:
+            target = self._nodes.get(node.content.decode())
+            if target and target.type is FileType.DIRECTORY:
+                return target
+        return node
+
+    def _place(self, path: str, *, missing: bool = False) -> str:
+        """Give where a path's last name stands; the directories on the way are entered."""
+        above, _, name = path.rpartition("/")
+        place = f"{self._enter(above, path)}/{name}".lstrip("/") if path else self._root
+        if place not in self._nodes and not missing:
             raise MissingError(path)
-        return self._nodes[whole]
+        return place
 
-    def _expect(self, path: str, wanted: FileType) -> Stored:
-        node = self._find(path)
-        if node.type is not wanted:
-            raise UnsafeError(path, node.type.value, wanted.value)
+    def _enter(self, path: str, asked: str = "") -> str:
+        """Give the place of a directory, over the symlinks on the way to what is `asked` for."""
+        way, followed = [self._root], 0
+        for name in filter(None, path.split("/")):
+            place = f"{way[-1]}/{name}".lstrip("/")
+            if place not in self._nodes:
+                raise MissingError(asked or path)
+            node = self._seen(place)
+            if node.type is not FileType.DIRECTORY:
+                raise UnsafeError(path, node.type.value, FileType.DIRECTORY.value)
+            if self._nodes[place].type is FileType.SYMLINK:
+                place = self._nodes[place].content.decode()
+                followed += 1
+                if place in way or followed > 4:
+                    raise UnsafeError(path, "symbolic link that leads back", FileType.DIRECTORY.value)
+            way.append(place)
+        return way[-1]
+
+    def _file(self, path: str) -> Stored:
+        node = self._nodes[self._place(path)]
+        if node.type is not FileType.FILE:
+            raise UnsafeError(path, node.type.value, FileType.FILE.value)
         return node
 
 

@@ -44,10 +44,10 @@ class Ground(Protocol):
 
 
 class OnDisk:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, follow_symlinks: bool = False) -> None:
         self.root = root
         root.mkdir()
-        self.store = LocalStore(str(root))
+        self.store = LocalStore(str(root), follow_symlinks=follow_symlinks)
 
     def write(self, path: str, content: bytes, mtime_ns: int = 0) -> None:
         self.mkdir(path.rpartition("/")[0])
@@ -69,14 +69,14 @@ class OnDisk:
 
 
 class InMemory:
-    def __init__(self) -> None:
-        self.store = MemoryStore()
+    def __init__(self, *, follow_symlinks: bool = False) -> None:
+        self.store = MemoryStore(follow_symlinks=follow_symlinks)
         self.write = self.store.write
         self.mkdir = self.store.mkdir
         self.remove = self.store.remove
 
     def symlink(self, path: str, target: str) -> None:
-        self.store.put(path, Stored(FileType.SYMLINK))
+        self.store.put(path, Stored(FileType.SYMLINK, target.encode()))
 
     def fifo(self, path: str) -> None:
         self.store.put(path, Stored(FileType.OTHER))
@@ -84,10 +84,20 @@ class InMemory:
 
 @pytest.fixture(params=["local", "memory"])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
-    if request.param == "memory":
-        yield InMemory()
+    yield from grounds(request.param, tmp_path, follow_symlinks=False)
+
+
+@pytest.fixture(params=["local", "memory"])
+def followed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    """A store whose directories may be symlinks."""
+    yield from grounds(request.param, tmp_path, follow_symlinks=True)
+
+
+def grounds(kind: str, tmp_path: Path, *, follow_symlinks: bool) -> Iterator[Ground]:
+    if kind == "memory":
+        yield InMemory(follow_symlinks=follow_symlinks)
     else:
-        on_disk = OnDisk(tmp_path / "store")
+        on_disk = OnDisk(tmp_path / "store", follow_symlinks=follow_symlinks)
         yield on_disk
         on_disk.store.close()
 
@@ -431,6 +441,133 @@ def test_the_store_itself_has_a_stamp(ground: Ground) -> None:
     assert ground.store.stamps([""]) == [ground.store.stat("").changed_ns]
 
 
+# --- where directories may be symlinks --------------------------------------------------------------
+
+
+def test_a_symlink_to_a_directory_is_told_as_that(followed: Ground) -> None:
+    followed.write("real/f", b"x")
+    followed.symlink("d/directory", "real")
+    followed.symlink("d/twice", "d/directory")
+    followed.symlink("d/file", "real/f")
+    followed.symlink("d/dangling", "nothing")
+    followed.symlink("d/itself", "d/itself")
+    kinds = dict(followed.store.list("d"))
+    assert kinds.pop("directory") is FileType.DIRECTORY
+    assert kinds.pop("twice") is (FileType.DIRECTORY if isinstance(followed, OnDisk) else FileType.SYMLINK)
+    assert set(kinds.values()) == {FileType.SYMLINK}
+    for name, kind in followed.store.list("d"):
+        assert followed.store.stat(f"d/{name}").type is kind
+
+
+@pytest.mark.parametrize("link", ["a", "a/b", "a/b/c"])
+def test_a_symlink_is_passed_through_at_any_part_of_a_path(followed: Ground, link: str) -> None:
+    real = f"real{'/a/b/c'[len(link) + 1 :]}"
+    followed.write(f"{real}/f", CONTENT, mtime_ns=1_700_000_000_000_000_001)
+    followed.symlink(link, "real")
+    store = followed.store
+    want = store.stat(f"{real}/f")
+    assert store.list("a/b/c") == [Entry("f", FileType.FILE)]
+    assert store.read("a/b/c/f", len(CONTENT)) == CONTENT
+    assert content_bytes(store.open("a/b/c/f")) == CONTENT
+    assert store.stamps(["a/b/c/f"]) == [want.changed_ns]
+    assert dict(store.find("a/b", 1, "f")) == {"c": want}
+    assert dict(store.find("a", 2, "f")) == {"b/c": want}
+    assert dict(store.find("", 3, "f"))["a/b/c"] == want
+    for below in ("", "a", "a/b", "a/b/c"):
+        assert store.stat("a/b/c/f", below) == want
+        assert store.examine("a/b/c/f", len(CONTENT), below) == (want, CONTENT)
+        with store.at(below) as opened:
+            rest = "a/b/c/f"[len(below) :].lstrip("/")
+            assert opened.follow_symlinks
+            assert opened.read(rest, len(CONTENT)) == CONTENT
+
+
+def test_a_symlink_to_a_file_is_followed_by_no_store(followed: Ground) -> None:
+    followed.write("real/f", b"secret")
+    followed.symlink("linked", "real")
+    followed.symlink("real/link", "real/f")
+    for path in ("real/link", "linked/link"):
+        assert followed.store.stat(path).type is FileType.SYMLINK
+        for ask in (
+            followed.store.list,
+            followed.store.open,
+            lambda p: followed.store.read(p, 9),
+            lambda p: followed.store.examine(p, 9),
+            lambda p: followed.store.find(p, 1, "f"),
+            lambda p: followed.store.at(p).__enter__(),
+        ):
+            with pytest.raises(UnsafeError):
+                ask(path)
+    (leaf,) = [stat for name, stat in followed.store.find("", 1, "link") if name == "linked"]
+    assert isinstance(leaf, FileStat)
+    assert leaf.type is FileType.SYMLINK
+
+
+@pytest.mark.parametrize("target", ["nothing", "real/f", "d/link"])
+def test_behind_a_symlink_that_leads_to_no_directory_nothing_is_called_missing(
+    followed: Ground, target: str
+) -> None:
+    followed.write("real/f", b"x")
+    followed.symlink("d/link", target)
+    for path in ("d/link/f", "d/link/e/f"):
+        for ask in (
+            followed.store.stat,
+            followed.store.open,
+            lambda p: followed.store.read(p, 9),
+            lambda p: followed.store.examine(p, 9, "d"),
+        ):
+            with pytest.raises(UnsafeError):
+                ask(path)
+    for path in ("d/link", "d/link/e"):
+        with pytest.raises(UnsafeError):
+            followed.store.list(path)
+    error = dict(followed.store.find("d", 1, "f"))["link"]
+    assert isinstance(error, UnsafeError)
+    assert error.got == FileType.SYMLINK.value
+
+
+@pytest.mark.parametrize("target", ["a", "a/b", "a/b/c", ""])
+def test_a_symlink_that_leads_back_is_not_entered(followed: Ground, target: str) -> None:
+    followed.write("a/b/c/f", b"x")
+    followed.symlink("a/b/c/back", target)
+    assert Entry("back", FileType.DIRECTORY) in followed.store.list("a/b/c")
+    for ask in (followed.store.list, followed.store.stat, lambda p: followed.store.at(p).__enter__()):
+        with pytest.raises(UnsafeError, match="leads back"):
+            ask("a/b/c/back")
+    with pytest.raises(UnsafeError, match="leads back"):
+        followed.store.read("a/b/c/back/f", 9)
+
+
+def test_a_walk_ends_whatever_leads_to_what(followed: Ground) -> None:
+    names = [f"d{number}" for number in range(6)]
+    for name in names:
+        followed.write(f"{name}/f", b"x")
+        for other in names:
+            followed.symlink(f"{name}/{other}", other)
+    waiting, met = [""], 0
+    while waiting:
+        path = waiting.pop()
+        met += 1
+        with suppress(UnsafeError):
+            waiting += [
+                f"{path}/{name}".lstrip("/")
+                for name, kind in followed.store.list(path)
+                if kind is FileType.DIRECTORY
+            ]
+    assert met < 10_000
+
+
+def test_what_is_likely_the_only_directory_is_not_believed_where_symlinks_are_followed(
+    followed: Ground,
+) -> None:
+    followed.write("d/1/x/leaf", b"1")
+    followed.write("elsewhere/y/leaf", b"1")
+    assert dict(followed.store.find("d", 2, "leaf", "1/x")).keys() == {"1/x"}
+    followed.symlink("d/2", "elsewhere")
+    followed.symlink("d/1/z", "elsewhere/y")
+    assert dict(followed.store.find("d", 2, "leaf", "1/x")).keys() == {"1/x", "1/z", "2/y"}
+
+
 # --- what only a real directory can meet ------------------------------------------------------------
 
 
@@ -584,3 +721,47 @@ def test_no_descriptor_is_left_open_by_any_call(disk: OnDisk) -> None:
         with suppress(StoreError), disk.store.at(path) as below:
             below.list("no/such")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_stamp_of_a_symlink_changes_with_its_directory_and_with_itself(tmp_path: Path) -> None:
+    disk = OnDisk(tmp_path / "store", follow_symlinks=True)
+    disk.mkdir("real")
+    disk.mkdir("other")
+    time.sleep(0.02)
+    disk.symlink("d/link", "real")
+
+    def stamp() -> int:
+        (found,) = disk.store.stamps(["d/link"])
+        assert found == disk.store.stat("d/link").changed_ns
+        return found
+
+    first = stamp()
+    time.sleep(0.02)
+    disk.mkdir("real/new")
+    second = stamp()
+    time.sleep(0.02)
+    disk.remove("d/link")
+    disk.symlink("d/link", "other")
+    assert first < second < stamp()
+    disk.store.close()
+
+
+def test_no_descriptor_is_left_open_where_symlinks_are_followed(tmp_path: Path) -> None:
+    disk = OnDisk(tmp_path / "store", follow_symlinks=True)
+    disk.write("a/b/f", b"x")
+    disk.symlink("a/link", "a/b")
+    disk.symlink("a/b/back", "a")
+    disk.symlink("a/dangling", "nothing")
+    before = len(os.listdir("/proc/self/fd"))
+    for path in ("a/link/f", "a/link", "a/b/back", "a/b/back/b/f", "a/dangling", "a/dangling/f"):
+        for ask in (
+            disk.store.list,
+            lambda p: disk.store.examine(p, 1, "a"),
+            lambda p: disk.store.find(p, 2, "f"),
+        ):
+            with suppress(StoreError):
+                ask(path)
+        with suppress(StoreError), disk.store.at(path) as below:
+            below.list("back")
+    assert len(os.listdir("/proc/self/fd")) == before
+    disk.store.close()

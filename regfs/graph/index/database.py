@@ -51,10 +51,13 @@ _DAMAGED = frozenset({11, 26})
 
 
 class Database:
-    """The index file of one store, found or made below `cache`; None keeps nothing."""
+    """The index file of one store, found or made below `cache`; None keeps nothing.
 
-    def __init__(self, cache: Path | None, store: str) -> None:
-        self._directory = cache and cache / "graph" / _key(store)
+    A store of which symlinks are followed is another one.
+    """
+
+    def __init__(self, cache: Path | None, store: str, *, follow_symlinks: bool = False) -> None:
+        self._directory = cache and cache / "graph" / _key(store, follow_symlinks=follow_symlinks)
         self._store = store
         self._connection: sqlite3.Connection | None = None
         self._name = ""
@@ -257,5 +260,6 @@ def _guess(error: sqlite3.DatabaseError) -> int:
     return 11 if "malformed" in text or "not a database" in text or "corrupt" in text else 0
 
 
-def _key(store: str) -> str:
-    return hashlib.blake2b(os.fsencode(store), digest_size=12).hexdigest()
+def _key(store: str, *, follow_symlinks: bool) -> str:
+    kind = b"follow_symlinks" if follow_symlinks else b""
+    return hashlib.blake2b(os.fsencode(store), digest_size=12, person=kind).hexdigest()

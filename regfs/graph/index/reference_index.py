@@ -68,7 +68,7 @@ class ReferenceIndex:
         progress: Progress = lambda what, done, total: None,
     ) -> None:
         self._survey = Survey(store)
-        self._database = Database(cache, path)
+        self._database = Database(cache, path, follow_symlinks=store.follow_symlinks)
         self._ttl = ttl
         self._processes = processes
         self._clock = clock

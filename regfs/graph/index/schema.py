@@ -221,8 +221,8 @@ CREATE TABLE untagged (
 ) WITHOUT ROWID;
 
 -- What an image takes, all that it leads to counted once: bytes, and those that nothing else leads to.
--- Computed when first asked for; no exclusive size where a gap may hold some of it. `repository_weight` is the
--- same for all images of a repository.
+-- Computed when first asked for; no exclusive size where a gap may hold some of it. `repository_weight` is
+-- the same for all images of a repository.
 CREATE TABLE weight (blob INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER);
 CREATE TABLE repository_weight (
     repository INTEGER PRIMARY KEY,
