@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from itertools import islice
 
 from regfs.errors import StoreNotFoundError
 from regfs.store import layout
@@ -23,6 +24,8 @@ def locate(path: str) -> str:
         for first in range(len(layout.BELOW_ROOT), -1, -1):
             candidate = os.path.join(start, *layout.BELOW_ROOT[first:])
             if is_store(candidate):
+                if form := _other_form(candidate):
+                    raise StoreNotFoundError(path, form)
                 return candidate
         raise StoreNotFoundError(path, _explanation(start))
     except FileNotFoundError as error:
@@ -33,6 +36,32 @@ def locate(path: str) -> str:
         if isinstance(error, PermissionError):
             reason += ". The registry's files often belong to root: try sudo"
         raise StoreNotFoundError(path, reason) from error
+
+
+def _other_form(store: str) -> str:
+    """Tell what a directory is that only looks like a store; empty for what is one."""
+    blobs = os.path.join(store, layout.BLOBS)
+    if _is(os.path.join(store, "images"), stat.S_ISDIR) and not _is(blobs, stat.S_ISDIR):
+        return "is the storage of a registry v1 (docker-registry 0.9 and before), which regfs cannot read"
+    for first in _some_names(blobs):
+        for shard in _some_names(f"{blobs}/{first}"):
+            for blob in _some_names(f"{blobs}/{first}/{shard}"):
+                data = f"{blobs}/{first}/{shard}/{blob}/{layout.DATA}"
+                if _is(f"{data}/xl.meta", stat.S_ISREG):
+                    return (
+                        "is in MinIO's own disk format (xl.meta), which only MinIO can read: copy the bucket "
+                        "out of it (mc mirror, rclone), and give the copy"
+                    )
+    return ""
+
+
+def _some_names(directory: str) -> list[str]:
+    """Give the first few names in a directory; none where it cannot be listed."""
+    try:
+        with os.scandir(directory) as entries:
+            return sorted(entry.name for entry in islice(entries, 2))
+    except OSError:
+        return []
 
 
 def is_store(candidate: str) -> bool:

@@ -266,7 +266,9 @@ class Survey:
         for encoded, stat in leaves:
             place = f"{path}/{encoded}"
             if not encoded.startswith(prefix) or len(encoded) != length or encoded.strip(_HEX):
-                if not isinstance(stat, StoreError):
+                if isinstance(stat, UnsafeError) and encoded == layout.DATA:
+                    odd.append(("", UnsafeError(place, "blob of no digest", "blob of this shard")))
+                elif not isinstance(stat, StoreError):
                     got = "blob of no digest" if stat and stat.type is not FileType.DIRECTORY else "directory"
                     odd.append(("", UnsafeError(place, got, "blob of this shard")))
             elif isinstance(stat, UnsafeError):
