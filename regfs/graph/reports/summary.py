@@ -8,7 +8,6 @@ from datetime import datetime, timedelta, timezone
 
 from regfs.graph.index import Kind, Mark, Reach, Role, State
 from regfs.graph.index.findings import SEVERITIES
-from regfs.graph.index.ledger import LOOKED_ELSEWHERE
 from regfs.graph.index.states import EVERY_REVISION, MARKED, TAGGED_REVISION
 from regfs.graph.reports.check import look_at_contents
 from regfs.graph.reports.links import look_at_links
@@ -75,10 +74,8 @@ def _stored(connection: sqlite3.Connection) -> Iterator[Row]:
     if _unread(connection):
         note = f"and what was not read: see broken; {note}"
     yield "stored", "all", count + uploads[0], size + uploads[1], note
-    looked = connection.execute("SELECT value FROM meta WHERE key = ?", (LOOKED_ELSEWHERE,)).fetchone()
-    when = f"looked for at {iso(looked[0])}" if looked else "not looked for yet"
     (links,) = connection.execute("SELECT sum(size) FROM elsewhere WHERE path = ''").fetchone()
-    yield "beside that", "links", None, links or 0, f"of tags, manifests and layers; {when}"
+    yield "beside that", "links", None, links or 0, "of tags, manifests and layers, when all was last looked at"
     count, size = connection.execute(
         "SELECT count(*), coalesce(sum(size), 0) FROM elsewhere WHERE path != ''"
     ).fetchone()
