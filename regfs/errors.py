@@ -122,7 +122,10 @@ class UnsafeError(StoreError):
     def __init__(self, path: str, got: str, want: str) -> None:
         self.got = got
         self.want = want
-        super().__init__(path, f"is a {got}, not a {want}; it is not followed")
+        said = f"is a {got}, not a {want}; it is not followed"
+        if (got, want) == ("symbolic link", "directory"):
+            said += ". Mount its target there (mount --bind), or use follow_symlinks"
+        super().__init__(path, said)
 
 
 class TooLargeError(StoreError):

@@ -10,17 +10,18 @@ from regfs.tree.node import Attributes, Child, Directory, Node
 
 
 class BrokenDirectory(Directory):
-    """Its attributes are plain; every other question raises `error`."""
+    """Its attributes are plain, with the time of what stands there; every other question raises `error`."""
 
-    __slots__ = ("_error",)
+    __slots__ = ("_error", "_mtime_ns")
 
-    def __init__(self, parent: Directory, name: str, error: RegfsError) -> None:
+    def __init__(self, parent: Directory, name: str, error: RegfsError, mtime_ns: int) -> None:
         super().__init__(inode.of_child(parent.inode, name))
         self._error = error
+        self._mtime_ns = mtime_ns
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
-        return Attributes.of_directory(self.inode, 0)
+        return Attributes.of_directory(self.inode, self._mtime_ns)
 
     def children(self) -> Iterable[Child]:
         """Raise the error."""

@@ -6,9 +6,10 @@ import copy
 import logging
 from collections.abc import Iterable, Mapping
 
-from regfs.errors import DigestError, NoEntryError, StoreError
+from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
 from regfs.graph.naming import tag_name
 from regfs.oci import Digest
+from regfs.store.protocol import FileStat, FileType
 from regfs.tree import inode
 from regfs.tree.broken import BrokenDirectory
 from regfs.tree.image import RevisionDirectory
@@ -71,7 +72,7 @@ class NamesDirectory(Directory):
             return self._tag(name, found.tag)
         below = f"{repository}/{name}" if repository else name
         if not found.nested:
-            return BrokenDirectory(self, name, StoreError(below, "no repository can have this name or form"))
+            return self._broken(name, below, graph.directory(below), "repository")
         return self._nested(self._scope._replace(repository=below), inode.of_child(self.inode, name))
 
     def _nested(self, scope: Scope, number: int) -> NamesDirectory:
@@ -87,8 +88,16 @@ class NamesDirectory(Directory):
             raise NoEntryError(tag)
         if sound:
             return self._sound_tag(tag, tag_inode(self.inode, tag))
-        path = f"{self._scope.repository}/{tag}"
-        return BrokenDirectory(self, f":{tag}", StoreError(path, "no tag can have this name or form"))
+        repository = self._scope.repository
+        found = self._scope.graph.tag_directory(repository, tag)
+        return self._broken(f":{tag}", f"{repository}/{tag}", found, "tag")
+
+    def _broken(self, name: str, path: str, found: FileStat, what: str) -> BrokenDirectory:
+        """Make the directory of what stands in a repository's or tag's place."""
+        error: StoreError = StoreError(path, f"no {what} can have this name or form")
+        if found.type is not FileType.DIRECTORY:
+            error = UnsafeError(path, found.type.value, FileType.DIRECTORY.value)
+        return BrokenDirectory(self, name, error, found.mtime_ns)
 
     def _reserved(self, name: str) -> Node:
         """Find a tag or a revision by a name that says which it is."""

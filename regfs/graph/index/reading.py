@@ -116,9 +116,7 @@ def advised(error: RegfsError) -> str:
     if path:
         said = said.removeprefix(f"{path}: ")
     if isinstance(error, UnsafeError) and error.got == FileType.SYMLINK.value:
-        if error.want == FileType.DIRECTORY.value:
-            return f"{said}. Mount its target there (mount --bind), or use follow_symlinks"
-        return f"{said}. Put the file itself there"
+        return said if error.want == FileType.DIRECTORY.value else f"{said}. Put the file itself there"
     if isinstance(error, UnsafeError) and error.got == FileType.FILE.value:
         return f"{said}. If it is none of the registry's, move it away"
     if getattr(error, "denied", False):

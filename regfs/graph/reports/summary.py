@@ -75,7 +75,7 @@ def _stored(connection: sqlite3.Connection) -> Iterator[Row]:
         note = f"and what was not read: see broken; {note}"
     yield "stored", "all", count + uploads[0], size + uploads[1], note
     (links,) = connection.execute("SELECT sum(size) FROM elsewhere WHERE path = ''").fetchone()
-    yield "beside that", "links", None, links or 0, "of tags, manifests and layers, when all was last looked at"
+    yield "beside that", "links", None, links or 0, "of tags, manifests and layers, as last looked at"
     count, size = connection.execute(
         "SELECT count(*), coalesce(sum(size), 0) FROM elsewhere WHERE path != ''"
     ).fetchone()
