@@ -9,8 +9,10 @@ the root.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -24,8 +26,11 @@ from regfs.errors import (
     UnsafeError,
 )
 from regfs.machine import counts_directories
+from regfs.store import layout
 from regfs.store.locate import is_store
 from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Space
+
+_log = logging.getLogger(__name__)
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -53,10 +58,17 @@ _ANOTHER_ROOT = _SERVER_GONE | {errno.ESTALE}
 #: What tells of no single file that it is damaged: that, and what this process lacks.
 _AWAY = _SERVER_GONE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
+#: What is missing only where a store is new, or is gone.
+_TOP = frozenset({"", layout.BLOBS, layout.REPOSITORIES})
+
+#: Seconds after which a listing, or a name that is not there, is a reason to see whether the store is.
+_LOOK_EVERY = 0.5
+
 #: Makes a named tuple in half the time that its own constructor takes; a listing makes a hundred thousand.
 _new = tuple.__new__
 
 #: Inside the class, `list` is its method.
+_Entries = list[Entry]
 _Leaves = list[Leaf]
 
 
@@ -100,6 +112,10 @@ class LocalStore:
             except OSError as error:
                 raise _translate(root, error) from error
         self._root = descriptor
+        # Not so what is below another directory, nor a directory that never was a store.
+        self._looked_after = self._by_path and _may_be_store(root)
+        self._look_again = 0.0
+        self._away_since = ""
 
     @property
     def descriptor(self) -> int:
@@ -111,7 +127,17 @@ class LocalStore:
         os.close(self._root)
 
     def list(self, path: str) -> list[Entry]:
-        """List a directory."""
+        """List a directory. Raises StoreAwayError for what is not there because the store is gone."""
+        if path in _TOP or self._due():
+            self._see_root()
+        try:
+            return self._list(path)
+        except MissingError:
+            if not self._see_root():
+                raise
+            return self._list(path)
+
+    def _list(self, path: str) -> _Entries:
         with self._translated(path), self._parent(path) as (directory, name):
             descriptor = self._open_directory(name, directory, path, _LIST)
             try:
@@ -409,7 +435,62 @@ class LocalStore:
         """Give regfs's error for the operating system's; the next call may do better."""
         if isinstance(error, OSError) and error.errno in _ANOTHER_ROOT and self._by_path:
             self._open_again()
+        elif isinstance(error, FileNotFoundError) and (path in _TOP or self._away_since or self._due()):
+            self._see_root()
+        elif isinstance(error, NotADirectoryError):
+            return self._in_the_way(path)
         return _translate(path, error)
+
+    def _in_the_way(self, path: str) -> UnsafeError:
+        """Tell what stands in the place of a directory on a path: the first that is none."""
+        parts = path.split("/")
+        for end in range(1, len(parts) + 1):
+            place = "/".join(parts[:end])
+            with suppress(OSError):
+                kind = _type_of_mode(os.stat(place, dir_fd=self._root, follow_symlinks=False).st_mode)
+                if kind is not FileType.DIRECTORY and not (self.follow_symlinks and end < len(parts)):
+                    return UnsafeError(place, kind.value, FileType.DIRECTORY.value)
+        return UnsafeError(path, "path through something else", FileType.DIRECTORY.value)
+
+    def _due(self) -> bool:
+        """Tell whether it is time to look for the root again: not at each listing, nor each missing name."""
+        now = time.monotonic()
+        if now < self._look_again:
+            return False
+        self._look_again = now + _LOOK_EVERY
+        return True
+
+    def _see_root(self) -> bool:
+        """See that the root is still the store at its path; open what is there now, and tell whether it was.
+
+        A store that is gone looks like an empty one: it was deleted, or emptied, or something else stands at
+        its path. Raises StoreAwayError then. One that was moved, or unmounted lazily, is read on.
+        """
+        if not self._looked_after:
+            return False
+        another = False
+        try:
+            here = os.fstat(self._root)
+            try:
+                there = os.stat(self.root)
+                another = (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino)
+                is_there = is_store(self.root)
+            except (FileNotFoundError, NotADirectoryError):
+                is_there = here.st_nlink > 0 and is_store(f"/proc/self/fd/{self._root}")
+        except OSError:  # it may not be looked at, or not now
+            return False
+        if not is_there:
+            if not self._away_since:
+                self._away_since = time.strftime("%Y-%m-%d %H:%M:%S")
+                _log.warning("no store is at %s any more; what was known of it is kept", self.root)
+            gone = f"no store is at {self.root} any more, since {self._away_since}; bring it back, or unmount"
+            raise StoreAwayError("", gone, errno.EIO)
+        if self._away_since:
+            self._away_since = ""
+            _log.warning("a store is at %s again", self.root)
+        if another:
+            self._open_again()
+        return another
 
     def _open_again(self) -> None:
         """Open the root anew, if a store lies there: its file system died, and may have come back.
@@ -424,6 +505,13 @@ class LocalStore:
                     os.dup2(descriptor, self._root, inheritable=False)
             finally:
                 os.close(descriptor)
+
+
+def _may_be_store(root: str) -> bool:
+    try:
+        return is_store(root)
+    except OSError:
+        return True
 
 
 def _translate(path: str, error: OSError | ValueError) -> RegfsError:
