@@ -141,6 +141,7 @@ def test_each_error_becomes_its_errno_and_is_logged_unless_the_question_was_wron
     caplog.set_level(logging.DEBUG)
     assert calls.dispatch._wrapper(fail, b"/app/\xff") == -number
     asked_wrongly = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENODATA, errno.EINVAL}
+    asked_wrongly |= {errno.ENAMETOOLONG}
     # And who gave up hears no answer; who was sent back asks again.
     asked_wrongly |= {errno.ENOTSUP, errno.EINTR, errno.ESTALE}
     assert bool(caplog.records) is (number not in asked_wrongly)

@@ -202,7 +202,7 @@ def test_df_tells_of_the_file_system_that_holds_the_store(library: Library) -> N
     mounted = lines(output("df", form, library.top))[1].split()
     stored = lines(output("df", form, library.store.root))[1].split()
     assert mounted[:2] == stored[:2]
-    assert mounted[2] == str(library.store.v2)
+    assert mounted[2] == str(library.store.root)
 
 
 def test_getfattr_dumps_every_attribute_without_an_error(library: Library) -> None:

@@ -306,7 +306,7 @@ def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:
             row = dict(zip(columns, values, strict=True))
             if (table == "blob" and row["size"] is None) or row.get("digests") == b"":
                 continue
-            if table == "doubted" and row["blob"] not in stored:
+            if table in ("doubted", "held") and row["blob"] not in stored:
                 continue
             if table == "edge":
                 place = {Role.ALIAS: names, Role.REFERRER: digests}.get(row["role"], {})

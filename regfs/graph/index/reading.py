@@ -230,7 +230,8 @@ def tags_below(repository: str, seen: DirectorySeen) -> tuple[list[str], list[Ta
         if entry.type in (FileType.FILE, FileType.OTHER) or not layout.PATH_NAME.fullmatch(entry.name):
             why = f"a {entry.type.value} that is no tag"
             found = stopped("-m", why)
-            odd.append(Finding(Kind.COLLECTOR_M_STOPS, repository, wanted="a tag", found=found, path=place))
+            kind = Kind.COLLECTOR_M_STOPS
+            odd.append(Finding(kind, repository, entry.name, wanted="a tag", found=found, path=place))
         elif not tag and not entry.name.startswith("."):
             odd.append(_stray(repository, place, entry, "tag", entry.name))
     return names, unread, odd
