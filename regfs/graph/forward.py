@@ -129,6 +129,10 @@ class Graph:
         """Tell about the directory of a repository's name."""
         return self._contents.directory(name)
 
+    def nested_entry(self, name: str, part: str) -> FileStat:
+        """Tell what stands under one name among repositories, whatever it is."""
+        return self._contents.nested_entry(name, part)
+
     def tag_directory(self, name: str, tag: str) -> FileStat:
         """Tell about the directory of a tag, even one without a link."""
         return self._contents.tag_directory(name, tag)

@@ -111,6 +111,10 @@ class Contents:
                 return self._store.stat(path, here)
         return self._store.stat(here if name else "")
 
+    def nested_entry(self, name: str, part: str) -> FileStat:
+        """Tell what stands under one name among repositories, whatever it is."""
+        return self._store.stat(layout.repository(join(name, part)), layout.repository(name))
+
     def tag_directory(self, name: str, tag: str) -> FileStat:
         """Tell about the directory of a tag, whether or not it has a link."""
         return self._store.stat(layout.tag(name, tag), layout.repository(name))

@@ -72,7 +72,7 @@ class NamesDirectory(Directory):
             return self._tag(name, found.tag)
         below = f"{repository}/{name}" if repository else name
         if not found.nested:
-            return self._broken(name, below, graph.directory(below), "repository")
+            return self._broken(name, below, graph.nested_entry(repository, name), "repository")
         return self._nested(self._scope._replace(repository=below), inode.of_child(self.inode, name))
 
     def _nested(self, scope: Scope, number: int) -> NamesDirectory:

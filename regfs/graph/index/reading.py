@@ -375,7 +375,8 @@ def tag_findings(repository: str, tag: TagSeen) -> list[Finding]:
     odd = [Finding(Kind.TAG_LINK, repository, tag.name, "", "", "a digest", found, path, reach)]
     if tag.stamp:  # a link that is missing is no error to the collector
         found = stopped("-m", "no digest")
-        odd.append(Finding(Kind.COLLECTOR_M_STOPS, repository, wanted="a digest", found=found, path=path))
+        kind = Kind.COLLECTOR_M_STOPS
+        odd.append(Finding(kind, repository, tag.name, wanted="a digest", found=found, path=path))
     return odd
 
 

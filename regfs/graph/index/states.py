@@ -298,13 +298,10 @@ def _lost_manifests(connection: sqlite3.Connection) -> Iterator[Finding]:
                 "SELECT 1 FROM tag JOIN revision USING (repository, blob) WHERE tag.blob = ?", (number,)
             )
             plain = tagged.fetchone() is not None
-            yield Finding(
-                Kind.COLLECTOR_STOPS if plain else Kind.COLLECTOR_PLAIN_STOPS,
-                held[0][0],
-                digest=digest,
-                wanted="a manifest",
-                found=stopped("", "it is no manifest"),
-            )
+            kind = Kind.COLLECTOR_STOPS if plain else Kind.COLLECTOR_PLAIN_STOPS
+            repository, tag = tags[0] if tags else (held[0][0], "")
+            found = stopped("", "it is no manifest")
+            yield Finding(kind, repository, tag, digest=digest, wanted="a manifest", found=found)
 
 
 def _where(connection: sqlite3.Connection, gap: int) -> str:

@@ -448,11 +448,13 @@ class Update:
             for part, mark in MARKS.items()
             if mark in repository.marks
         ]
-        uploads = frozenset(layout.upload(*upload) for upload in self._ledger.uploads())
+        uploads: dict[str, set[str]] = {}
+        for repository, upload in self._ledger.uploads():
+            uploads.setdefault(layout.uploads(repository), set()).add(layout.upload(repository, upload))
         passed = {
             layout.BLOBS: frozenset(shards),
             layout.REPOSITORIES: frozenset(parts),
-            **{path: uploads for path in parts if path.endswith(f"/{layout.UPLOADS}")},
+            **{path: frozenset(below) for path, below in uploads.items()},
         }
 
         def look(path: str) -> Task:
