@@ -12,6 +12,7 @@
     │   ├── TooLargeError         larger than such a file can be
     │   └── UnreadableError       the operating system refused; `errno` tells why
     ├── StoreAwayError            no part of the storage can be read just now (store)
+    │   └── StoreGoneError        no store is at its path any more
     ├── DamageError               stored, but not as what refers to it says (graph)
     │   ├── LinkError             a link that holds no digest
     │   ├── BlobMissingError
@@ -157,6 +158,14 @@ class StoreAwayError(RegfsError):
         self.path = path
         self.errno = number
         super().__init__(f"{path or '.'}: {reason}")
+
+
+class StoreGoneError(StoreAwayError):
+    """No store is at `path` any more, which is absolute here. The log has said so, once; `since` is when."""
+
+    def __init__(self, path: str, since: str, number: int) -> None:
+        self.since = since
+        super().__init__(path, f"no store is there any more, since {since}; bring it back", number)
 
 
 class DamageError(RegfsError):

@@ -16,7 +16,7 @@ from typing import Any
 
 import fuse
 
-from regfs.errors import RegfsError, printable
+from regfs.errors import RegfsError, StoreGoneError, printable
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Operations
 from regfs.mount.stat_struct import SIZE, Owner, StatPacker
@@ -96,7 +96,7 @@ class Dispatch(fuse.FUSE):
             return call(*arguments) or 0
         except RegfsError as error:
             number = errno_of(error)
-            if number not in _ASKED_WRONGLY:
+            if number not in _ASKED_WRONGLY and not isinstance(error, StoreGoneError):
                 _log.warning("%s: %s", _place(arguments), error)
             return -number
         except BaseException:  # noqa: BLE001 - ctypes would print it and answer at random

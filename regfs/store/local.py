@@ -21,6 +21,7 @@ from regfs.errors import (
     RegfsError,
     StoreAwayError,
     StoreError,
+    StoreGoneError,
     TooLargeError,
     UnreadableError,
     UnsafeError,
@@ -127,7 +128,7 @@ class LocalStore:
         os.close(self._root)
 
     def list(self, path: str) -> list[Entry]:
-        """List a directory. Raises StoreAwayError for what is not there because the store is gone."""
+        """List a directory. Raises StoreGoneError for what is not there because the store is gone."""
         if path in _TOP or self._due():
             self._see_root()
         try:
@@ -205,6 +206,8 @@ class LocalStore:
 
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
+        if self._away_since or self._due():
+            self._see_root()
         with self._translated(""):
             found = os.fstatvfs(self._root)
         return Space(
@@ -435,8 +438,10 @@ class LocalStore:
         """Give regfs's error for the operating system's; the next call may do better."""
         if isinstance(error, OSError) and error.errno in _ANOTHER_ROOT and self._by_path:
             self._open_again()
-        elif isinstance(error, FileNotFoundError) and (path in _TOP or self._away_since or self._due()):
-            self._see_root()
+        elif isinstance(error, FileNotFoundError) and self._may_be_gone(path) and self._see_root():
+            return StoreAwayError(
+                path, "another store has taken the place of the one asked; ask again", errno.EIO
+            )
         elif isinstance(error, NotADirectoryError):
             return self._in_the_way(path)
         return _translate(path, error)
@@ -452,6 +457,14 @@ class LocalStore:
                     return UnsafeError(place, kind.value, FileType.DIRECTORY.value)
         return UnsafeError(path, "path through something else", FileType.DIRECTORY.value)
 
+    def _may_be_gone(self, path: str) -> bool:
+        """Tell whether a name that is not there is a reason to see whether the store is."""
+        if path in _TOP or self._away_since or self._due():
+            return True
+        with suppress(OSError):
+            return self._looked_after and os.fstat(self._root).st_nlink == 0
+        return False
+
     def _due(self) -> bool:
         """Tell whether it is time to look for the root again: not at each listing, nor each missing name."""
         now = time.monotonic()
@@ -464,7 +477,7 @@ class LocalStore:
         """See that the root is still the store at its path; open what is there now, and tell whether it was.
 
         A store that is gone looks like an empty one: it was deleted, or emptied, or something else stands at
-        its path. Raises StoreAwayError then. One that was moved, or unmounted lazily, is read on.
+        its path. Raises StoreGoneError then. One that was moved, or unmounted lazily, is read on.
         """
         if not self._looked_after:
             return False
@@ -483,8 +496,7 @@ class LocalStore:
             if not self._away_since:
                 self._away_since = time.strftime("%Y-%m-%d %H:%M:%S")
                 _log.warning("no store is at %s any more; what was known of it is kept", self.root)
-            gone = f"no store is at {self.root} any more, since {self._away_since}; bring it back, or unmount"
-            raise StoreAwayError("", gone, errno.EIO)
+            raise StoreGoneError(self.root, self._away_since, errno.EIO)
         if self._away_since:
             self._away_since = ""
             _log.warning("a store is at %s again", self.root)

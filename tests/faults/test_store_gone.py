@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from regfs.errors import StoreAwayError
+from regfs.graph.index import ReferenceIndex
+from regfs.store import FileType, LocalStore
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, Mount, need, run
 from tests.faults.conftest import images, listed
@@ -68,6 +73,8 @@ def test_no_question_is_answered_as_of_an_empty_store(
     assert done.returncode != 0 or done.stdout == summary
     until(lambda: made.log.read_text().count("no store is at") > 0, "a line in the log")
     assert made.log.read_text().count("what was known of it is kept") == 1
+    assert "since" not in made.log.read_text(), "it says so once, not of each question"
+    until(lambda: fails("df", made.path), "an error")
 
 
 @every_way
@@ -97,6 +104,51 @@ def test_another_store_at_its_path_shows_instead(store: StoreBuilder, mount: Mak
     shutil.move(store.root, tmp_path / "moved")
     shutil.move(other.root, store.root)
     until(lambda: listed(made.path / "app") == ["v0", "v1", "v2"], "the other store")
+
+
+def test_what_is_in_both_is_never_said_to_be_missing_when_another_store_takes_its_place(
+    store: StoreBuilder, tmp_path: Path
+) -> None:
+    images(store, 1)
+    kept = tmp_path / "kept"
+    shutil.copytree(store.root, kept)
+    with closing(LocalStore(str(store.v2))) as local:
+        local.stat("repositories/app")
+        shutil.rmtree(store.root)
+        shutil.copytree(kept, store.root)
+        with pytest.raises(StoreAwayError, match="ask again"):
+            local.stat("repositories/app")
+        assert local.stat("repositories/app").type is FileType.DIRECTORY
+
+
+@every_way
+@pytest.mark.parametrize("processes", [1, 4])
+@pytest.mark.parametrize("during", ["blobs", "repositories"])
+def test_a_pass_during_which_the_store_goes_changes_nothing(
+    store: StoreBuilder, tmp_path: Path, goes: Callable[[StoreBuilder], None], processes: int, during: str
+) -> None:
+    for number in range(20):
+        store.image(f"app{number}", "1.0")
+    armed = False
+
+    def told(what: str, done: int, total: int) -> None:
+        if armed and what == during and done == 3:
+            goes(store)
+
+    with closing(LocalStore(str(store.v2))) as local:
+        index = ReferenceIndex(
+            local, str(store.v2), tmp_path / "cache", ttl=0, processes=processes, progress=told
+        )
+        with index.reading() as connection:
+            known = list(connection.iterdump())
+        armed = True
+        with pytest.raises(StoreAwayError):
+            index.refresh(thorough=True)
+        index.close()
+    # Nothing is read now: what was known is asked of the file.
+    (file,) = (tmp_path / "cache").rglob("*.sqlite")
+    with closing(sqlite3.connect(file)) as connection:
+        assert list(connection.iterdump()) == known
 
 
 def test_a_store_in_which_nothing_is_left_but_its_directories_is_empty(
