@@ -38,7 +38,7 @@ Options for -o, separated by commas:
   fsname=NAME       what /proc/mounts and df show as the source (STORE)
   follow_symlinks   directories of the store may be symlinks (off): links,
                     manifests and layers still may not. Who can write to the
-                    store can then point a mount of root's at any other directory
+                    store can then point a mount of root's at others
   allow_other       let other users in; the modes are then enforced
   nonempty          mount over a directory that holds files
   auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …

@@ -166,7 +166,7 @@ def _tell(
                 stays = "a kept image leads to it"
             found.stays.append(SelectedTag(tag, selected.goes[tag], stays))
         elif tag in selected.unknown:
-            why = "something that could not be read may need it" if tag.doubt else "it could not be read"
+            why = "what could not be read may need it" if tag.doubt else "what it names could not be read"
             found.stays.append(SelectedTag(tag, "", why))
         elif tag in selected.spared:
             found.stays.append(SelectedTag(tag, "", "latest is spared where no --match names it"))
