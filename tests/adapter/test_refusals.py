@@ -107,6 +107,7 @@ NUMBERS = {
     errors.UnreadableError("p", "stale", errno.ESTALE, denied=False): errno.EIO,
     errors.StoreAwayError("p", "gone", errno.ENOTCONN): errno.EIO,
     errors.StoreAwayError("p", "too many", errno.EMFILE): errno.EMFILE,
+    errors.StoreGoneError("/srv", "2026-01-01 00:00:00", errno.EIO): errno.EIO,
     errors.DigestError("x", "empty"): errno.EIO,
     errors.ManifestError("x"): errno.EIO,
     errors.ConfigError("x"): errno.EIO,
@@ -144,7 +145,9 @@ def test_each_error_becomes_its_errno_and_is_logged_unless_the_question_was_wron
     asked_wrongly |= {errno.ENAMETOOLONG}
     # And who gave up hears no answer; who was sent back asks again.
     asked_wrongly |= {errno.ENOTSUP, errno.EINTR, errno.ESTALE}
-    assert bool(caplog.records) is (number not in asked_wrongly)
+    # The store itself has said that it is gone.
+    said = isinstance(error, errors.StoreGoneError)
+    assert bool(caplog.records) is (number not in asked_wrongly and not said)
     for record in caplog.records:
         assert (record.levelno, record.exc_info) == (logging.WARNING, None)
         assert str(error) in record.getMessage()
