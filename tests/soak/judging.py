@@ -33,7 +33,7 @@ _ENDINGS = ("tar: Exiting with failure status", "tar: Exiting")
 _NUMBERS = {os.strerror(number): number for number in errno.errorcode}
 
 #: Whatever these views show is gone when it is no longer so: an upload is finished, an image tagged.
-_PASSING = ("@broken", "@history", "@orphans", "@untagged", "@uploads")
+_PASSING = ("@broken", "@history", "@orphans", "@unknown", "@untagged", "@uploads")
 
 #: Files that every image has.
 _ALWAYS = ("", "manifest.json")

@@ -16,8 +16,8 @@ from tests.soak.tally import Tally
 from tests.soak.worker import Worker
 from tests.soak.writing import Writer
 
-VIEWS = ("@blobs", "@broken", "@history", "@orphans", "@reports", "@untagged", "@uploads")
-REPORTS = ("summary", "repositories", "tags", "blobs", "untagged", "orphans", "uploads", "broken")
+VIEWS = ("@blobs", "@broken", "@history", "@orphans", "@reports", "@unknown", "@untagged", "@uploads")
+REPORTS = ("summary", "repositories", "tags", "blobs", "untagged", "orphans", "unknown", "uploads", "broken")
 
 
 class Looking(Worker):
