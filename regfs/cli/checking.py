@@ -14,11 +14,11 @@ from regfs.cli.opening import Opened, follow_symlinks_option, opened
 from regfs.cli.reporting import format_option, print_table
 from regfs.errors import RegfsError, UsageError
 from regfs.graph.index.doubt import has_gaps
-from regfs.graph.index.findings import SEVERITIES
 from regfs.graph.reports import check as checking
 from regfs.graph.reports import difference
 from regfs.graph.reports.lists import broken
 from regfs.graph.reports.table import Format, readable_size
+from regfs.registry.findings import SEVERITIES
 
 #: As diff(1) and fsck(8): 0 for no difference or damage, 1 for some, 2 for trouble.
 _FOUND_SOME = 1

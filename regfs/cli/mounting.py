@@ -14,7 +14,7 @@ from regfs.mount.mountpoint import check_mountpoint, unmount
 from regfs.mount.options import parse_options
 from regfs.mount.requirements import check_allow_other, check_requirements
 from regfs.mount.session import in_background, serve
-from regfs.store import locate
+from regfs.registry import locate
 
 _log = logging.getLogger(__name__)
 

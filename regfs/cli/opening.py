@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import click
 
 from regfs.graph.index import ReferenceIndex
-from regfs.store import Contents, LocalStore, locate
+from regfs.registry import Contents, locate, open_local
+from regfs.storage import LocalStorage
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -44,10 +45,10 @@ follow_symlinks_option = click.option(
 )
 
 
-def open_store(store: str) -> LocalStore:
+def open_store(store: str) -> LocalStorage:
     """Open the store at or below a path, as the command's options say. Raises StoreError."""
     ctx = click.get_current_context(silent=True)
-    return LocalStore(locate(store), follow_symlinks=bool(ctx and ctx.meta.get(_FOLLOW_SYMLINKS)))
+    return open_local(locate(store), follow_symlinks=bool(ctx and ctx.meta.get(_FOLLOW_SYMLINKS)))
 
 
 class OpenedIndex(NamedTuple):

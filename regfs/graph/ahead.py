@@ -18,8 +18,8 @@ from regfs.graph.pace import Pace
 from regfs.graph.read_ahead import ReadAhead
 from regfs.graph.walk import Walk
 from regfs.oci import Digest, ImageManifest, Index, Manifest
-from regfs.store import Contents
-from regfs.store.protocol import FileStat
+from regfs.registry import Contents
+from regfs.storage.protocol import FileStat
 
 K = TypeVar("K")
 V = TypeVar("V")

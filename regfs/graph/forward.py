@@ -33,15 +33,10 @@ from regfs.oci import (
     parse_manifest,
 )
 from regfs.oci.kinds import media_type_of
-from regfs.store import Content, Contents
-from regfs.store.contents import Listing
-from regfs.store.protocol import FileStat, Space
-
-#: The largest manifest that registries accept, in bytes (distribution, maxManifestBodySize).
-MANIFEST_LIMIT = 4 << 20
-
-#: A config has no bound of its own; it is read whole only to tell `created`, so the manifest's serves.
-CONFIG_LIMIT = MANIFEST_LIMIT
+from regfs.registry import Contents
+from regfs.registry.contents import CONFIG_LIMIT, MANIFEST_LIMIT, Listing
+from regfs.storage import Content
+from regfs.storage.protocol import FileStat, Space
 
 #: Bytes of memory for each cache.
 _ROOM_FOR_LISTINGS = 64 << 20

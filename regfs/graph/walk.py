@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
-from regfs.store.contents import Listing
+from regfs.registry.contents import Listing
 
 #: Tags whose times are read ahead; images that are read ahead, at first and at most. An image takes some 13
 #: round trips, one after the other: with 96 under way, seven or eight become known in each.

@@ -21,7 +21,8 @@ from regfs.layers.index.building import build_index
 from regfs.layers.index.copying import make_copy
 from regfs.layers.index.pipeline import Source
 from regfs.layers.messages import Done, Failed, Job, Progress, Reply, decode_job, encode
-from regfs.store import LocalStore, layout
+from regfs.registry import layout
+from regfs.storage import LocalStorage
 
 #: Seconds between two reports of progress.
 _PAUSE = 0.1
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def _do(job: Job) -> None:
-    store = LocalStore(job.root, job.descriptor, follow_symlinks=job.follow_symlinks)
+    store = LocalStorage(job.root, job.descriptor, follow_symlinks=job.follow_symlinks)
     path = layout.blob_data(job.digest)
     size = store.stat(path).size
     with closing(store.open(path)) as content:

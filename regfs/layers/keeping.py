@@ -20,7 +20,7 @@ from regfs.layers.index import SeekTable
 from regfs.layers.layer import Layer, Source
 from regfs.layers.making import Maker
 from regfs.layers.streams import Compression
-from regfs.store.local import OpenFile
+from regfs.storage.local import OpenFile
 
 #: How many layers keep their decoders, which take some megabytes, and their blob open while nobody reads
 #: them, and for how many seconds.

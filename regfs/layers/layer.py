@@ -20,7 +20,7 @@ from regfs.layers.entry import EntryType
 from regfs.layers.index import Index
 from regfs.layers.streams import Compression, Point, Reader
 from regfs.oci.digest import Digest
-from regfs.store.protocol import Content
+from regfs.storage.protocol import Content
 
 #: Bytes between two points of the tar, above which a layer is read through a seekable copy: to decode so many
 #: takes some 20 ms, and each read at a random place would cost half of that.

@@ -24,7 +24,8 @@ from regfs.layers.keeping import LayerKeeper
 from regfs.layers.layer import Layer
 from regfs.layers.making import Maker, Told
 from regfs.oci.digest import Digest
-from regfs.store import FileStat, LocalStore, layout
+from regfs.registry import layout
+from regfs.storage import FileStat, LocalStorage
 
 #: Bytes that indexes and copies may take in the cache directory, unless asked otherwise.
 CACHE_SIZE = 5_000_000_000
@@ -62,7 +63,7 @@ class Layers:
 
     def __init__(
         self,
-        store: LocalStore,
+        store: LocalStorage,
         cache: Path,
         *,
         cache_size: int = CACHE_SIZE,

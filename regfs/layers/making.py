@@ -15,7 +15,7 @@ from regfs.layers.cache import Cache
 from regfs.layers.messages import Job
 from regfs.layers.process import Children
 from regfs.oci.digest import Digest
-from regfs.store import LocalStore
+from regfs.storage import LocalStorage
 
 Opened = TypeVar("Opened")
 
@@ -29,7 +29,7 @@ Told = Callable[[Digest, int, int], object]
 class Maker:
     """Makes the indexes and copies of one store's layers."""
 
-    def __init__(self, store: LocalStore, cache: Cache, told: Told) -> None:
+    def __init__(self, store: LocalStorage, cache: Cache, told: Told) -> None:
         self._store = store
         self._cache = cache
         self._told = told

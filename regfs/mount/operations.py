@@ -23,7 +23,7 @@ from regfs.errors import (
 )
 from regfs.graph.cache import Cache, for_a_while
 from regfs.mount.page_cache import PageCache, Use
-from regfs.store.protocol import Content, Space
+from regfs.storage.protocol import Content, Space
 from regfs.tree import Attributes, Child, Directory, File, Node, Symlink, Tree
 
 #: Directories that are kept by path, with the nodes that their listing made.

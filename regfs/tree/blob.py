@@ -9,7 +9,7 @@ from regfs.errors import BlobMissingError, DamageError, NoEntryError, StoreError
 from regfs.graph.times import iso
 from regfs.oci import Descriptor, Digest
 from regfs.oci.media_types import DOCKER_CONFIG
-from regfs.store import Content
+from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.node import Attributes, Directory, File, NodeType
 from regfs.tree.scope import Scope

@@ -26,8 +26,7 @@ from regfs.errors import (
     RegfsError,
     StoreError,
 )
-from regfs.graph import naming
-from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest
+from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, naming
 from regfs.oci.platform import choose, directory_names
 from regfs.tree import inode
 from regfs.tree.blob import BlobFile, MadeConfig

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from functools import partial
 
 from regfs.errors import NoEntryError
-from regfs.graph.naming import LAYERS, layer_name, layer_titles
 from regfs.oci import Manifest
 from regfs.oci.media_types import suffix
+from regfs.oci.naming import LAYERS, layer_name, layer_titles
 from regfs.tree.blob import BlobFile
 from regfs.tree.inside import LayerTar, OneLayer, TopDirectory
 from regfs.tree.link import FixedLink

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
-from regfs.graph.naming import tag_name
 from regfs.oci import Digest
-from regfs.store.protocol import FileStat, FileType
+from regfs.oci.naming import tag_name
+from regfs.storage.protocol import FileStat, FileType
 from regfs.tree import inode
 from regfs.tree.broken import BrokenDirectory
 from regfs.tree.image import RevisionDirectory

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
 from regfs.errors import NoAttributeError, NoNamespaceError
-from regfs.store import Content
+from regfs.storage import Content
 from regfs.tree.inode import of_child
 
 #: Extended attributes of regfs are all in this namespace (xattr(7), "Extended user attributes").

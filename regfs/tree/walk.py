@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regfs.errors import LoopError, NoEntryError, NotDirectoryError, TreeError
-from regfs.store.protocol import Space
+from regfs.storage.protocol import Space
 from regfs.tree.node import Directory, Node, Symlink
 from regfs.tree.views import RootDirectory, Source
 

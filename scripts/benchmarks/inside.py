@@ -14,7 +14,7 @@ from pathlib import Path
 
 from regfs.layers import Layers
 from regfs.oci import Digest
-from regfs.store import LocalStore, locate
+from regfs.registry import locate, open_local
 from scripts.benchmarks.contestants import unmount
 from scripts.benchmarks.large_layer import large_layer
 from scripts.benchmarks.measuring import Bench
@@ -71,7 +71,7 @@ def _ratarmount(bench: Bench, packed: Path) -> list[str]:
 
 
 def _open(bench: Bench, store: StoreBuilder, layer: Blob) -> None:
-    local = LocalStore(locate(str(store.root)))
+    local = open_local(locate(str(store.root)))
     times = []
     for _ in range(bench.sizes.rounds * 5):
         layers = Layers(local, Path(os.environ["XDG_CACHE_HOME"]) / "regfs")

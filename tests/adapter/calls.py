@@ -13,7 +13,7 @@ import fuse
 from regfs.mount.dispatch import Dispatch
 from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.stat_struct import Owner, StatPacker
-from regfs.store import Store
+from regfs.storage import Storage
 from tests.unit.fakes import FakeClock
 from tests.unit.trees import tree_over
 
@@ -36,7 +36,7 @@ class Listed(NamedTuple):
 class Calls:
     """One file system, and a method for each call of libfuse. What they give is 0, a length or -errno."""
 
-    def __init__(self, store: Store, *, owner: Owner | None = None, ttl: float = 0.0) -> None:
+    def __init__(self, store: Storage, *, owner: Owner | None = None, ttl: float = 0.0) -> None:
         self.clock = FakeClock()
         tree = tree_over(store, ttl=ttl, clock=self.clock)
         self.operations = Operations(tree, Lifetimes.of(ttl), self.clock)

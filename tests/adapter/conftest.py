@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from regfs.mount.requirements import LIBRARIES
-from regfs.store import LocalStore
+from regfs.registry import open_local
 from tests.builder import StoreBuilder
 from tests.conftest import cannot_run
 
@@ -46,7 +46,7 @@ def serve(store: StoreBuilder, libfuse: None) -> Iterator[Callable[..., Calls]]:
     with ExitStack() as stack:
 
         def serve(**options: object) -> Calls:
-            local = LocalStore(str(store.v2))
+            local = open_local(str(store.v2))
             stack.callback(local.close)
             return Calls(local, **options)  # type: ignore[arg-type]
 

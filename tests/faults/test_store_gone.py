@@ -13,7 +13,8 @@ import pytest
 
 from regfs.errors import StoreAwayError
 from regfs.graph.index import ReferenceIndex
-from regfs.store import FileType, LocalStore
+from regfs.registry import open_local
+from regfs.storage import FileType
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, Mount, need, run
 from tests.faults.conftest import images, listed
@@ -112,7 +113,7 @@ def test_what_is_in_both_is_never_said_to_be_missing_when_another_store_takes_it
     images(store, 1)
     kept = tmp_path / "kept"
     shutil.copytree(store.root, kept)
-    with closing(LocalStore(str(store.v2))) as local:
+    with closing(open_local(str(store.v2))) as local:
         local.stat("repositories/app")
         shutil.rmtree(store.root)
         shutil.copytree(kept, store.root)
@@ -135,7 +136,7 @@ def test_a_pass_during_which_the_store_goes_changes_nothing(
         if armed and what == during and done == 3:
             goes(store)
 
-    with closing(LocalStore(str(store.v2))) as local:
+    with closing(open_local(str(store.v2))) as local:
         index = ReferenceIndex(
             local, str(store.v2), tmp_path / "cache", ttl=0, processes=processes, progress=told
         )

@@ -6,14 +6,14 @@ import re
 from contextlib import suppress
 
 from regfs.errors import ConfigError, DigestError, ManifestError
-from regfs.graph.naming import layer_name, layer_titles
 from regfs.oci import Digest, ImageConfig, Index, Manifest, Platform, parse_manifest
 from regfs.oci.digest import well_formed
 from regfs.oci.kinds import media_type_of
 from regfs.oci.names import is_repository, is_tag, is_upload
+from regfs.oci.naming import layer_name, layer_titles
 from regfs.oci.platform import choose, directory_names
 from regfs.oci.signature import ENOUGH, recognise
-from regfs.store import Contents, layout
+from regfs.registry import Contents, layout
 from tests.unit.memory_store import MemoryStore
 
 _HERE = Platform("linux", "amd64")

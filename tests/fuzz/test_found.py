@@ -12,7 +12,7 @@ import pytest
 
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import Reports
-from regfs.store import Contents, LocalStore
+from regfs.registry import Contents, open_local
 from tests.builder import Blob, StoreBuilder
 from tests.builder.layers import make_layer
 from tests.conftest import REGFS, output, run
@@ -70,7 +70,7 @@ def test_layer_links_that_name_each_other_stop_no_report(
     path = str(store.v2)
     # In one process: a pass over links that are so young forgets what a thorough one saw.
     with (
-        closing(LocalStore(path)) as local,
+        closing(open_local(path)) as local,
         closing(ReferenceIndex(local, path, tmp_path / "cache", ttl=float("inf"))) as index,
     ):
         index.refresh(thorough=True)

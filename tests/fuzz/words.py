@@ -12,10 +12,10 @@ import click
 from regfs.cli.checking import check
 from regfs.cli.reclaiming import reclaim
 from regfs.errors import OptionError
-from regfs.graph.index.reading import storable
 from regfs.graph.reports.table import Format, Table, Type, columns, readable_size, render
 from regfs.mount.options import parse_options
 from regfs.oci import Platform
+from regfs.registry.reading import storable
 
 
 def grammar(content: bytes) -> None:

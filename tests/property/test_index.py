@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from regfs.graph.index import ReferenceIndex, Role
 from regfs.graph.reports.catalogue import REPORTS, Reports
 from regfs.graph.reports.table import Format, render
-from regfs.store import Contents, FileStat, LocalStore
+from regfs.registry import Contents
+from regfs.storage import FileStat, LocalStorage
 from tests.builder import StoreBuilder
 from tests.property.model import Model
 from tests.property.stores import Pusher
@@ -26,7 +27,7 @@ from tests.property.stores import Pusher
 TICK = 0.02
 
 
-class CoarseStore(LocalStore):
+class CoarseStore(LocalStorage):
     """A store on a file system whose clock ticks every two seconds, as FAT's and some NFS servers' do."""
 
     def stat(self, path: str, below: str = "") -> FileStat:
@@ -66,7 +67,7 @@ def ticked(time: int) -> int:
 class Ground:
     """A store, and indexes of it that are each kept in a directory of their own."""
 
-    def __init__(self, directory: Path, kind: type[LocalStore] = LocalStore) -> None:
+    def __init__(self, directory: Path, kind: type[LocalStorage] = LocalStorage) -> None:
         self.store = StoreBuilder(directory / "registry")
         self._kind = kind
         self._directory = directory
@@ -84,7 +85,7 @@ class Ground:
 
 
 @contextmanager
-def grounds(kind: type[LocalStore] = LocalStore) -> Iterator[Ground]:
+def grounds(kind: type[LocalStorage] = LocalStorage) -> Iterator[Ground]:
     with tempfile.TemporaryDirectory() as directory:
         yield Ground(Path(directory), kind)
 

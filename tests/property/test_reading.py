@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regfs.store import Content, LocalStore
+from regfs.registry import open_local
+from regfs.storage import Content
 from regfs.tree.blob import BytesContent
 
 offsets = st.one_of(st.integers(0, 300), st.integers(0, 20_000), st.sampled_from([1 << 31, 1 << 62]))
@@ -28,7 +29,7 @@ def piece(content: Content, offset: int, size: int) -> bytes:
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Content]:
     root: Path = tmp_path_factory.mktemp("store")
     (root / "file").write_bytes(CONTENT)
-    store = LocalStore(str(root))
+    store = open_local(str(root))
     content = store.open("file")
     yield content
     content.close()

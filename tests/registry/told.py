@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import REPORTS, Reports
-from regfs.store import Contents, LocalStore, locate
+from regfs.registry import Contents, locate, open_local
 from tests.registry.collector import Collection, collect, count_and_size
 from tests.registry.random_pushes import RandomPushes, States
 from tests.registry.server import Registry
@@ -32,7 +32,7 @@ class Told:
 
     def __init__(self, root: Path, cache: Path | None, *, once: bool = False) -> None:
         path = locate(str(root))
-        store = LocalStore(path)
+        store = open_local(path)
         # On a clock that stands still no refresh takes time, and none is believed for longer than that.
         ttl = math.inf if once else 0.0
         self.index = ReferenceIndex(store, path, cache, ttl=ttl, clock=lambda: 0.0)

@@ -6,8 +6,8 @@ import collections
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from regfs.store import Content, Entry, FileStat, Store
-from regfs.store.protocol import Space
+from regfs.storage import Content, Entry, FileStat, Storage
+from regfs.storage.protocol import Space
 
 
 class FakeClock:
@@ -31,7 +31,7 @@ class CountingStore:
     What is read by shorter paths, `at` a directory, counts under the whole path.
     """
 
-    def __init__(self, store: Store, above: CountingStore | None = None, path: str = "") -> None:
+    def __init__(self, store: Storage, above: CountingStore | None = None, path: str = "") -> None:
         self._store = store
         self._path = path
         self.follow_symlinks = store.follow_symlinks

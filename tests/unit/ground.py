@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regfs.graph import Graph
-from regfs.store import Contents, LocalStore
+from regfs.registry import Contents, open_local
 from tests.builder import StoreBuilder
 from tests.unit.fakes import CountingStore, FakeClock
 
@@ -16,6 +16,6 @@ class Ground:
     def __init__(self, built: StoreBuilder, ttl: float = TTL) -> None:
         self.built = built
         self.clock = FakeClock()
-        self.local = LocalStore(str(built.v2))
+        self.local = open_local(str(built.v2))
         self.store = CountingStore(self.local)
         self.graph = Graph(Contents(self.store), ttl=ttl, clock=self.clock, pause=self.clock.pause)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from regfs.errors import MissingError, TooLargeError, UnsafeError
-from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Space
+from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, Space
 
 
 class Stored(NamedTuple):

@@ -6,7 +6,8 @@ import pytest
 
 from regfs.errors import LinkError, MissingError, TooLargeError, UnsafeError
 from regfs.oci import Digest
-from regfs.store import Contents, FileType
+from regfs.registry import Contents
+from regfs.storage import FileType
 from tests.unit.memory_store import MemoryStore, Stored
 
 A, B = Digest.of(b"a"), Digest.of(b"b")

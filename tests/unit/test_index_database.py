@@ -18,7 +18,8 @@ import pytest
 
 from regfs.errors import IndexFileError, StoreAwayError, UnreadableError
 from regfs.graph.index import ReferenceIndex, State
-from regfs.store import Entry, FileStat, LocalStore
+from regfs.registry import open_local
+from regfs.storage import Entry, FileStat, LocalStorage
 from tests.builder import StoreBuilder
 from tests.conftest import cannot_run, need, output
 from tests.unit.fakes import CountingStore
@@ -27,7 +28,7 @@ from tests.unit.fakes import CountingStore
 PROCESS = """
 import os, pathlib, sys, time
 from regfs.graph.index import ReferenceIndex
-from regfs.store import LocalStore
+from regfs.registry import open_local
 
 def wait():
     print("here", flush=True)
@@ -38,7 +39,7 @@ def progress(what, done, total):
         wait()
 
 _, path, cache, stop = sys.argv
-index = ReferenceIndex(LocalStore(path), path, pathlib.Path(cache), ttl=0, progress=progress)
+index = ReferenceIndex(open_local(path), path, pathlib.Path(cache), ttl=0, progress=progress)
 if stop == "begin":
     wait()
 with index.reading() as connection:
@@ -69,7 +70,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def opened(store: StoreBuilder, cache: Path | None, **more: object) -> Iterator[ReferenceIndex]:
-    local = LocalStore(str(store.v2))
+    local = open_local(str(store.v2))
     index = ReferenceIndex(local, str(store.v2), cache, ttl=0, **more)  # type: ignore[arg-type]
     try:
         yield index
@@ -80,7 +81,7 @@ def opened(store: StoreBuilder, cache: Path | None, **more: object) -> Iterator[
 
 @contextmanager
 def counted(store: StoreBuilder, cache: Path) -> Iterator[tuple[ReferenceIndex, CountingStore]]:
-    local = LocalStore(str(store.v2))
+    local = open_local(str(store.v2))
     counting = CountingStore(local)
     index = ReferenceIndex(counting, str(store.v2), cache, ttl=0)
     try:
@@ -131,11 +132,11 @@ READERS = """
 import pathlib, sys
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.readers import Readers
-from regfs.store import LocalStore
+from regfs.registry import open_local
 
 _, path, cache, processes, threads = sys.argv
 ReferenceIndex._readers = lambda self, much: Readers(int(processes), int(threads))
-index = ReferenceIndex(LocalStore(path), path, pathlib.Path(cache), ttl=60)
+index = ReferenceIndex(open_local(path), path, pathlib.Path(cache), ttl=60)
 index.refresh(thorough=True)
 with index.reading() as connection:
     for digest, state in connection.execute(
@@ -159,7 +160,7 @@ def test_whoever_reads_the_index_says_the_same(
     assert findings == "0"
 
 
-class Dying(LocalStore):
+class Dying(LocalStorage):
     """A store whose files can no more be read, one by one and all together."""
 
     dead = False

@@ -35,7 +35,8 @@ from regfs.errors import (
 from regfs.layers import Layer, Layers, keeping
 from regfs.layers.streams import Compression
 from regfs.oci.digest import Digest
-from regfs.store import Content, LocalStore
+from regfs.registry import open_local
+from regfs.storage import Content
 from tests.builder import StoreBuilder
 from tests.builder.layers import make_tar
 from tests.conftest import cannot_run, need
@@ -78,7 +79,7 @@ class Ground:
 
     def __init__(self, store: StoreBuilder, cache: Path) -> None:
         self.builder = store
-        self.store = LocalStore(str(store.v2))
+        self.store = open_local(str(store.v2))
         self.cache = cache
         self.now = 0.0
         self.built: list[Digest] = []
@@ -479,11 +480,11 @@ import sys
 from pathlib import Path
 from regfs.layers import Layers
 from regfs.oci.digest import Digest
-from regfs.store import LocalStore
+from regfs.registry import open_local
 
 built = []
 layers = Layers(
-    LocalStore(sys.argv[1]), Path(sys.argv[2]), progress=lambda digest, *of: built.append(of[0] == of[1])
+    open_local(sys.argv[1]), Path(sys.argv[2]), progress=lambda digest, *of: built.append(of[0] == of[1])
 )
 print("begun", flush=True)
 print(layers.get(Digest.parse(sys.argv[3])).size, sum(built), flush=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from regfs.oci import Digest
-from regfs.store import layout
+from regfs.registry import layout
 
 HEX = "0123456789abcdef" * 4
 DIGEST = Digest("sha256", HEX)

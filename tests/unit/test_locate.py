@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from regfs.errors import StoreNotFoundError
-from regfs.store import locate
+from regfs.registry import locate
 from tests.builder import StoreBuilder
 
 

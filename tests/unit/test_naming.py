@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from regfs.graph.naming import TITLE, layer_name, layer_titles
 from regfs.oci import parse_manifest
+from regfs.oci.naming import TITLE, layer_name, layer_titles
 from tests.unit.documents import A, B, descriptor, image
 
 

@@ -17,7 +17,8 @@ from regfs.graph.read_ahead import ReadAhead
 from regfs.graph.walk import Readers
 from regfs.layers import never
 from regfs.oci import Digest
-from regfs.store import Contents, FileStat
+from regfs.registry import Contents
+from regfs.storage import FileStat
 from tests.builder import StoreBuilder
 from tests.unit.fakes import CountingStore, FakeClock
 from tests.unit.ground import TTL, Ground

@@ -26,7 +26,7 @@ from regfs.graph.reports.reclaim import Reclaim, reclaim
 from regfs.graph.reports.reclaim import by_tag as tags_of
 from regfs.graph.reports.rules import Rules, read_pattern
 from regfs.graph.reports.table import Format, Table, Type, columns, readable_size, render
-from regfs.store import Contents, LocalStore
+from regfs.registry import Contents, open_local
 from tests.builder import Blob, StoreBuilder
 from tests.unit.fakes import FakeClock
 
@@ -40,7 +40,7 @@ class Asked:
     """The index of a store, read anew, and what the reports say of it."""
 
     def __init__(self, built: StoreBuilder) -> None:
-        self.local = LocalStore(str(built.v2))
+        self.local = open_local(str(built.v2))
         self.contents = Contents(self.local)
         self.index = ReferenceIndex(self.local, str(built.v2), None, ttl=float("inf"))
         self.index.refresh()

@@ -19,7 +19,7 @@ from regfs.errors import (
     UnsafeError,
 )
 from regfs.oci import Digest
-from regfs.store import LocalStore
+from regfs.registry import open_local
 from regfs.tree import Directory, File, NodeType, Symlink, Tree
 from tests.builder import Blob, StoreBuilder
 from tests.builder.media_types import DOCKER_LAYER, DOCKER_MANIFEST
@@ -261,7 +261,7 @@ def test_a_tag_that_moves_during_a_look_is_the_old_or_the_new_image_never_a_mixt
     old = store.image("app", "1.0", layers=[])
     new = store.image("app", None, annotations={"longer": "x" * 100})
     clock = FakeClock()
-    local = LocalStore(str(store.v2))
+    local = open_local(str(store.v2))
     counting = CountingStore(local)
     tree = tree_over(counting, ttl=1.0, clock=clock)
     image = tree.walk("app/1.0")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from regfs.errors import NoEntryError
-from regfs.graph.naming import TITLE
 from regfs.graph.times import iso
 from regfs.oci import Digest
+from regfs.oci.naming import TITLE
 from regfs.tree import Directory, Node, NodeType, Tree
 from tests.builder import StoreBuilder, make_layer
 from tests.builder.media_types import OCI_ARTIFACT, OCI_LAYER, OCI_MANIFEST

@@ -12,13 +12,14 @@ from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import Reports
 from regfs.layers import Layers
 from regfs.oci import Platform
-from regfs.store import Content, Contents, LocalStore, Store
+from regfs.registry import Contents, open_local
+from regfs.storage import Content, Storage
 from regfs.tree import Directory, File, Source, Tree
 from regfs.tree.inside import Opener
 from tests.builder import StoreBuilder
 
 
-def tree_over(store: Store, *, platform: str = "linux/amd64", **graph: object) -> Tree:
+def tree_over(store: Storage, *, platform: str = "linux/amd64", **graph: object) -> Tree:
     contents = Contents(store)
     references = ReferenceIndex(store, "", None, ttl=0.0)
     forward = Graph(contents, **graph)  # type: ignore[arg-type]
@@ -38,7 +39,7 @@ def tree_over(store: Store, *, platform: str = "linux/amd64", **graph: object) -
 @contextmanager
 def opened_tree(built: StoreBuilder, *, platform: str = "linux/amd64", ttl: float = 0.0) -> Iterator[Tree]:
     """Open the tree of a built store; with no `ttl` given, every change shows at once."""
-    local = LocalStore(str(built.v2))
+    local = open_local(str(built.v2))
     try:
         yield tree_over(local, platform=platform, ttl=ttl)
     finally:

@@ -4,8 +4,9 @@
 `update` is the pass over the store, `states` what follows from it; `database` is the file.
 """
 
-from regfs.graph.index.findings import Finding, Kind, Reach
 from regfs.graph.index.reference_index import ReferenceIndex
-from regfs.graph.index.schema import Doubt, Mark, Role, State
+from regfs.graph.index.schema import Doubt, State
+from regfs.registry.findings import Finding, Kind, Reach
+from regfs.registry.terms import Mark, Role
 
 __all__ = ["Doubt", "Finding", "Kind", "Mark", "Reach", "ReferenceIndex", "Role", "State"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from regfs.graph.index.schema import Role
+from regfs.registry.terms import Role
 
 _TAGS_ABOVE = """
     WITH RECURSIVE up (blob) AS (

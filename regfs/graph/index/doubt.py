@@ -15,11 +15,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from regfs.graph.forward import MANIFEST_LIMIT
-from regfs.graph.index.findings import Kind, Reach
-from regfs.graph.index.schema import Doubt, Mark, Role
+from regfs.graph.index.schema import Doubt
 from regfs.oci.digest import LENGTHS
-from regfs.store import layout
+from regfs.registry import layout
+from regfs.registry.contents import MANIFEST_LIMIT
+from regfs.registry.findings import Kind, Reach
+from regfs.registry.terms import Mark, Role
 
 #: Tags are kept somewhere else, as it seems, where there is none in so many repositories with manifests.
 _MANY_REPOSITORIES = 2

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
-from regfs.graph.index.findings import Finding, storable
-from regfs.graph.index.reading import LinksRead, ManifestRead, tag_findings
-from regfs.graph.index.schema import INDEXES, Mark, Role
+from regfs.graph.index.schema import INDEXES
 from regfs.oci.digest import LENGTHS
-from regfs.store import layout
-from regfs.store.survey import BlobSeen, LinkSeen, TagSeen, UploadSeen
+from regfs.registry import layout
+from regfs.registry.findings import Finding, storable
+from regfs.registry.reading import LinksRead, ManifestRead, tag_findings
+from regfs.registry.survey import BlobSeen, LinkSeen, TagSeen, UploadSeen
+from regfs.registry.terms import Mark, Role
 
 T = TypeVar("T")
 

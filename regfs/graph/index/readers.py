@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from regfs.machine import can_open, end_with
-from regfs.store.survey import Survey
+from regfs.registry.survey import Survey
 
 #: Results that may wait at once. A task's result is bounded by what it was given: some hundred names.
 WINDOW = 64

@@ -23,8 +23,9 @@ from regfs.graph.index.states import CHANGED, WHEN, derive
 from regfs.graph.index.update import Progress, Update
 from regfs.graph.pace import SLOW
 from regfs.machine import give_back
-from regfs.store import Store, layout
-from regfs.store.survey import Survey
+from regfs.registry import layout
+from regfs.registry.survey import Survey
+from regfs.storage import Storage
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class ReferenceIndex:
 
     def __init__(
         self,
-        store: Store,
+        store: Storage,
         path: str,
         cache: Path | None,
         *,

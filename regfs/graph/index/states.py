@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from regfs.graph.index.ancestry import tags_above
 from regfs.graph.index.doubt import gaps, has_no_tags, note_doubts, note_unread, passed_over
-from regfs.graph.index.findings import Finding, Kind, Reach, stopped
-from regfs.graph.index.schema import Doubt, Mark, Role, State
+from regfs.graph.index.schema import Doubt, State
 from regfs.oci.media_types import SCHEMA1
-from regfs.store import layout
+from regfs.registry import layout
+from regfs.registry.findings import Finding, Kind, Reach, stopped
+from regfs.registry.terms import Mark, Role
 
 #: The key in `meta` that says that what follows from the tables does not yet.
 CHANGED = "changed"

@@ -20,10 +20,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from regfs.errors import StoreAwayError, UnreadableError
-from regfs.graph.index.findings import Finding, Kind, Reach
 from regfs.graph.index.ledger import MARKS, Ledger, Repository, chunks
 from regfs.graph.index.readers import NAMES, Elsewhere, Task, run
-from regfs.graph.index.reading import (
+from regfs.oci.digest import LENGTHS, Digest
+from regfs.registry import layout
+from regfs.registry.findings import Finding, Kind, Reach
+from regfs.registry.reading import (
     LinksRead,
     ManifestRead,
     ShardRead,
@@ -40,10 +42,8 @@ from regfs.graph.index.reading import (
     tags_below,
     unlisted,
 )
-from regfs.graph.index.schema import Mark
-from regfs.oci.digest import LENGTHS, Digest
-from regfs.store import layout
-from regfs.store.survey import BlobSeen, DirectorySeen, LinkSeen, Survey, TagSeen, UploadSeen
+from regfs.registry.survey import BlobSeen, DirectorySeen, LinkSeen, Survey, TagSeen, UploadSeen
+from regfs.registry.terms import Mark
 
 #: Manifests in one task; each may have 4 MiB.
 _MANIFESTS = 64

@@ -13,7 +13,7 @@ from regfs.graph.reports import lists
 from regfs.graph.reports.contents import BlobContents
 from regfs.graph.reports.summary import summary
 from regfs.graph.reports.table import Table
-from regfs.store import Contents
+from regfs.registry import Contents
 
 Make = Callable[[sqlite3.Connection], Table]
 Fill = Callable[[BlobContents, sqlite3.Connection], None]

@@ -20,7 +20,7 @@ from regfs.graph.index.ancestry import tags_above
 from regfs.graph.index.states import keep_findings
 from regfs.graph.reports.table import Row, Table, columns
 from regfs.oci import Digest
-from regfs.store import Contents
+from regfs.registry import Contents
 
 #: The owner of findings about content, and the key in `meta` that says that a check came to its end.
 OWNER = "content"

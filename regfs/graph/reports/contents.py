@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from regfs.errors import MissingError, RegfsError
-from regfs.graph.forward import CONFIG_LIMIT
 from regfs.graph.index import Role, State
 from regfs.oci import Digest, ImageConfig, Schema1Manifest, parse_manifest
 from regfs.oci.media_types import SCHEMA1
 from regfs.oci.signature import ENOUGH, recognise
-from regfs.store import Contents
+from regfs.registry import Contents
+from regfs.registry.contents import CONFIG_LIMIT
 
 #: The configs of images, and the manifests that hold their own, which were not read yet.
 _CONFIGS = f"""

@@ -10,7 +10,7 @@ from regfs.graph.index import State
 from regfs.graph.index.doubt import gaps, unread
 from regfs.graph.reports.paths import Paths
 from regfs.graph.reports.table import Row, Table, Type, columns
-from regfs.store import layout
+from regfs.registry import layout
 
 
 class Named(NamedTuple):

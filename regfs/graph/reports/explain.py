@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
 from regfs.errors import NotKnownError
-from regfs.graph import naming
 from regfs.graph.index import Kind, Role, State
 from regfs.graph.index.ancestry import tags_above
 from regfs.graph.index.doubt import gaps_of
@@ -15,6 +14,7 @@ from regfs.graph.reports.paths import Holder, Paths
 from regfs.graph.reports.signatures import images_of
 from regfs.graph.reports.table import readable_size
 from regfs.graph.times import iso
+from regfs.oci import naming
 from regfs.oci.digest import LENGTHS
 
 #: Hex digits that are enough to look for.

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from regfs.graph import naming
 from regfs.graph.index import Role
+from regfs.oci import naming
 
 #: No image is deeper than this in indexes; the tree ends there as well.
 _DEEPEST = 16

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta, timezone
 
 from regfs.graph.index import Kind, Mark, Reach, Role, State
-from regfs.graph.index.findings import SEVERITIES
 from regfs.graph.index.states import EVERY_REVISION, MARKED, TAGGED_REVISION
 from regfs.graph.reports.check import look_at_contents
 from regfs.graph.reports.links import look_at_links
 from regfs.graph.reports.table import Row, Table, Type, columns, readable_size
 from regfs.graph.reports.weights import weigh
 from regfs.graph.times import iso
+from regfs.registry.findings import SEVERITIES
 
 #: What registries purge by default: uploads older than a week (distribution's configuration,
 #: storage.maintenance.uploadpurging.age).

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from regfs.errors import LayerError
 from regfs.layers.streams import Limits, Note, recognise, scan
 from regfs.oci.digest import Digest
-from regfs.store.protocol import Content
+from regfs.storage.protocol import Content
 
 #: Bytes that are read of a blob at once, and the least that is handed on of its plain bytes.
 _READ = 256 << 10

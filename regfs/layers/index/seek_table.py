@@ -12,7 +12,7 @@ from array import array
 
 from regfs.errors import LayerError
 from regfs.layers.streams import Point
-from regfs.store.protocol import Content
+from regfs.storage.protocol import Content
 
 _SKIPPABLE = 0x184D2A5E
 _SEEKABLE = 0x8F92EAB1

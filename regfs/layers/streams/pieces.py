@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from regfs.store import Content
+from regfs.storage import Content
 
 #: The most that a decoder is given at once, in bytes: a bound of its memory.
 _LARGEST = 1 << 20

@@ -11,7 +11,7 @@ from regfs.layers.streams.decoder import Decoder
 from regfs.layers.streams.point import Point
 from regfs.layers.streams.runs import Runs
 from regfs.layers.streams.scan import decode
-from regfs.store import Content
+from regfs.storage import Content
 
 
 class Reader:

@@ -8,7 +8,7 @@ from typing import Generic
 
 from regfs.errors import NoAttributeError, NoEntryError
 from regfs.layers.entry import EntryType
-from regfs.store import Content
+from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.view import Key, View
 from regfs.tree.node import (

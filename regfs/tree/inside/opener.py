@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from regfs.graph import Graph
 from regfs.layers import Layer, Layers, never
 from regfs.oci import Index, Manifest
-from regfs.store import Content
+from regfs.storage import Content
 
 
 class Opener:

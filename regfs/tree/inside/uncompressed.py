@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from regfs.layers import Layer
-from regfs.store import Content
+from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.opener import Opener
 from regfs.tree.node import Attributes, Directory, File

@@ -15,7 +15,7 @@ from regfs.errors import LayerError
 from regfs.layers import Layer
 from regfs.layers.entry import EntryType
 from regfs.layers.tree import LayerNode, Member, Merged, MergedTree
-from regfs.store import Content
+from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.opener import Opener
 

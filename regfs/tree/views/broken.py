@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from regfs.errors import NoEntryError, printable
-from regfs.graph.naming import revision_name, tag_name
 from regfs.graph.reports.lists import broken_in, broken_repositories
+from regfs.oci.naming import revision_name, tag_name
 from regfs.tree import inode
 from regfs.tree.node import Child, Directory, Node, NodeType
 from regfs.tree.views.by_repository import Shelf

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 from regfs.errors import NoEntryError, NoRoomError
 from regfs.graph.reports.catalogue import REPORTS
 from regfs.graph.reports.table import Format, render
-from regfs.store import Content
+from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType
 from regfs.tree.views.source import Source

@@ -15,7 +15,8 @@ from regfs.graph.reports.catalogue import Reports
 from regfs.layers import Layers, never
 from regfs.machine import on_network
 from regfs.oci import Platform
-from regfs.store import Contents, Store
+from regfs.registry import Contents
+from regfs.storage import Storage
 from regfs.tree.inside import Opener
 from regfs.tree.scope import Scope
 
@@ -37,7 +38,7 @@ class Source(NamedTuple):
     @classmethod
     def of(
         cls,
-        store: Store,
+        store: Storage,
         path: str,
         cache: Path,
         platform: Platform,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regfs.oci import Digest
-from regfs.store import Content
+from regfs.storage import Content
 from regfs.tree.blob import BytesContent
 from regfs.tree.node import Attributes, File
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from regfs.errors import MissingError, NoEntryError, StoreError
-from regfs.store import Content, Contents, FileType, layout
+from regfs.registry import Contents, layout
+from regfs.storage import Content, FileType
 from regfs.tree import inode
 from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType
 from regfs.tree.views.by_repository import Shelf

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from itertools import islice
 
 from regfs.errors import StoreNotFoundError
-from regfs.store import layout
+from regfs.registry import layout
+from regfs.storage.local import Expected, LocalStorage
 
 
 def locate(path: str) -> str:
@@ -36,6 +37,12 @@ def locate(path: str) -> str:
         if isinstance(error, PermissionError):
             reason += ". The registry's files often belong to root: try sudo"
         raise StoreNotFoundError(path, reason) from error
+
+
+def open_local(root: str, *, follow_symlinks: bool = False) -> LocalStorage:
+    """Open the store that `locate` found. Raises StoreError."""
+    top = frozenset({"", layout.BLOBS, layout.REPOSITORIES})
+    return LocalStorage(root, follow_symlinks=follow_symlinks, expected=Expected(is_store, top))
 
 
 def _other_form(store: str) -> str:

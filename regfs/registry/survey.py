@@ -25,8 +25,8 @@ from regfs.errors import (
 )
 from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_upload
-from regfs.store import layout
-from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Store
+from regfs.registry import layout
+from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, Storage
 
 #: What a digest's text is of. To strip it is the fastest way to see that there is nothing else.
 _HEX = "0123456789abcdef"
@@ -110,7 +110,7 @@ class UploadSeen(NamedTuple):
 class Survey:
     """Bulk reading of one store. `looks`, if given, looks at the files of a directory side by side."""
 
-    def __init__(self, store: Store, looks: Executor | None = None) -> None:
+    def __init__(self, store: Storage, looks: Executor | None = None) -> None:
         self._store = store
         self._looks = looks
 
@@ -118,8 +118,8 @@ class Survey:
         """Give the same for a slow store."""
         return Survey(self._store, looks)
 
-    def _leaves(self, below: Store, path: str, leaf: str) -> Iterable[Leaf]:
-        """Look for `leaf` in every directory of `path`, as `Store.find` does."""
+    def _leaves(self, below: Storage, path: str, leaf: str) -> Iterable[Leaf]:
+        """Look for `leaf` in every directory of `path`, as `Storage.find` does."""
         if self._looks is None:
             return below.find(path, 1, leaf)
 
@@ -354,7 +354,7 @@ class Survey:
                     waiting.append(place)
 
 
-def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
+def _tag(below: Storage, directory: str, name: str) -> TagSeen | None:
     path = f"{directory}/{name}/{layout.CURRENT}"
     digest: str | None = None
     error: RegfsError | None = None
@@ -381,7 +381,7 @@ def _tag(below: Store, directory: str, name: str) -> TagSeen | None:
     return TagSeen(name, stamp, pushed, digest, error, history, unread)
 
 
-def _unread(below: Store, path: str, name: str, error: StoreError) -> StoreError:
+def _unread(below: Storage, path: str, name: str, error: StoreError) -> StoreError:
     """Tell why a tag's link cannot be read: by the first name on the way that is not what it should be."""
     directory = path.removesuffix(f"{name}/{layout.CURRENT}")
     current = f"{name}/{layout.CURRENT.partition('/')[0]}"
@@ -404,7 +404,13 @@ def _reason(error: StoreError) -> str:
     return str(error).removeprefix(f"{error.path}: ")
 
 
-def _history(below: Store, tag: str, current: str) -> tuple[list[tuple[str, int | None]], StoreError | None]:
+#: All that a tag has named, each with its time, and why not all of it is known.
+History = tuple[list[tuple[str, int | None]], StoreError | None]
+
+
+def _history(
+    below: Storage, tag: str, current: str
+) -> tuple[list[tuple[str, int | None]], StoreError | None]:
     """Tell all that a tag has named: most have named nothing but what they name now. And why not all.
 
     Where an entry's link is gone or cannot be read, its directory's name tells the digest of a tag that
@@ -440,7 +446,7 @@ def _no_directory(path: str, entry: Entry) -> UnsafeError:
     return UnsafeError(path, entry.type.value, FileType.DIRECTORY.value)
 
 
-def _read_link(below: Store, directory: str, name: str, stat: FileStat) -> LinkSeen:
+def _read_link(below: Storage, directory: str, name: str, stat: FileStat) -> LinkSeen:
     path = f"{name.partition(':')[2]}/{layout.LINK}"
     place = f"{directory}/{path}"
     error: RegfsError
@@ -457,7 +463,7 @@ def _read_link(below: Store, directory: str, name: str, stat: FileStat) -> LinkS
     return LinkSeen(name, stat.changed_ns, stat.mtime_ns, None, error)
 
 
-def _upload(below: Store, name: str) -> UploadSeen:
+def _upload(below: Storage, name: str) -> UploadSeen:
     started = ""
     with suppress(StoreError):
         started = (
@@ -474,7 +480,7 @@ def _upload(below: Store, name: str) -> UploadSeen:
     )
 
 
-def _files(below: Store, path: str, depth: int) -> Iterator[FileStat]:
+def _files(below: Storage, path: str, depth: int) -> Iterator[FileStat]:
     with suppress(StoreError):
         for entry in below.list(path):
             if entry.type is FileType.FILE:

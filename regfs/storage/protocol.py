@@ -1,4 +1,4 @@
-"""What regfs asks of a storage. `LocalStore` is the one in use; tests bring another."""
+"""What regfs asks of a storage. `LocalStorage` is one; tests bring another."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Content(Protocol):
         """Free what the content holds. Reading it afterwards is a fault."""
 
 
-class Store(Protocol):
-    """Read access to the files of one store, by the relative paths of `layout`.
+class Storage(Protocol):
+    """Read access to files, by paths relative to a root, with slashes, without one at either end.
 
     Every method may raise MissingError, UnsafeError, UnreadableError and StoreAwayError, and may be called
     from any thread. No method follows a symlink at any part of a path; but with `follow_symlinks` those that
@@ -106,7 +106,7 @@ class Store(Protocol):
     def beside(self, path: str) -> bool:
         """Tell whether something stands at a path in the directory above the store; follows no symlink."""
 
-    def at(self, path: str) -> AbstractContextManager[Store]:
+    def at(self, path: str) -> AbstractContextManager[Storage]:
         """Open a directory, to read much below it by shorter paths."""
 
     def find(self, path: str, depth: int, leaf: str, likely: str = "") -> Sequence[Leaf]:

@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from regfs.errors import DigestError, LinkError, MissingError, StoreError, UnsafeError
 from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_repository, is_tag
-from regfs.store import layout
-from regfs.store.protocol import Content, Entry, FileStat, FileType, Space, Store
+from regfs.registry import layout
+from regfs.storage.protocol import Content, Entry, FileStat, FileType, Space, Storage
+
+#: The largest manifest that registries accept, in bytes (distribution, maxManifestBodySize).
+MANIFEST_LIMIT = 4 << 20
+
+#: A config has no bound of its own; it is read whole only to tell `created`, so the manifest's serves.
+CONFIG_LIMIT = MANIFEST_LIMIT
 
 #: What is listed where a directory belongs: a symlink has taken one's place, a plain file is a leftover.
 _LISTED = (FileType.DIRECTORY, FileType.SYMLINK)
@@ -51,7 +57,7 @@ class LinkEntry:
 class Contents:
     """Typed reading of one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Storage) -> None:
         self._store = store
 
     def listing(self, name: str) -> Listing:

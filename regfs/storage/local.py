@@ -1,4 +1,4 @@
-"""A store in a directory of this machine, or of a server that is mounted on it.
+"""A storage in a directory of this machine, or of a server that is mounted on it.
 
 Below its root no symlink is followed, whatever part of a path it stands at, and nothing but plain files is
 opened: paths are walked with O_NOFOLLOW, one component at a time. If asked to, it follows symlinks that stand
@@ -13,8 +13,9 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from regfs.errors import (
     MissingError,
@@ -27,9 +28,7 @@ from regfs.errors import (
     UnsafeError,
 )
 from regfs.machine import counts_directories
-from regfs.store import layout
-from regfs.store.locate import is_store
-from regfs.store.protocol import Entry, FileStat, FileType, Leaf, Space
+from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, Space
 
 _log = logging.getLogger(__name__)
 
@@ -58,9 +57,6 @@ _SERVER_GONE = frozenset(
 _ANOTHER_ROOT = _SERVER_GONE | {errno.ESTALE}
 #: What tells of no single file that it is damaged: that, and what this process lacks.
 _AWAY = _SERVER_GONE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-
-#: What is missing only where a store is new, or is gone.
-_TOP = frozenset({"", layout.BLOBS, layout.REPOSITORIES})
 
 #: Seconds after which a listing, or a name that is not there, is a reason to see whether the store is.
 _LOOK_EVERY = 0.5
@@ -98,10 +94,31 @@ class OpenFile:
         os.close(self._descriptor)
 
 
-class LocalStore:
-    """The store whose `v2` directory is `root`. `follow_symlinks`: its directories may be symlinks."""
+class Expected(NamedTuple):
+    """What a root must hold, so as not to take another directory for it after it is gone.
 
-    def __init__(self, root: str, descriptor: int | None = None, *, follow_symlinks: bool = False) -> None:
+    `there` tells whether it stands at a path; it may raise OSError. `top` are the paths below the root that
+    are missing only where it is new, or gone.
+    """
+
+    there: Callable[[str], bool]
+    top: frozenset[str]
+
+
+class LocalStorage:
+    """The files below the directory `root`. `follow_symlinks`: its directories may be symlinks.
+
+    `expected`, if given, is looked for at the root whenever something is missing.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        descriptor: int | None = None,
+        *,
+        follow_symlinks: bool = False,
+        expected: Expected | None = None,
+    ) -> None:
         """Open `root`; or take the descriptor under which it is open already, and close that in the end."""
         self.root = root
         self.follow_symlinks = follow_symlinks
@@ -113,8 +130,8 @@ class LocalStore:
             except OSError as error:
                 raise _translate(root, error) from error
         self._root = descriptor
-        # Not so what is below another directory, nor a directory that never was a store.
-        self._looked_after = self._by_path and _may_be_store(root)
+        # Not so a directory that never held it.
+        self._expected = expected if expected and _may_be_there(expected, root) else None
         self._look_again = 0.0
         self._away_since = ""
 
@@ -129,7 +146,7 @@ class LocalStore:
 
     def list(self, path: str) -> list[Entry]:
         """List a directory. Raises StoreGoneError for what is not there because the store is gone."""
-        if path in _TOP or self._due():
+        if (self._expected and path in self._expected.top) or self._due():
             self._see_root()
         try:
             return self._list(path)
@@ -231,10 +248,10 @@ class LocalStore:
         return True
 
     @contextmanager
-    def at(self, path: str) -> Iterator[LocalStore]:
+    def at(self, path: str) -> Iterator[LocalStorage]:
         """Open a directory, to read much below it by shorter paths."""
         with self._translated(path), self._parent(path) as (directory, name):
-            below = LocalStore(
+            below = LocalStorage(
                 f"{self.root}/{path}",
                 self._open_directory(name, directory, path, _LIST),
                 follow_symlinks=self.follow_symlinks,
@@ -459,10 +476,10 @@ class LocalStore:
 
     def _may_be_gone(self, path: str) -> bool:
         """Tell whether a name that is not there is a reason to see whether the store is."""
-        if path in _TOP or self._away_since or self._due():
+        if (self._expected and path in self._expected.top) or self._away_since or self._due():
             return True
         with suppress(OSError):
-            return self._looked_after and os.fstat(self._root).st_nlink == 0
+            return self._expected is not None and os.fstat(self._root).st_nlink == 0
         return False
 
     def _due(self) -> bool:
@@ -479,7 +496,7 @@ class LocalStore:
         A store that is gone looks like an empty one: it was deleted, or emptied, or something else stands at
         its path. Raises StoreGoneError then. One that was moved, or unmounted lazily, is read on.
         """
-        if not self._looked_after:
+        if self._expected is None:
             return False
         another = False
         try:
@@ -487,9 +504,9 @@ class LocalStore:
             try:
                 there = os.stat(self.root)
                 another = (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino)
-                is_there = is_store(self.root)
+                is_there = self._expected.there(self.root)
             except (FileNotFoundError, NotADirectoryError):
-                is_there = here.st_nlink > 0 and is_store(f"/proc/self/fd/{self._root}")
+                is_there = here.st_nlink > 0 and self._expected.there(f"/proc/self/fd/{self._root}")
         except OSError:  # it may not be looked at, or not now
             return False
         if not is_there:
@@ -513,15 +530,16 @@ class LocalStore:
         with suppress(OSError):
             descriptor = os.open(self.root, _ROOT)
             try:
-                if is_store(f"/proc/self/fd/{descriptor}"):  # not the empty place of what is not mounted
+                # Not the empty place of what is not mounted.
+                if self._expected is None or self._expected.there(f"/proc/self/fd/{descriptor}"):
                     os.dup2(descriptor, self._root, inheritable=False)
             finally:
                 os.close(descriptor)
 
 
-def _may_be_store(root: str) -> bool:
+def _may_be_there(expected: Expected, root: str) -> bool:
     try:
-        return is_store(root)
+        return expected.there(root)
     except OSError:
         return True
 

@@ -19,18 +19,17 @@ from regfs.errors import (
     UnreadableError,
     UnsafeError,
 )
-from regfs.graph.forward import MANIFEST_LIMIT
-from regfs.graph.index.findings import Finding, Kind, Reach, stopped, storable
-from regfs.graph.index.schema import Role
-from regfs.graph.naming import layer_titles
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, parse_manifest
 from regfs.oci.digest import LENGTHS
 from regfs.oci.names import is_repository, is_tag, is_whole_repository
+from regfs.oci.naming import layer_titles
 from regfs.oci.platform import directory_names
-from regfs.store import layout
-from regfs.store.contents import join
-from regfs.store.protocol import Entry, FileType
-from regfs.store.survey import BlobSeen, DirectorySeen, LinkSeen, LinksSeen, Survey, TagSeen
+from regfs.registry import layout
+from regfs.registry.contents import MANIFEST_LIMIT, join
+from regfs.registry.findings import Finding, Kind, Reach, stopped, storable
+from regfs.registry.survey import BlobSeen, DirectorySeen, LinkSeen, LinksSeen, Survey, TagSeen
+from regfs.registry.terms import Role
+from regfs.storage.protocol import Entry, FileType
 
 #: What a manifest says of one blob: role, position, digest, size, media type, a child's directory name in the
 #: tree, whether it is kept elsewhere, the title by which a layer is named in the tree.

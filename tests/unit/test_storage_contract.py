@@ -1,4 +1,4 @@
-"""What every Store must do, run against each of them."""
+"""What every Storage must do, run against each of them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from regfs.errors import (
     UnsafeError,
 )
 from regfs.machine import counts_directories
-from regfs.store import Entry, FileStat, FileType, LocalStore, Store
-from regfs.store.protocol import Leaf
+from regfs.storage import Entry, FileStat, FileType, LocalStorage, Storage
+from regfs.storage.protocol import Leaf
 from tests.unit.memory_store import MemoryStore, Stored
 from tests.unit.trees import content_bytes
 
@@ -34,7 +34,7 @@ CONTENT = bytes(range(256)) * 40
 class Ground(Protocol):
     """A store to read, and ways to put things in it."""
 
-    store: Store
+    store: Storage
 
     def write(self, path: str, content: bytes, mtime_ns: int = 0) -> None: ...
     def mkdir(self, path: str) -> None: ...
@@ -47,7 +47,7 @@ class OnDisk:
     def __init__(self, root: Path, *, follow_symlinks: bool = False) -> None:
         self.root = root
         root.mkdir()
-        self.store = LocalStore(str(root), follow_symlinks=follow_symlinks)
+        self.store = LocalStorage(str(root), follow_symlinks=follow_symlinks)
 
     def write(self, path: str, content: bytes, mtime_ns: int = 0) -> None:
         self.mkdir(path.rpartition("/")[0])
@@ -667,7 +667,7 @@ def test_a_root_that_is_missing_or_no_directory_is_an_error(tmp_path: Path) -> N
     (tmp_path / "file").write_bytes(b"")
     for name in ("nothing", "file"):
         with pytest.raises(StoreError):
-            LocalStore(str(tmp_path / name))
+            LocalStorage(str(tmp_path / name))
 
 
 def test_examining_tells_of_the_file_that_was_read_whatever_takes_its_place(disk: OnDisk) -> None:
