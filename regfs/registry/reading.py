@@ -32,8 +32,8 @@ from regfs.registry.terms import Role
 from regfs.storage.protocol import Entry, FileType
 
 #: What a manifest says of one blob: role, position, digest, size, media type, a child's directory name in the
-#: tree, whether it is kept elsewhere, the title by which a layer is named in the tree.
-EdgeRow = tuple[int, int, str, int | None, str, str, bool, str]
+#: tree, whether it is kept elsewhere, the title by which a layer is named in the tree, a child's machine.
+EdgeRow = tuple[int, int, str, int | None, str, str, bool, str, str]
 
 
 class ShardRead(NamedTuple):
@@ -412,7 +412,7 @@ def _read(survey: Survey, text: str) -> ManifestRead:
         manifest.kind,
         manifest.media_type,
         "" if isinstance(manifest, Schema1Manifest) else manifest.artifact_type,
-        list(_edges(manifest)),
+        list(edges_of(manifest)),
         str(subject.digest) if subject else "",
     )
 
@@ -425,7 +425,8 @@ def _parsable(raw: bytes) -> bool:
     return False
 
 
-def _edges(manifest: Manifest) -> Iterator[EdgeRow]:
+def edges_of(manifest: Manifest) -> Iterator[EdgeRow]:
+    """Give what a manifest names, in its order."""
     if isinstance(manifest, Index):
         names = directory_names([child.platform for child in manifest.children])
         for position, child in enumerate(manifest.children):
@@ -439,6 +440,7 @@ def _edges(manifest: Manifest) -> Iterator[EdgeRow]:
 def _edge(
     role: Role, position: int, descriptor: Descriptor, platform: str = "", *, title: str = ""
 ) -> EdgeRow:
+    machine = descriptor.platform.text if descriptor.platform and role is Role.CHILD else ""
     return (
         int(role),
         position,
@@ -448,4 +450,5 @@ def _edge(
         storable(platform),
         bool(descriptor.urls),
         title,
+        storable(machine),
     )

@@ -28,6 +28,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from regfs.errors import IndexFileError
 from regfs.graph.index.schema import SCHEMA, VERSION
@@ -195,6 +196,30 @@ class Database:
         except (OSError, UnicodeDecodeError):
             return ""
         return name if name.endswith(".sqlite") and "/" not in name else ""
+
+    def current(self) -> str:
+        """Name the index in use; "" if there is none."""
+        return self._current()
+
+    def connect(self) -> sqlite3.Connection | None:
+        """Connect to the index in use, read-only and without waiting; None where that cannot be."""
+        path = self._directory and self._directory / (self._current() or ".")
+        if path is None or path == self._directory:
+            return None
+        try:
+            connection = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=ro",
+                uri=True,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            if connection.execute("PRAGMA user_version").fetchone() == (VERSION,):
+                return connection
+            connection.close()
+        except sqlite3.Error:
+            pass
+        return None
 
     def _forget(self) -> None:
         if self._directory is not None:

@@ -409,7 +409,7 @@ class Ledger:
         self._write(
             "edge",
             [
-                (name, Role.ALIAS, repository.id, stored, None, "", "", False, "")
+                (name, Role.ALIAS, repository.id, stored, None, "", "", False, "", "")
                 for name, stored in aliases - known
             ],
         )
@@ -517,7 +517,18 @@ class Ledger:
                     self._named.add(ids[digest])
             if read.subject:
                 rows.append(
-                    (ids[read.subject], Role.REFERRER, source, source, None, read.media_type, "", False, "")
+                    (
+                        ids[read.subject],
+                        Role.REFERRER,
+                        source,
+                        source,
+                        None,
+                        read.media_type,
+                        "",
+                        False,
+                        "",
+                        "",
+                    )
                 )
         self._write("edge", rows)
 

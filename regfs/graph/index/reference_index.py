@@ -21,9 +21,9 @@ from regfs.graph.index.ledger import LOOKED_ELSEWHERE
 from regfs.graph.index.readers import Readers, side_by_side
 from regfs.graph.index.states import CHANGED, WHEN, derive
 from regfs.graph.index.update import Progress, Update
-from regfs.graph.pace import SLOW
 from regfs.machine import give_back
 from regfs.registry import layout
+from regfs.registry.pace import SLOW
 from regfs.registry.survey import Survey
 from regfs.storage import Storage
 
@@ -76,6 +76,11 @@ class ReferenceIndex:
         self._progress = progress
         self._lock = threading.RLock()
         self._until = self._thorough_until = float("-inf")
+
+    @property
+    def files(self) -> Database:
+        """Where the index lies, for whoever reads it without bringing it up to date."""
+        return self._database
 
     def close(self) -> None:
         """Close the file."""

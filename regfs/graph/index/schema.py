@@ -13,7 +13,7 @@ import enum
 from regfs.registry.terms import Role
 
 #: Another number throws every older index away: it costs a pass over the store, and no migration.
-VERSION = 3
+VERSION = 4
 
 
 class State(enum.IntEnum):
@@ -75,7 +75,7 @@ CREATE TABLE manifest (
 
 -- What manifests, and links to aliases, say: `source` holds `target`. Size is what the manifest tells;
 -- `elsewhere` is a foreign layer; `platform` names a child's directory, `title` a layer's file that is not
--- numbered (naming.py).
+-- numbered (naming.py); `machine` is a child's platform.
 CREATE TABLE edge (
     source INTEGER NOT NULL,
     role INTEGER NOT NULL,
@@ -86,6 +86,7 @@ CREATE TABLE edge (
     platform TEXT NOT NULL,
     elsewhere INTEGER NOT NULL,
     title TEXT NOT NULL,
+    machine TEXT NOT NULL,
     PRIMARY KEY (source, role, position)
 ) WITHOUT ROWID;
 

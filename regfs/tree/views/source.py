@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regfs.graph import Graph
-from regfs.graph.ahead import AheadGraph
 from regfs.graph.index import ReferenceIndex
+from regfs.graph.index.known import Known
 from regfs.graph.index.update import Progress
-from regfs.graph.pace import Pace
 from regfs.graph.reports.catalogue import Reports
 from regfs.layers import Layers, never
 from regfs.machine import on_network
 from regfs.oci import Platform
 from regfs.registry import Contents
+from regfs.registry.pace import Pace
+from regfs.registry.side_by_side import SideBySide
 from regfs.storage import Storage
 from regfs.tree.inside import Opener
 from regfs.tree.scope import Scope
@@ -53,11 +54,8 @@ class Source(NamedTuple):
         The index of the store is kept in `cache`. `given_up`: see Opener.
         """
         contents = Contents(store)
-        graph = (
-            AheadGraph(contents, ttl=ttl, given_up=given_up, pace=Pace(network=on_network(path)))
-            if ttl > 0
-            else Graph(contents, ttl=ttl)
-        )
         index = ReferenceIndex(store, path, cache, ttl=ttl, progress=progress)
+        aside = SideBySide(given_up, Pace(network=on_network(path)))
+        graph = Graph(contents, ttl=ttl, known=Known(index.files), aside=aside)
         opener = Opener(graph, layers, given_up)
         return cls(graph, index, Reports(index, contents), contents, platform, opener)
