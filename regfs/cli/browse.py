@@ -9,12 +9,11 @@ import time
 
 import click
 
-from regfs.cli.opening import LayerProgress, cache_directory, follow_symlinks_option, open_store
+from regfs.cli.opening import LayerProgress, cache_directory, follow_symlinks_option, open_store, opened_tree
 from regfs.errors import IsDirectoryError, RegfsError, printable
-from regfs.layers import Layers
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
-from regfs.tree import Attributes, Directory, File, Node, Source, Symlink, Tree
+from regfs.tree import Attributes, Directory, File, Node, Symlink, Tree
 
 _STANDARD_OUTPUT = 1
 
@@ -38,10 +37,13 @@ platform_option = click.option(
 
 
 def open_tree(store: str, platform: Platform) -> Tree:
-    """Open the tree of a store, for one short command: what was read once is not read again."""
-    local, cache = open_store(store), cache_directory()
-    layers = Layers(local, cache, progress=LayerProgress())
-    return Tree(Source.of(local, local.root, cache, platform, ttl=float("inf"), layers=layers))
+    """Open the tree of a store, for one short command: what was read once is not read again.
+
+    It is closed when the command ends.
+    """
+    storage, forever = open_store(store), float("inf")
+    opened = opened_tree(storage, cache_directory(), platform, ttl=forever, layer_progress=LayerProgress())
+    return click.get_current_context().with_resource(opened)
 
 
 @click.command(short_help="List a path of the tree, without a mount.")

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
-from regfs.graph.index.known import Known
-from regfs.graph.index.update import Progress
 from regfs.graph.reports.catalogue import Reports
-from regfs.layers import Layers, never
-from regfs.machine import on_network
 from regfs.oci import Platform
 from regfs.registry import Contents
-from regfs.registry.pace import Pace
-from regfs.registry.side_by_side import SideBySide
-from regfs.storage import Storage
 from regfs.tree.inside import Opener
 from regfs.tree.scope import Scope
 
@@ -35,27 +26,3 @@ class Source(NamedTuple):
     def scope(self, repository: str) -> Scope:
         """Give what the nodes of one repository read with."""
         return Scope(self.graph, repository, self.platform, self.opener)
-
-    @classmethod
-    def of(
-        cls,
-        store: Storage,
-        path: str,
-        cache: Path,
-        platform: Platform,
-        *,
-        ttl: float,
-        progress: Progress = lambda what, done, total: None,
-        layers: Layers,
-        given_up: Callable[[], bool] = never,
-    ) -> Source:
-        """Read the store at `path`, with answers at most `ttl` seconds old.
-
-        The index of the store is kept in `cache`. `given_up`: see Opener.
-        """
-        contents = Contents(store)
-        index = ReferenceIndex(store, path, cache, ttl=ttl, progress=progress)
-        aside = SideBySide(given_up, Pace(network=on_network(path)))
-        graph = Graph(contents, ttl=ttl, known=Known(index.files), aside=aside)
-        opener = Opener(graph, layers, given_up)
-        return cls(graph, index, Reports(index, contents), contents, platform, opener)
