@@ -70,14 +70,18 @@ def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> No
 def _list(tree: Tree, path: str, *, long: bool) -> None:
     node = tree.walk(path, follow=not long or path.endswith("/"))
     if not isinstance(node, Directory):
-        print(_line(path, node) if long else printable(path))
+        print(_line(path, node, node.attributes()) if long else printable(path))
         return
-    for child in sorted(node.children()):
-        print(_line(child.name, node.lookup(child.name)) if long else printable(child.name))
+    if not long:
+        for child in sorted(node.children()):
+            print(printable(child.name))
+        return
+    for child, found in sorted(node.entries(), key=lambda entry: entry[0].name):
+        shown = child.node or node.lookup(child.name)
+        print(_line(child.name, shown, found or shown.attributes()))
 
 
-def _line(name: str, node: Node) -> str:
-    found: Attributes = node.attributes()
+def _line(name: str, node: Node, found: Attributes) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime_ns // 1_000_000_000))
     arrow = f" -> {printable(node.target())}" if isinstance(node, Symlink) else ""
     return f"{stat.filemode(found.mode)} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"

@@ -228,6 +228,19 @@ class Graph:
         link = self._look_ahead(name, tag) or self._believed(name, tag, link) or self._look_at(name, tag)
         return link.pushed
 
+    def look_at_links(self, name: str, tags: Sequence[str]) -> None:
+        """Look at the links of some tags together, as far as that helps: their times will be asked for.
+
+        What fails, or is no tag, is met by whoever asks for it.
+        """
+        now = self._clock()
+        due = [tag for tag in tags if not ((link := self._links.get((name, tag))) and now < link.until)]
+        with suppress(StoreError):
+            known = self._look_at_known(name, due)
+            for tag in due if self._aside.slow else ():
+                if tag not in known:
+                    self._begin_link(name, tag)
+
     def _believed(self, name: str, tag: str, link: Link | None) -> Link | None:
         """Give a tag's link as it is known, if its stamp is still the same."""
         if link is not None and link.digest is not None and link.stamp:
@@ -337,7 +350,9 @@ class Graph:
         link = self._links.get((name, tag))
         if link is not None and self._clock() < link.until:
             return True
-        return self._aside.begin(("link", name, tag), lambda: self._look_at(name, tag))
+        return self._aside.begin(
+            ("link", name, tag), lambda: self._believed(name, tag, link) or self._look_at(name, tag)
+        )
 
     def tag_entered(self, name: str, tag: str) -> None:
         """Note that a tag's directory is listed: where the storage is slow, the next will be as well."""
