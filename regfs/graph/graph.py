@@ -38,11 +38,11 @@ from regfs.registry.terms import Mark
 from regfs.storage import Content, FileStat, Space
 
 #: Bytes of memory for each cache.
-_ROOM_FOR_LISTINGS = 32 << 20
-_ROOM_FOR_LINKS = 8 << 20
-_ROOM_FOR_BLOBS = 8 << 20
-_ROOM_FOR_OUTLINES = 8 << 20
-_ROOM_FOR_MANIFESTS = 16 << 20
+_ROOM_FOR_LISTINGS = 16 << 20
+_ROOM_FOR_LINKS = 4 << 20
+_ROOM_FOR_BLOBS = 4 << 20
+_ROOM_FOR_OUTLINES = 2 << 20
+_ROOM_FOR_MANIFESTS = 8 << 20
 
 #: Names of all listings that somebody goes through; indexes in one another that are asked for ahead.
 _ROOM_FOR_NAMES = 500_000

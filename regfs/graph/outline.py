@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from regfs.oci import Digest, Manifest, Platform
 from regfs.oci.media_types import SCHEMA1
-from regfs.registry.reading import EdgeRow, edges_of
+from regfs.registry.manifests import EdgeRow, edges_of
 from regfs.registry.terms import Role
 
 

@@ -15,9 +15,11 @@ from regfs.graph.index.schema import INDEXES
 from regfs.oci.digest import LENGTHS
 from regfs.registry import layout
 from regfs.registry.findings import Finding, storable
-from regfs.registry.reading import LinksRead, ManifestRead, tag_findings
+from regfs.registry.manifests import ManifestRead
+from regfs.registry.odd import tag_findings
 from regfs.registry.survey import BlobSeen, LinkSeen, TagSeen, UploadSeen
 from regfs.registry.terms import Mark, Role
+from regfs.registry.units import LinksRead
 
 T = TypeVar("T")
 
@@ -40,7 +42,6 @@ _PARTS = (
     (layout.MANIFESTS, Mark.MANIFESTS, ("tag", "history", "revision")),
     (layout.UPLOADS, Mark.UPLOADS, ("upload",)),
 )
-MARKS = {name: mark for name, mark, _ in _PARTS}
 
 #: Whether a blob is named as a manifest: by a tag, a revision or an index, or by what a tag has named whose
 #: link says nothing.

@@ -163,13 +163,13 @@ class ReferenceIndex:
             first = connection.execute("SELECT 1 FROM place LIMIT 1").fetchone() is None
             if first:
                 _log.info("reading the whole store for the index")
-            elsewhere = stack.enter_context(side_by_side(self._survey, self._readers(much=first or thorough)))
+            beside = stack.enter_context(side_by_side(self._survey, self._readers(much=first or thorough)))
             update = Update(
                 connection,
                 self._survey,
                 time.time_ns(),
                 thorough=thorough,
-                elsewhere=elsewhere,
+                beside=beside,
                 progress=self._progress,
             )
             changed = update.run()
