@@ -122,6 +122,7 @@ def opened_tree(
     """
     # Only now: to index a store takes none of them.
     from regfs.graph import Graph
+    from regfs.graph.index.keeper import Keeper
     from regfs.graph.index.known import Known
     from regfs.graph.reports.catalogue import Reports
     from regfs.layers import CACHE_SIZE, Layers
@@ -133,8 +134,9 @@ def opened_tree(
 
     contents = Contents(storage)
     references = ReferenceIndex(storage, storage.root, cache, ttl=ttl, progress=progress)
+    files = references.files
     aside = SideBySide(given_up, Pace(network=on_network(storage.root)))
-    graph = Graph(contents, ttl=ttl, known=Known(references.files), aside=aside)
+    graph = Graph(contents, ttl=ttl, known=Known(files), keeper=Keeper(files), aside=aside)
     layers = Layers(
         storage,
         cache,

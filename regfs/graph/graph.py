@@ -26,6 +26,7 @@ from regfs.errors import (
 )
 from regfs.graph.blob import Blob
 from regfs.graph.cache import Cache, for_a_while, for_ever
+from regfs.graph.index.keeper import Keeper, KeptLink
 from regfs.graph.index.known import Known, NamesKnown, TagKnown
 from regfs.graph.outline import Named, Outline
 from regfs.graph.walk import FAR_LINKS, IMAGES, NEAR_LINKS, Walk
@@ -108,7 +109,7 @@ class Graph:
     """The references of one storage.
 
     `ttl` is in seconds, may be infinite; `clock` must not go backwards; `pause` waits for seconds. `known` is
-    what the index knows, `aside` asks ahead where the storage is slow.
+    what the index knows, `keeper` keeps there what it did not; `aside` asks ahead where the storage is slow.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Graph:
         *,
         ttl: float = 10.0,
         known: Known | None = None,
+        keeper: Keeper | None = None,
         aside: SideBySide | None = None,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
@@ -124,6 +126,7 @@ class Graph:
         self._contents = contents
         self._ttl = ttl
         self._known = known
+        self._keeper = keeper
         self._aside = aside or SideBySide(lambda: False)
         self._clock = clock
         self._pause = pause
@@ -143,6 +146,8 @@ class Graph:
     def close(self) -> None:
         """End what goes on by itself."""
         self._aside.close()
+        if self._keeper is not None:
+            self._keeper.close()
         if self._known is not None:
             self._known.close()
 
@@ -289,6 +294,8 @@ class Graph:
         stamp = stat.changed_ns if time.time_ns() - stat.changed_ns > _TICK else 0
         link = Link(digest, stamp, stat.mtime_ns, now + self._ttl)
         self._links.put((name, tag), link)
+        if self._keeper is not None and stamp:
+            self._keeper.link(KeptLink(name, tag, stamp, stat.mtime_ns, str(digest)))
         return link
 
     def _read_link(self, name: str, tag: str) -> tuple[FileStat, Digest]:
@@ -480,6 +487,8 @@ class Graph:
             found = self._known.outline(digest) if self._known else None
             if found is None:
                 found = Outline.of_manifest(digest, self.manifest(name, digest))
+                if self._keeper is not None:
+                    self._keeper.outline(found)
             self._outlines.put(digest, found)
         if found.itself.seen and self.look(name, found.itself).size != found.itself.size:
             self.manifest(name, digest)  # raises what is wrong with it

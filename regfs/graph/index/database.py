@@ -69,19 +69,24 @@ class Database:
 
         Waits for other processes that do the same. May raise sqlite3.DatabaseError; see `recover`.
         """
-        with self._locked():
-            connection = self._open()
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
-                self._publish(connection)
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                if self._directory is not None and self._name != self._current():
-                    self.close()
-                raise
+        with self._locked(), self._transaction() as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open the index in a transaction, under the lock, and publish a new one."""
+        connection = self._open()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+            self._publish(connection)
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            if self._directory is not None and self._name != self._current():
+                self.close()
+            raise
 
     def recover(self, error: sqlite3.DatabaseError) -> bool:
         """After an error in the file: throw it away, and tell whether to try again on an empty one.
@@ -200,6 +205,33 @@ class Database:
     def current(self) -> str:
         """Name the index in use; "" if there is none."""
         return self._current()
+
+    @contextmanager
+    def keeping(self) -> Iterator[sqlite3.Connection | None]:
+        """Give the index to write single facts into: all that is written counts, or nothing.
+
+        None where another one writes just now, or nothing can be kept. May raise OSError, sqlite3.Error.
+        """
+        if self._directory is None:
+            yield None
+            return
+        make_private(self._directory)
+        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            yield None
+            return
+        # A connection of its own: the other one may be at work in another thread.
+        own = Database(None, self._store)
+        own._directory = self._directory
+        try:
+            with own._transaction() as connection:
+                yield connection
+        finally:
+            own.close()
+            os.close(descriptor)
 
     def connect(self) -> sqlite3.Connection | None:
         """Connect to the index in use, read-only and without waiting; None where that cannot be."""

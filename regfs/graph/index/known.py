@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
+from regfs.graph.index.keeper import decode
 from regfs.graph.index.states import WHEN
 from regfs.graph.outline import Named, Outline, Seen
 from regfs.oci import Digest
@@ -136,20 +137,29 @@ class Known:
         marks = ",".join("?" * len(wanted))
         try:
             with self._reading() as connection:
-                rows = connection and connection.execute(_TAGS.format(marks=marks), (repository, *wanted))
-                return [TagKnown(*row) for row in rows or ()]
+                if connection is None:
+                    return []
+                rows = [
+                    row
+                    for query in (_TAGS, _KEPT_TAGS)  # what a mount kept is newer than the last pass
+                    for row in connection.execute(query.format(marks=marks), (repository, *wanted))
+                ]
         except sqlite3.Error:
             return []
+        return list({row[0]: TagKnown(*row) for row in rows}.values())
 
     def outline(self, digest: Digest) -> Outline | None:
         """Tell what a manifest names, with the blobs as they are stored; None if it was never read."""
         try:
             with self._reading() as connection:
-                rows = connection.execute(_OUTLINE, (str(digest),)).fetchall() if connection else []
+                if connection is None:
+                    return None
+                rows = connection.execute(_OUTLINE, (str(digest),)).fetchall()
+                kept = None if rows else connection.execute(_KEPT, (str(digest),)).fetchone()
         except sqlite3.Error:
             return None
         if not rows:
-            return None
+            return decode(kept[0]) if kept else None
         when, kind, media_type, size, blocks, mtime_ns = rows[0][:6]
         version = self._note(when)
         seen = Seen(size, blocks, mtime_ns, version)
@@ -164,6 +174,9 @@ _TAGS = (
     "SELECT tag.name, stamp, pushed, digest FROM repository JOIN tag ON repository = repository.id "
     "JOIN blob ON blob.id = tag.blob WHERE repository.name = ? AND tag.name IN ({marks}) AND stamp"
 )
+
+_KEPT_TAGS = "SELECT tag, stamp, pushed, digest FROM kept_link WHERE repository = ? AND tag IN ({marks})"
+_KEPT = "SELECT outline FROM kept_manifest WHERE digest = ?"
 
 _OUTLINE = f"""
     SELECT (SELECT value FROM meta WHERE key = '{WHEN}'), manifest.kind, manifest.media_type,

@@ -89,6 +89,8 @@ class Ledger:
         """End the pass. Tells whether anything had changed."""
         if self._forgot:
             self._forget_unnamed()
+        for table in ("kept_link", "kept_manifest"):
+            self._quiet += self._db.execute(f"DELETE FROM {table}").rowcount
         if self.fresh:
             for statement in INDEXES.strip().splitlines():
                 self._db.execute(statement)

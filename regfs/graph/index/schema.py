@@ -141,6 +141,18 @@ CREATE TABLE upload (
     PRIMARY KEY (repository, name)
 ) WITHOUT ROWID;
 
+-- What mounts have read by themselves, until a pass has read it, too (keeper.py): tags' links, and what
+-- manifests say.
+CREATE TABLE kept_link (
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    stamp INTEGER NOT NULL,
+    pushed INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (repository, tag)
+) WITHOUT ROWID;
+CREATE TABLE kept_manifest (digest TEXT PRIMARY KEY, outline BLOB NOT NULL) WITHOUT ROWID;
+
 -- What the first bytes of an orphan, and the configs of images, say: read when first asked for.
 CREATE TABLE content (blob INTEGER PRIMARY KEY, suffix TEXT NOT NULL, media_type TEXT NOT NULL);
 CREATE TABLE config (blob INTEGER PRIMARY KEY, created TEXT NOT NULL, platform TEXT NOT NULL);
