@@ -18,6 +18,7 @@ import pytest
 
 from regfs.errors import IndexFileError, StoreAwayError, UnreadableError
 from regfs.graph.index import ReferenceIndex, State
+from regfs.graph.index.database import Database
 from regfs.registry import open_local
 from regfs.storage import Entry, FileStat, LocalStorage
 from tests.builder import StoreBuilder
@@ -336,6 +337,57 @@ def test_a_pass_that_was_broken_off_leaves_nothing(store: StoreBuilder, cache: P
         assert [path.name for path in directory(cache).iterdir()] == ["lock"]
         broken_off = False
         assert states(index) == truth(store)
+
+
+# --- read while it is written ------------------------------------------------------------------------
+
+COUNT = "SELECT count(*) FROM place"
+
+
+def test_a_reader_sees_what_was_there_when_it_began_and_writes_nothing(tmp_path: Path) -> None:
+    with closing(Database(tmp_path, "store")) as database:
+        with database.reader() as reader:
+            assert reader is None
+        with database.changing() as writer:
+            writer.execute("INSERT INTO place VALUES ('a', 1)")
+            with database.reader() as reader:
+                assert reader is None, "the index is not whole yet"
+        with database.reader() as first:
+            assert first
+            with database.changing() as writer:
+                writer.execute("INSERT INTO place VALUES ('b', 1)")
+                with database.reader() as second:
+                    assert second
+                    assert second.execute(COUNT).fetchone() == (1,)
+            with database.reader() as third:
+                assert third
+                assert (first.execute(COUNT).fetchone(), third.execute(COUNT).fetchone()) == ((1,), (2,))
+            first.execute("CREATE TEMP TABLE mine AS SELECT * FROM place")
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                first.execute("DELETE FROM place")
+        with database.reader() as again:
+            assert again
+            assert again.execute("SELECT name FROM temp.sqlite_master").fetchall() == []
+
+
+@pytest.mark.parametrize("gone", ["file", "directory", "version", "machine"])
+def test_a_reader_takes_no_file_that_is_gone_or_that_nobody_vouches_for(tmp_path: Path, gone: str) -> None:
+    with closing(Database(tmp_path, "store")) as database:
+        with database.changing() as writer:
+            writer.execute("INSERT INTO place VALUES ('a', 1)")
+        if gone == "file":
+            index_file(tmp_path).unlink()
+        elif gone == "directory":
+            output("rm", "-r", tmp_path / "graph")
+        else:
+            with database.changing() as writer:
+                writer.execute(
+                    "PRAGMA user_version = 99"
+                    if gone == "version"
+                    else "UPDATE meta SET value = 'another run'"
+                )
+        with database.reader() as reader:
+            assert reader is None
 
 
 # --- damaged -----------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ room, no permission), the index is a temporary file of SQLite's, gone with the p
 Nothing waits for the disk: a process that is killed loses nothing by that, and after the whole machine went
 down SQLite checks the file before it is believed.
 
-One connection, used by one thread at a time: the caller holds the lock.
+One connection writes, used by one thread at a time: the caller holds the lock. Readers have connections of
+their own (read_connections.py), and wait for no lock; where nothing is kept there are none.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from regfs.errors import IndexFileError
-from regfs.graph.index.schema import SCHEMA, VERSION
+from regfs.graph.index.read_connections import IndexFile, ReadConnections
+from regfs.graph.index.schema import BOOT, SCHEMA, VERSION
 from regfs.machine import boot, can_open, make_private
 
 _log = logging.getLogger(__name__)
@@ -40,9 +42,6 @@ _PAGES = 8 << 10
 
 #: Seconds to wait for another process's short lock.
 _PATIENCE = 60.0
-
-#: The key in `meta` of the run of the machine in which the index was last known to be whole.
-_BOOT = "boot"
 
 #: What makes the file itself unusable, as against a fault in asking it. SQLITE_FULL, _IOERR, _CANTOPEN,
 #: _READONLY: nothing can be kept there; _CORRUPT, _NOTADB: it is damaged. (sqlite.org/rescode.html)
@@ -61,6 +60,29 @@ class Database:
         self._store = store
         self._connection: sqlite3.Connection | None = None
         self._name = ""
+        self._file: IndexFile | None = None
+        self._readers = ReadConnections()
+
+    @property
+    def in_use(self) -> IndexFile | None:
+        """The file that all processes use; None if there is none, or nothing is kept."""
+        directory = self._directory
+        current = self._current()
+        return IndexFile.at(directory / current) if directory is not None and current else None
+
+    @contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection | None]:
+        """Give a connection that only reads, and sees one state of the index; waits for nobody.
+
+        None, where there is none to be had at once: nothing is kept, or the file is new, locked, of another
+        version, damaged or gone. What is asked may raise sqlite3.DatabaseError; see `recover`.
+        """
+        file = self.in_use
+        if file is None:
+            yield None
+            return
+        with self._readers.one(file) as connection:
+            yield connection
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -104,6 +126,8 @@ class Database:
 
     def close(self) -> None:
         """Close the file. A file that was never published goes away."""
+        # Before the one that writes: the last to close removes the log, if it may.
+        self._readers.close()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -112,6 +136,7 @@ class Database:
                 for path in self._directory.glob(f"{self._name}*"):
                     path.unlink(missing_ok=True)
         self._name = ""
+        self._file = None
 
     def _give_up(self, reason: str) -> None:
         _log.warning("no index can be kept in %s: %s. It is made anew each time", self._directory, reason)
@@ -139,21 +164,22 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         """See that the connection is to the index in use, or to an empty new one."""
         current = self._current()
-        if self._connection is not None and self._name == current:
+        if self._connection is not None and self._name == current and self._file == self.in_use:
             return self._connection
         self.close()
         if self._directory is None:
             self._connection = _connect("")
             self._connection.executescript(SCHEMA)
         elif current and (found := self._open_current(self._directory / current)):
-            self._connection, self._name = found, current
+            self._connection, self._name, self._file = found, current, self.in_use
         else:
             self._sweep(self._directory)
             self._name = f"{secrets.token_hex(8)}.sqlite"
             self._connection = _connect(str(self._directory / self._name))
             # Until it is published nobody reads it, and what a crash leaves is swept away.
             self._connection.executescript(f"PRAGMA journal_mode = OFF; {SCHEMA}")
-            self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, boot()))
+            self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (BOOT, boot()))
+            self._file = IndexFile.at(self._directory / self._name)
         return self._connection
 
     def _open_current(self, path: Path) -> sqlite3.Connection | None:
@@ -228,11 +254,11 @@ def _connect(path: str) -> sqlite3.Connection:
 def _survived(connection: sqlite3.Connection) -> bool:
     """Tell whether an index is whole, if the machine has gone down since it was made."""
     run = boot()
-    if connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (_BOOT, run)).fetchone():
+    if connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (BOOT, run)).fetchone():
         return True
     if connection.execute("PRAGMA quick_check (1)").fetchone() != ("ok",):
         return False
-    connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, run))
+    connection.execute("REPLACE INTO meta VALUES (?, ?)", (BOOT, run))
     return True
 
 

@@ -15,6 +15,9 @@ from regfs.registry.terms import Role
 #: Another number throws every older index away: it costs a pass over the store, and no migration.
 VERSION = 3
 
+#: The key in `meta` of the run of the machine in which the index was last known to be whole.
+BOOT = "boot"
+
 
 class State(enum.IntEnum):
     """Who needs a blob. The values stand in the index; what is in no other state is orphaned.
