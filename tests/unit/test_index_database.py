@@ -43,8 +43,8 @@ _, path, cache, stop = sys.argv
 index = ReferenceIndex(open_local(path), path, pathlib.Path(cache), ttl=0, progress=progress)
 if stop == "begin":
     wait()
-with index.reading() as connection:
-    print(connection.execute("SELECT count(*) FROM held").fetchone()[0])
+with index.snapshot() as snapshot:
+    print(snapshot.row("SELECT count(*) FROM held")[0])
 """
 
 
@@ -95,8 +95,8 @@ def counted(store: StoreBuilder, cache: Path) -> Iterator[tuple[ReferenceIndex, 
 def states(index: ReferenceIndex) -> dict[str, State]:
     """Ask the index for the state of each stored blob; the store is looked at before."""
     index.refresh()
-    with index.reading() as connection:
-        rows = connection.execute(
+    with index.snapshot() as snapshot:
+        rows = snapshot.rows(
             "SELECT digest, state FROM blob LEFT JOIN held ON blob = id WHERE size IS NOT NULL"
         )
         return {digest: State(state or State.ORPHANED) for digest, state in rows}
@@ -139,12 +139,12 @@ _, path, cache, processes, threads = sys.argv
 ReferenceIndex._readers = lambda self, much: Readers(int(processes), int(threads))
 index = ReferenceIndex(open_local(path), path, pathlib.Path(cache), ttl=60)
 index.refresh(thorough=True)
-with index.reading() as connection:
-    for digest, state in connection.execute(
+with index.snapshot() as snapshot:
+    for digest, state in snapshot.rows(
         "SELECT digest, coalesce(state, 3) FROM blob LEFT JOIN held ON blob = id WHERE size IS NOT NULL"
     ):
         print(digest, state)
-    print(connection.execute("SELECT count(*) FROM finding").fetchone()[0])
+    print(snapshot.row("SELECT count(*) FROM finding")[0])
 """
 
 
@@ -315,12 +315,16 @@ def test_many_threads_may_ask_one_index(store: StoreBuilder, cache: Path) -> Non
     assert found == [truth(store)] * 8
 
 
-def test_what_a_failing_body_wrote_is_not_kept(store: StoreBuilder, cache: Path) -> None:
+def delete_and_fail(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM blob")
+    raise RuntimeError
+
+
+def test_what_was_written_before_a_failure_is_not_kept(store: StoreBuilder, cache: Path) -> None:
     with opened(store, cache) as index:
         index.refresh()
-        with suppress(RuntimeError), index.reading() as connection:
-            connection.execute("DELETE FROM blob")
-            raise RuntimeError
+        with suppress(RuntimeError):
+            index.write(delete_and_fail)
         assert states(index) == truth(store)
 
 
@@ -645,10 +649,9 @@ def test_when_the_disk_fills_up_between_reading_the_store_and_asking_the_index_i
     with opened(store, disk / "cache") as index:
         index.refresh()
         fill(disk)
-        with index.reading() as connection:
-            assert connection.execute(
-                "SELECT count(*) FROM held WHERE state = ?", (State.TAGGED,)
-            ).fetchone() == (len(truth(store)) - 1,)
+        with index.snapshot() as snapshot:
+            held = snapshot.row("SELECT count(*) FROM held WHERE state = ?", (State.TAGGED,))
+            assert held == (len(truth(store)) - 1,)
 
 
 def test_on_a_disk_that_became_read_only_the_index_is_made_anew(

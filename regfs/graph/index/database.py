@@ -31,7 +31,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from regfs.errors import IndexFileError
-from regfs.graph.index.read_connections import IndexFile, ReadConnections
+from regfs.graph.index.read_connections import IndexFile, ReadConnections, cut_short
 from regfs.graph.index.schema import BOOT, SCHEMA, VERSION
 from regfs.machine import boot, can_open, make_private
 
@@ -126,9 +126,11 @@ class Database:
 
     def close(self) -> None:
         """Close the file. A file that was never published goes away."""
-        # Before the one that writes: the last to close removes the log, if it may.
+        # The last to close removes the log, if it may write, and has opened it.
         self._readers.close()
         if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
             self._connection.close()
             self._connection = None
         if self._directory is not None and self._name and self._name != self._current():
@@ -164,7 +166,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         """See that the connection is to the index in use, or to an empty new one."""
         current = self._current()
-        if self._connection is not None and self._name == current and self._file == self.in_use:
+        if self._connection is not None and self._is_in_use(self._connection):
             return self._connection
         self.close()
         if self._directory is None:
@@ -182,17 +184,20 @@ class Database:
             self._file = IndexFile.at(self._directory / self._name)
         return self._connection
 
+    def _is_in_use(self, connection: sqlite3.Connection) -> bool:
+        if self._directory is None:
+            return not self._name
+        file = self.in_use
+        return file is not None and self._file == file and _is_whole(connection, file.path)
+
     def _open_current(self, path: Path) -> sqlite3.Connection | None:
         try:
-            size = path.stat().st_size
+            path.stat()  # SQLite would make one
             connection = _connect(str(path))
         except (OSError, sqlite3.Error):
             return None
         try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (pages,) = connection.execute("PRAGMA page_count").fetchone()
-            (page,) = connection.execute("PRAGMA page_size").fetchone()
-            if version == VERSION and size >= pages * page - _in_log(path) and _survived(connection):
+            if _is_whole(connection, path) and _survived(connection):
                 return connection
             _log.info("the index %s is of another version or cut short; it is built anew", path)
         except sqlite3.DatabaseError as error:
@@ -251,6 +256,16 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
+def _is_whole(connection: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether a file is of this version, and not cut short."""
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return version == VERSION and not cut_short(connection, path)
+    except sqlite3.DatabaseError as error:
+        _log.warning("the index %s is damaged (%s)", path, error)
+        return False
+
+
 def _survived(connection: sqlite3.Connection) -> bool:
     """Tell whether an index is whole, if the machine has gone down since it was made."""
     run = boot()
@@ -260,14 +275,6 @@ def _survived(connection: sqlite3.Connection) -> bool:
         return False
     connection.execute("REPLACE INTO meta VALUES (?, ?)", (BOOT, run))
     return True
-
-
-def _in_log(path: Path) -> int:
-    """Tell how many bytes of an index may still be in its write-ahead log alone."""
-    try:
-        return path.with_name(f"{path.name}-wal").stat().st_size
-    except OSError:
-        return 0
 
 
 def _see_descriptors() -> None:

@@ -44,6 +44,19 @@ class IndexFile(NamedTuple):
         return cls(path, found.st_dev, found.st_ino)
 
 
+def cut_short(connection: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether a file is smaller than it says, but for what its write-ahead log has."""
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page,) = connection.execute("PRAGMA page_size").fetchone()
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return True
+    with suppress(OSError):
+        size += path.with_name(f"{path.name}-wal").stat().st_size
+    return bool(size < pages * page)
+
+
 class ReadConnections:
     """Connections to the file that is in use."""
 
@@ -59,7 +72,7 @@ class ReadConnections:
         more files can be opened. What is asked may raise sqlite3.DatabaseError.
         """
         connection = self._take(file) or _open(file)
-        if connection is None or not _begin(connection):
+        if connection is None or not _begin(connection, file):
             yield None
             return
         try:
@@ -123,13 +136,14 @@ def _open(file: IndexFile) -> sqlite3.Connection | None:
     return None
 
 
-def _begin(connection: sqlite3.Connection) -> bool:
+def _begin(connection: sqlite3.Connection, file: IndexFile) -> bool:
     """Begin a transaction: it sees what is there now, and nothing that is written later."""
     try:
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
+        if not cut_short(connection, file.path):
+            return True
     except sqlite3.Error:
-        with suppress(sqlite3.Error):
-            connection.close()
-        return False
-    return True
+        pass
+    connection.close()
+    return False
