@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from regfs.errors import IndexFileError, StoreAwayError, UnreadableError
-from regfs.graph.index import ReferenceIndex, State
+from regfs.graph.index import Need, ReferenceIndex, State
 from regfs.graph.index.database import Database
+from regfs.graph.index.tags import count_tags
 from regfs.registry import open_local
 from regfs.storage import Entry, FileStat, LocalStorage
 from tests.builder import StoreBuilder
@@ -746,6 +747,133 @@ def test_two_processes_may_build_at_once(store: StoreBuilder, cache: Path, large
     # Two that close in the same moment each leave SQLite's log to the other; who comes next removes it.
     with opened(store, cache) as index:
         assert states(index) == truth(store)
+    assert only_the_index_remains(cache)
+
+
+#: What a process does that takes a snapshot each time it is told to; argv is the store and the cache.
+READER = """
+import pathlib, sys, time
+from regfs.graph.index import Need, ReferenceIndex
+from regfs.graph.index.tags import count_tags
+from regfs.registry import open_local
+
+_, path, cache = sys.argv
+index = ReferenceIndex(open_local(path), path, pathlib.Path(cache), ttl=float("inf"))
+while True:
+    began = time.monotonic()
+    with index.snapshot(*Need) as snapshot:
+        print(count_tags(snapshot), time.monotonic() - began, flush=True)
+    if not sys.stdin.readline():
+        break
+index.close()
+"""
+
+
+def test_readers_answer_at_once_with_the_state_before_while_a_pass_is_at_work(
+    store: StoreBuilder, cache: Path, large: None
+) -> None:
+    command = [sys.executable, "-c", READER, str(store.v2), str(cache)]
+    readers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+
+    def answers() -> list[tuple[int, float]]:
+        found = []
+        for reader in readers:
+            assert reader.stdout
+            tags, seconds = reader.stdout.readline().split()
+            found.append((int(tags), float(seconds)))
+        return found
+
+    before = 302
+    assert [tags for tags, _ in answers()] == [before, before]
+    for number in range(10):
+        store.image("new", f"v{number}", [store.blob(b"new %d" % number, "x/y")], mtime=number)
+    writer = process(store, cache, "manifests")
+    for reader in readers:
+        assert reader.stdin
+        reader.stdin.write("again\n")
+        reader.stdin.flush()
+    # The writer holds its lock until it is told to go on: one who waited for it would wait for ever.
+    for tags, seconds in answers():
+        assert tags == before
+        assert seconds < 5
+    assert writer.stdin
+    writer.stdin.write("go\n" * 20)
+    writer.stdin.flush()
+    writer.stdin.close()
+    with writer:
+        assert writer.wait(60) == 0
+    for reader in readers:
+        assert reader.stdin
+        reader.stdin.close()
+        with reader:
+            assert reader.wait(60) == 0
+    with opened(store, cache) as index, index.snapshot() as snapshot:
+        assert count_tags(snapshot) == before + 10
+    assert only_the_index_remains(cache)
+
+
+def test_a_snapshot_that_somebody_keeps_holds_up_nobody(store: StoreBuilder, cache: Path) -> None:
+    with opened(store, cache) as index, index.snapshot(*Need) as kept:
+        store.image("other", "new", [store.layer({"a": b"new"})])
+        done: list[dict[str, State]] = []
+        thread = threading.Thread(target=lambda: done.append(states(index)))
+        thread.start()
+        thread.join(60)
+        assert done == [truth(store)]
+        assert count_tags(kept) == 2
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            kept.connection.execute("DELETE FROM tag")
+
+
+def test_what_is_costly_is_made_once_for_each_state_of_the_facts(
+    store: StoreBuilder, cache: Path, settled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    steps = {need: (lambda connection, need=need: made.append(need.value)) for need in Need}
+    monkeypatch.setattr("regfs.graph.index.derived._MAKE", steps)
+    with opened(store, cache) as index, opened(store, cache) as other:
+        for one in (index, other, index):
+            with one.snapshot(Need.WEIGHTS, Need.LINKS):
+                pass
+        assert made == ["weights", "links"]
+        store.image("other", "new", [store.layer({"a": b"new"})])
+        index.refresh()
+        with other.snapshot(Need.LINKS):
+            pass
+        assert made == ["weights", "links", "links"]
+
+
+def test_where_nothing_is_kept_many_threads_may_ask(store: StoreBuilder) -> None:
+    found: list[object] = []
+    with opened(store, None) as index:
+        threads = [threading.Thread(target=lambda: found.append(states(index))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == [truth(store)] * 4
+
+
+@pytest.mark.parametrize("gone", ["directory", "file", "replaced"])
+def test_an_index_that_goes_away_while_it_is_believed_is_never_an_empty_one(
+    store: StoreBuilder, cache: Path, gone: str
+) -> None:
+    local = open_local(str(store.v2))
+    with closing(local), closing(ReferenceIndex(local, str(store.v2), cache, ttl=float("inf"))) as index:
+        with index.snapshot() as snapshot:
+            assert count_tags(snapshot) == 2
+        if gone == "directory":
+            output("rm", "-r", cache)
+        elif gone == "file":
+            index_file(cache).unlink()
+        else:
+            (directory(cache) / "current").unlink()
+            with closing(Database(cache, str(store.v2))) as empty, empty.changing():
+                pass
+        with index.snapshot(*Need) as snapshot:
+            assert count_tags(snapshot) == 2
     assert only_the_index_remains(cache)
 
 
