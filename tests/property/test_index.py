@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regfs.graph.index import ReferenceIndex, Role
+from regfs.graph.index import Need, ReferenceIndex, Role
 from regfs.graph.reports.catalogue import REPORTS, Reports
 from regfs.graph.reports.table import Format, render
 from regfs.registry import Contents
@@ -283,8 +283,8 @@ def everything(index: ReferenceIndex, reports: Reports) -> dict[str, list[str]]:
             for row in rows
             if row.get("section") != "beside that"
         )
-    with index.reading() as connection:
-        return found | tables(connection)
+    with index.snapshot(*Need) as snapshot:
+        return found | tables(snapshot.connection)
 
 
 def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:

@@ -213,6 +213,20 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(large: StoreBuilder, 
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_a_report_that_nobody_reads_on_holds_up_nobody(store: StoreBuilder) -> None:
+    """It prints more than a pipe takes, to one who reads the first line and then something else."""
+    store.image("app", "1.0", [store.blob(b"layer %d" % number, "x/y") for number in range(2000)])
+    slow = start("report", "blobs", store.root, "--format", "csv")
+    assert slow.stdout
+    assert slow.stdout.readline().startswith("digest,")
+    store.image("app", "2.0", [store.layer({"a": b"new"})])
+    assert ": brought up to date in" in told("index", store.root)
+    assert len(table("report", "tags", store.root)) == 2
+    assert slow.poll() is None
+    rest = slow.stdout.read()
+    assert (len(rest.splitlines()), ended(slow), slow.returncode) == (2002, ("", ""), 0)
+
+
 def test_output_that_cannot_be_written_is_an_error_in_one_line(library: Library) -> None:
     for command in ("report tags", "check --all"):
         words = command.split()

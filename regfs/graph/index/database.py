@@ -12,7 +12,8 @@ room, no permission), the index is a temporary file of SQLite's, gone with the p
 Nothing waits for the disk: a process that is killed loses nothing by that, and after the whole machine went
 down SQLite checks the file before it is believed.
 
-One connection, used by one thread at a time: the caller holds the lock.
+One connection writes, used by one thread at a time: the caller holds the lock. Readers have connections of
+their own (read_connections.py), and wait for no lock; where nothing is kept there are none.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import quote
 
 from regfs.errors import IndexFileError
-from regfs.graph.index.schema import SCHEMA, VERSION
+from regfs.graph.index.read_connections import IndexFile, ReadConnections, cut_short
+from regfs.graph.index.schema import BOOT, SCHEMA, VERSION
 from regfs.machine import boot, can_open, make_private
 
 _log = logging.getLogger(__name__)
@@ -41,9 +42,6 @@ _PAGES = 8 << 10
 
 #: Seconds to wait for another process's short lock.
 _PATIENCE = 60.0
-
-#: The key in `meta` of the run of the machine in which the index was last known to be whole.
-_BOOT = "boot"
 
 #: What makes the file itself unusable, as against a fault in asking it. SQLITE_FULL, _IOERR, _CANTOPEN,
 #: _READONLY: nothing can be kept there; _CORRUPT, _NOTADB: it is damaged. (sqlite.org/rescode.html)
@@ -62,6 +60,29 @@ class Database:
         self._store = store
         self._connection: sqlite3.Connection | None = None
         self._name = ""
+        self._file: IndexFile | None = None
+        self._readers = ReadConnections()
+
+    @property
+    def in_use(self) -> IndexFile | None:
+        """The file that all processes use; None if there is none, or nothing is kept."""
+        directory = self._directory
+        current = self._current()
+        return IndexFile.at(directory / current) if directory is not None and current else None
+
+    @contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection | None]:
+        """Give a connection that only reads, and sees one state of the index; waits for nobody.
+
+        None, where there is none to be had at once: nothing is kept, or the file is new, locked, of another
+        version, damaged or gone. What is asked may raise sqlite3.DatabaseError; see `recover`.
+        """
+        file = self.in_use
+        if file is None:
+            yield None
+            return
+        with self._readers.one(file) as connection:
+            yield connection
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -110,7 +131,11 @@ class Database:
 
     def close(self) -> None:
         """Close the file. A file that was never published goes away."""
+        # The last to close removes the log, if it may write, and has opened it.
+        self._readers.close()
         if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.execute("SELECT 1 FROM meta LIMIT 1").fetchone()
             self._connection.close()
             self._connection = None
         if self._directory is not None and self._name and self._name != self._current():
@@ -118,6 +143,7 @@ class Database:
                 for path in self._directory.glob(f"{self._name}*"):
                     path.unlink(missing_ok=True)
         self._name = ""
+        self._file = None
 
     def _give_up(self, reason: str) -> None:
         _log.warning("no index can be kept in %s: %s. It is made anew each time", self._directory, reason)
@@ -145,34 +171,38 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         """See that the connection is to the index in use, or to an empty new one."""
         current = self._current()
-        if self._connection is not None and self._name == current:
+        if self._connection is not None and self._is_in_use(self._connection):
             return self._connection
         self.close()
         if self._directory is None:
             self._connection = _connect("")
             self._connection.executescript(SCHEMA)
         elif current and (found := self._open_current(self._directory / current)):
-            self._connection, self._name = found, current
+            self._connection, self._name, self._file = found, current, self.in_use
         else:
             self._sweep(self._directory)
             self._name = f"{secrets.token_hex(8)}.sqlite"
             self._connection = _connect(str(self._directory / self._name))
             # Until it is published nobody reads it, and what a crash leaves is swept away.
             self._connection.executescript(f"PRAGMA journal_mode = OFF; {SCHEMA}")
-            self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, boot()))
+            self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (BOOT, boot()))
+            self._file = IndexFile.at(self._directory / self._name)
         return self._connection
+
+    def _is_in_use(self, connection: sqlite3.Connection) -> bool:
+        if self._directory is None:
+            return not self._name
+        file = self.in_use
+        return file is not None and self._file == file and _is_whole(connection, file.path)
 
     def _open_current(self, path: Path) -> sqlite3.Connection | None:
         try:
-            size = path.stat().st_size
+            path.stat()  # SQLite would make one
             connection = _connect(str(path))
         except (OSError, sqlite3.Error):
             return None
         try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (pages,) = connection.execute("PRAGMA page_count").fetchone()
-            (page,) = connection.execute("PRAGMA page_size").fetchone()
-            if version == VERSION and size >= pages * page - _in_log(path) and _survived(connection):
+            if _is_whole(connection, path) and _survived(connection):
                 return connection
             _log.info("the index %s is of another version or cut short; it is built anew", path)
         except sqlite3.DatabaseError as error:
@@ -202,10 +232,6 @@ class Database:
             return ""
         return name if name.endswith(".sqlite") and "/" not in name else ""
 
-    def current(self) -> str:
-        """Name the index in use; "" if there is none."""
-        return self._current()
-
     @contextmanager
     def keeping(self) -> Iterator[sqlite3.Connection | None]:
         """Give the index to write single facts into: all that is written counts, or nothing.
@@ -232,26 +258,6 @@ class Database:
         finally:
             own.close()
             os.close(descriptor)
-
-    def connect(self) -> sqlite3.Connection | None:
-        """Connect to the index in use, read-only and without waiting; None where that cannot be."""
-        path = self._directory and self._directory / (self._current() or ".")
-        if path is None or path == self._directory:
-            return None
-        try:
-            connection = sqlite3.connect(
-                f"file:{quote(str(path))}?mode=ro",
-                uri=True,
-                timeout=0,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            if connection.execute("PRAGMA user_version").fetchone() == (VERSION,):
-                return connection
-            connection.close()
-        except sqlite3.Error:
-            pass
-        return None
 
     def _forget(self) -> None:
         if self._directory is not None:
@@ -282,23 +288,25 @@ def _connect(path: str) -> sqlite3.Connection:
     return connection
 
 
+def _is_whole(connection: sqlite3.Connection, path: Path) -> bool:
+    """Tell whether a file is of this version, and not cut short."""
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        return version == VERSION and not cut_short(connection, path)
+    except sqlite3.DatabaseError as error:
+        _log.warning("the index %s is damaged (%s)", path, error)
+        return False
+
+
 def _survived(connection: sqlite3.Connection) -> bool:
     """Tell whether an index is whole, if the machine has gone down since it was made."""
     run = boot()
-    if connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (_BOOT, run)).fetchone():
+    if connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (BOOT, run)).fetchone():
         return True
     if connection.execute("PRAGMA quick_check (1)").fetchone() != ("ok",):
         return False
-    connection.execute("REPLACE INTO meta VALUES (?, ?)", (_BOOT, run))
+    connection.execute("REPLACE INTO meta VALUES (?, ?)", (BOOT, run))
     return True
-
-
-def _in_log(path: Path) -> int:
-    """Tell how many bytes of an index may still be in its write-ahead log alone."""
-    try:
-        return path.with_name(f"{path.name}-wal").stat().st_size
-    except OSError:
-        return 0
 
 
 def _see_descriptors() -> None:

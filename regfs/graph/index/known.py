@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from regfs.graph.index.keeper import decode
-from regfs.graph.index.states import WHEN
+from regfs.graph.index.read_connections import IndexFile, connect
+from regfs.graph.index.schema import WHEN
 from regfs.graph.outline import Named, Outline, Seen
 from regfs.oci import Digest
 from regfs.registry import layout
@@ -47,11 +48,9 @@ class TagKnown(NamedTuple):
 class Files(Protocol):
     """Where the index lies."""
 
-    def current(self) -> str:
-        """Name the index in use; "" if there is none."""
-
-    def connect(self) -> sqlite3.Connection | None:
-        """Connect to the index in use, read-only and without waiting; None where that cannot be."""
+    @property
+    def in_use(self) -> IndexFile | None:
+        """The file that all processes use; None if there is none."""
 
 
 class Known:
@@ -63,7 +62,7 @@ class Known:
     def __init__(self, files: Files, clock: Callable[[], float] = time.monotonic) -> None:
         self._files = files
         self._clock = clock
-        self._name = ""
+        self._file: IndexFile | None = None
         self._when: object = None
         self._look_again = float("-inf")
         self._idle: deque[sqlite3.Connection] = deque()
@@ -77,12 +76,12 @@ class Known:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
         """Give a connection; None if nothing can be asked. What fails in the body is for `_asked`."""
-        name = self._current()
+        file = self._in_use()
         connection: sqlite3.Connection | None
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = self._files.connect() if name else None
+            connection = connect(file) if file else None
         try:
             yield connection
         except sqlite3.Error:
@@ -90,22 +89,22 @@ class Known:
                 connection.close()
             raise
         if connection is not None:
-            if name == self._name:
+            if file == self._file:
                 self._idle.append(connection)
             else:
                 connection.close()
 
-    def _current(self) -> str:
-        """Name the file in use; closes what was another's."""
+    def _in_use(self) -> IndexFile | None:
+        """Give the file in use; closes what was another's."""
         now = self._clock()
         if now >= self._look_again:
             self._look_again = now + _LOOK_EVERY
-            name = self._files.current()
-            if name != self._name:
-                self._name = name
+            file = self._files.in_use
+            if file != self._file:
+                self._file = file
                 self.version += 1
                 self.close()
-        return self._name
+        return self._file
 
     def _note(self, when: object) -> int:
         """Give the version of an answer, by when the index last changed."""

@@ -1,7 +1,7 @@
 """The tables of the index: what stands in one store, and what follows from that.
 
 Everything above `untagged` is read from the store; that and what is below, and the findings whose owner is
-no path, follow from it and are made anew when it has changed (states.py, weights.py). Digests are text,
+no path, follow from it and are made anew when it has changed (derived.py). Digests are text,
 `sha256:…`, so that a person can ask the file with sqlite3(1) too. Sizes are bytes, blocks 512 bytes, times
 and stamps nanoseconds since 1970.
 """
@@ -13,7 +13,16 @@ import enum
 from regfs.registry.terms import Role
 
 #: Another number throws every older index away: it costs a pass over the store, and no migration.
-VERSION = 4
+VERSION = 5
+
+#: The key in `meta` of the run of the machine in which the index was last known to be whole.
+BOOT = "boot"
+
+#: The key in `meta` that says that what follows from the tables does not yet.
+CHANGED = "changed"
+
+#: The key in `meta` of the time at which they last changed, in nanoseconds since 1970.
+WHEN = "when"
 
 
 class State(enum.IntEnum):
