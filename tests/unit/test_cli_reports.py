@@ -198,11 +198,11 @@ def test_a_cache_directory_that_cannot_be_made_is_no_reason_to_fail(
 
 def test_a_damaged_index_is_built_anew(library: Library, cache: Path) -> None:
     before = told("report", "tags", library.store.root)
-    (index,) = cache.glob("regfs/graph/*/*.sqlite")
+    (index,) = cache.glob("regfs/graph-*/*/*.sqlite")
     for content in (b"", b"SQLite format 3\0" + bytes(range(256)) * 20):
         index.write_bytes(content)
         assert told("report", "tags", library.store.root) == before
-        (index,) = cache.glob("regfs/graph/*/*.sqlite")
+        (index,) = cache.glob("regfs/graph-*/*/*.sqlite")
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
@@ -248,7 +248,7 @@ def test_index_reads_once_and_then_only_what_has_changed(store: StoreBuilder, ca
     assert match is not None
     assert match.groups()[:3] == ("read", "1", "3")
     assert done.stderr == ""
-    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+    assert len(list(cache.glob("regfs/graph-*/*/*.sqlite"))) == 1
 
     store.tag("app", "2.0", image)
     match = re.fullmatch(pattern, told("index", store.root))
@@ -289,9 +289,9 @@ def test_two_stores_have_an_index_each_and_two_names_of_one_share_it(
     (tmp_path / "link").symlink_to(library.store.root)
     for path in (library.store.root, library.store.v2, tmp_path / "link"):
         told("index", path)
-    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+    assert len(list(cache.glob("regfs/graph-*/*/*.sqlite"))) == 1
     told("index", store.root)
-    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 2
+    assert len(list(cache.glob("regfs/graph-*/*/*.sqlite"))) == 2
 
 
 def children_of(process: int) -> list[str]:
@@ -305,7 +305,7 @@ def test_control_c_in_the_middle_of_a_first_index_leaves_nothing_half_done(
     large: StoreBuilder, cache: Path, moment: str
 ) -> None:
     reached: Callable[[int], object] = {
-        "index made": lambda process: list(cache.glob("regfs/graph/*/*.sqlite")),
+        "index made": lambda process: list(cache.glob("regfs/graph-*/*/*.sqlite")),
         "readers at work": lambda process: len(children_of(process)) > 1,
     }[moment]
     while True:  # until it was not done before it could be interrupted
@@ -323,7 +323,7 @@ def test_control_c_in_the_middle_of_a_first_index_leaves_nothing_half_done(
             break
         shutil.rmtree(cache)
     assert "1501 tags, 3 blobs" in told("index", large.root)
-    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+    assert len(list(cache.glob("regfs/graph-*/*/*.sqlite"))) == 1
 
 
 # --- report ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import pytest
 
 from regfs.errors import IndexFileError, StoreAwayError, UnreadableError
 from regfs.graph.index import Need, ReferenceIndex, State
-from regfs.graph.index.database import Database
+from regfs.graph.index.database import BELOW_CACHE, Database
 from regfs.graph.index.tags import count_tags
 from regfs.registry import open_local
 from regfs.storage import Entry, FileStat, LocalStorage
@@ -112,7 +112,7 @@ def truth(store: StoreBuilder) -> dict[str, State]:
 
 def directory(cache: Path) -> Path:
     """Give the directory of the one store's index."""
-    (found,) = (cache / "graph").iterdir()
+    (found,) = (cache / BELOW_CACHE).iterdir()
     return found
 
 
@@ -280,7 +280,7 @@ def test_the_indexes_of_two_stores_lie_side_by_side(store: StoreBuilder, cache: 
         assert states(index) == truth(store)
         assert set(states(other).values()) == {State.TAGGED}
         assert states(index) == truth(store)
-    assert len(list((cache / "graph").iterdir())) == 2
+    assert len(list((cache / BELOW_CACHE).iterdir())) == 2
 
 
 def test_without_a_cache_directory_nothing_is_kept(store: StoreBuilder, tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_nobody_else_may_enter_what_is_made_for_the_index(store: StoreBuilder, c
             states(index)
     finally:
         os.umask(before)
-    made = [cache, cache / "graph", directory(cache)]
+    made = [cache, cache / BELOW_CACHE, directory(cache)]
     assert [oct(path.stat().st_mode & 0o777) for path in made] == [oct(0o700)] * 3
 
 
@@ -383,7 +383,7 @@ def test_a_reader_takes_no_file_that_is_gone_or_that_nobody_vouches_for(tmp_path
         if gone == "file":
             index_file(tmp_path).unlink()
         elif gone == "directory":
-            output("rm", "-r", tmp_path / "graph")
+            output("rm", "-r", tmp_path / BELOW_CACHE)
         else:
             with database.changing() as writer:
                 writer.execute(
@@ -538,7 +538,7 @@ def test_a_log_that_belongs_to_another_index_is_passed_over(store: StoreBuilder,
 # --- nowhere to keep it ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("below", ["", "graph"])
+@pytest.mark.parametrize("below", ["", BELOW_CACHE])
 def test_with_a_file_in_the_directorys_place_the_index_is_made_anew_each_time(
     store: StoreBuilder, cache: Path, below: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -889,3 +889,23 @@ def test_an_index_that_another_process_throws_away_is_opened_anew(store: StoreBu
         store.image("other", "new", [store.layer({"a": b"new"})])
         assert states(index) == truth(store)
     assert only_the_index_remains(cache)
+
+
+def test_what_a_check_hashed_is_carried_over_from_another_version_which_is_left(
+    store: StoreBuilder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first design's index lay in `graph`, without a version."""
+    store.image("app", "1.0")
+    caplog.set_level("INFO")
+    with closing(open_local(str(store.v2))) as local:
+        with closing(ReferenceIndex(local, local.root, tmp_path, ttl=0.0)) as index:
+            index.refresh()
+            index.write(lambda db: db.execute("INSERT INTO hashed VALUES ('sha256:00', 1, 2, 'found')"))
+        (tmp_path / BELOW_CACHE).rename(tmp_path / "graph")
+        before = sorted(path.read_bytes() for path in (tmp_path / "graph").rglob("*.sqlite"))
+        with closing(ReferenceIndex(local, local.root, tmp_path, ttl=0.0)) as index:
+            assert index.refresh().first
+            with index.snapshot() as snapshot:
+                assert snapshot.rows("SELECT * FROM hashed") == [("sha256:00", 1, 2, "found")]
+    assert sorted(path.read_bytes() for path in (tmp_path / "graph").rglob("*.sqlite")) == before
+    assert "the index of another regfs is left" in caplog.text

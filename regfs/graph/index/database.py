@@ -1,6 +1,6 @@
 """The file that the index is kept in: where it lies, who may write it, and what happens when it cannot be.
 
-    <cache directory>/graph/<key of the store>/
+    <cache directory>/graph-<version>/<key of the store>/
         current           the name of the file in use
         <random>.sqlite   it
         lock              held while the index is brought up to date, by one process at a time
@@ -27,8 +27,9 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from regfs.errors import IndexFileError
 from regfs.graph.index.read_connections import IndexFile, ReadConnections, cut_short
@@ -39,6 +40,12 @@ _log = logging.getLogger(__name__)
 
 #: KiB of memory for SQLite's pages. With three or eight times as many nothing took less time.
 _PAGES = 8 << 10
+
+#: Where the indexes lie, below the cache directory: those of another version have a directory of their own,
+#: or two versions that are used by turns would build each other's anew for ever. Before that had a number, it
+#: was "graph".
+BELOW_CACHE = f"graph-{VERSION}"
+_ANY_VERSION = "graph*"
 
 #: Seconds to wait for another process's short lock.
 _PATIENCE = 60.0
@@ -56,7 +63,9 @@ class Database:
     """
 
     def __init__(self, cache: Path | None, store: str, *, follow_symlinks: bool = False) -> None:
-        self._directory = cache and cache / "graph" / _key(store, follow_symlinks=follow_symlinks)
+        self._cache = cache
+        self._key = _key(store, follow_symlinks=follow_symlinks)
+        self._directory = cache and cache / BELOW_CACHE / self._key
         self._store = store
         self._connection: sqlite3.Connection | None = None
         self._name = ""
@@ -186,8 +195,29 @@ class Database:
             # Until it is published nobody reads it, and what a crash leaves is swept away.
             self._connection.executescript(f"PRAGMA journal_mode = OFF; {SCHEMA}")
             self._connection.execute("REPLACE INTO meta VALUES (?, ?)", (BOOT, boot()))
+            self._carry_over(self._connection)
             self._file = IndexFile.at(self._directory / self._name)
         return self._connection
+
+    def _carry_over(self, connection: sqlite3.Connection) -> None:
+        """Take over from the index of another version what took days to find out; it is left where it is."""
+        for path in self._others():
+            _log.info("the index of another regfs is left in %s; a new one is built", path.parent)
+            uri = f"file:{quote(bytes(path))}?mode=ro"
+            with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as old:
+                rows = old.execute("SELECT digest, size, stored, found FROM hashed").fetchall()
+                connection.executemany("REPLACE INTO hashed VALUES (?, ?, ?, ?)", rows)
+                return
+
+    def _others(self) -> list[Path]:
+        """Give the files in use of other versions, the newest first."""
+        found = []
+        for above in self._cache.glob(f"{_ANY_VERSION}/{self._key}") if self._cache else ():
+            with suppress(OSError, UnicodeDecodeError):
+                path = above / (above / "current").read_text()
+                if above != self._directory:
+                    found.append((path.stat().st_mtime_ns, path))
+        return [path for _, path in sorted(found, reverse=True)]
 
     def _is_in_use(self, connection: sqlite3.Connection) -> bool:
         if self._directory is None:
@@ -209,6 +239,14 @@ class Database:
             _log.warning("the index %s is damaged (%s); it is built anew", path, error)
         connection.close()
         return None
+
+    def _can_be_used(self) -> bool:
+        """Tell whether the file in use can be opened, and is whole."""
+        file = self.in_use
+        connection = file and self._open_current(file.path)
+        if connection is not None:
+            connection.close()
+        return connection is not None
 
     def _publish(self, connection: sqlite3.Connection) -> None:
         if self._directory is None or self._name == self._current():
@@ -251,8 +289,11 @@ class Database:
             return
         # A connection of its own: the other one may be at work in another thread.
         own = Database(None, self._store)
-        own._directory = self._directory
+        own._cache, own._directory = self._cache, self._directory
         try:
+            if own._current() and not own._can_be_used():
+                yield None  # it is for a pass to build it anew
+                return
             with own._transaction() as connection:
                 yield connection
         finally:
