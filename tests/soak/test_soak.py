@@ -152,6 +152,7 @@ def test_descriptors_that_are_not_closed_are_a_leak(minutes: float) -> None:
 
 @pytest.mark.fuse
 @pytest.mark.registry
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(MINUTES * 60 + 900)
 def test_a_registry_at_work_and_a_mount_that_is_read(
