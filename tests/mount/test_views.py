@@ -545,6 +545,7 @@ def test_pushes_and_deletions_show_in_every_view_within_the_ttl(
     until(lambda: (top / "@orphans/sha256" / f"{bare(first)}.json").exists(), "what became an orphan")
 
 
+@pytest.mark.alone
 def test_a_report_that_is_open_stays_what_it_was(store: StoreBuilder, mount: Callable[..., Mount]) -> None:
     store.image("app", "1.0")
     path = mount(store, "ttl=0.2").path / "@reports/tags.csv"

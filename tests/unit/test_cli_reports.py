@@ -24,6 +24,8 @@ from tests.builder import Blob, StoreBuilder
 from tests.conftest import REGFS, run
 from tests.registry.snapshot import snapshot
 
+pytestmark = pytest.mark.long
+
 PUSHED = 1_700_000_000
 DAY = 86_400
 REPORTS = ["summary", "repositories", "tags", "blobs", "untagged", "orphans", "uploads", "broken"]

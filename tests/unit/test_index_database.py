@@ -612,6 +612,7 @@ def test_on_a_disk_that_is_too_small_the_index_is_made_elsewhere(
     assert list(disk.rglob("*.sqlite*")) == []
 
 
+@pytest.mark.long
 def test_on_a_disk_of_just_the_indexs_size_it_is_made_elsewhere(
     store: StoreBuilder, small_disk: Callable[[str], Path], tagged: None, tmp_path: Path
 ) -> None:
@@ -697,6 +698,7 @@ def large(store: StoreBuilder) -> None:
         store.image(f"many/{number % 7}", f"v{number}", layers, config)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stop", ["blobs", "manifests", "repositories"])
 def test_what_a_killed_first_pass_left_is_swept_away(
     store: StoreBuilder, cache: Path, large: None, stop: str
@@ -711,6 +713,7 @@ def test_what_a_killed_first_pass_left_is_swept_away(
     assert only_the_index_remains(cache)
 
 
+@pytest.mark.long
 def test_a_later_pass_that_is_killed_leaves_the_index_as_it_was(
     store: StoreBuilder, cache: Path, large: None
 ) -> None:
@@ -733,6 +736,7 @@ def test_a_later_pass_that_is_killed_leaves_the_index_as_it_was(
     assert index_file(cache) == kept
 
 
+@pytest.mark.long
 def test_two_processes_may_build_at_once(store: StoreBuilder, cache: Path, large: None) -> None:
     started = [process(store, cache, "begin") for _ in range(2)]
     for one in started:
