@@ -14,6 +14,7 @@ from regfs.errors import IsDirectoryError, RegfsError, printable
 from regfs.layers import Layers
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
+from regfs.registry import Contents
 from regfs.tree import Attributes, Directory, File, Node, Source, Symlink, Tree
 
 _STANDARD_OUTPUT = 1
@@ -40,7 +41,7 @@ platform_option = click.option(
 def open_tree(store: str, platform: Platform) -> Tree:
     """Open the tree of a store, for one short command: what was read once is not read again."""
     local, cache = open_store(store), cache_directory()
-    layers = Layers(local, cache, progress=LayerProgress())
+    layers = Layers(Contents(local), cache, progress=LayerProgress())
     return Tree(Source.of(local, local.root, cache, platform, ttl=float("inf"), layers=layers))
 
 

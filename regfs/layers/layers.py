@@ -17,6 +17,7 @@ from typing import NamedTuple
 from cachetools import LRUCache, TTLCache
 
 from regfs.errors import LayerError, LayerProcessError, StoreError
+from regfs.layers.blobs import Blobs
 from regfs.layers.builds import Builds, never
 from regfs.layers.cache import INDEX, Cache
 from regfs.layers.index import Index, open_index
@@ -24,8 +25,7 @@ from regfs.layers.keeping import LayerKeeper
 from regfs.layers.layer import Layer
 from regfs.layers.making import Maker, Told
 from regfs.oci.digest import Digest
-from regfs.registry import layout
-from regfs.storage import FileStat, LocalStorage
+from regfs.storage import FileStat
 
 #: Bytes that indexes and copies may take in the cache directory, unless asked otherwise.
 CACHE_SIZE = 5_000_000_000
@@ -63,16 +63,16 @@ class Layers:
 
     def __init__(
         self,
-        store: LocalStorage,
+        blobs: Blobs,
         cache: Path,
         *,
         cache_size: int = CACHE_SIZE,
         progress: Told = ignore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self._blobs = blobs
         self._cache = Cache(cache, cache_size)
-        self._maker = Maker(store, self._cache, progress)
+        self._maker = Maker(blobs, self._cache, progress)
         self._builds: Builds[Layer] = Builds()
         self._keeper = LayerKeeper(self._cache, self._maker)
         self._lock = Lock()
@@ -140,7 +140,7 @@ class Layers:
 
     def _stamp(self, digest: Digest) -> Stamp:
         """Tell how a blob is now. Raises the LayerError that it had a short while ago, if it is the same."""
-        found = self._blob(digest)
+        found = self._blobs.blob(digest)
         stamp = Stamp(digest, found.size, found.mtime_ns)
         with self._lock:
             known = self._damaged.get(stamp)
@@ -154,14 +154,14 @@ class Layers:
         if index is None:
             return None
         try:
-            if not _fits(self._blob(digest), index):
+            if not _fits(self._blobs.blob(digest), index):
                 index.close()
                 return None
         except StoreError:
             index.close()
             raise
         self._cache.used(path)
-        return Layer(digest, index, lambda: self._store.open(layout.blob_data(digest)), self._keeper)
+        return Layer(digest, index, lambda: self._blobs.open_blob(digest), self._keeper)
 
     def _changed(self, layer: Layer) -> bool:
         """Look whether an open layer's blob was written to, once in a while; forget the layer if so."""
@@ -170,7 +170,7 @@ class Layers:
                 return False
             self._looked_at[layer.digest] = True
         try:
-            changed = not _fits(self._blob(layer.digest), layer)
+            changed = not _fits(self._blobs.blob(layer.digest), layer)
         except StoreError:
             return False  # what is gone can be read on by who has it open
         if changed:
@@ -179,9 +179,6 @@ class Layers:
                     if known.get(layer.digest) is layer:
                         del known[layer.digest]
         return changed
-
-    def _blob(self, digest: Digest) -> FileStat:
-        return self._store.stat(layout.blob_data(digest))
 
     def _keep(self, layer: Layer) -> Layer:
         """Keep a layer open for the next who wants it; the one that another thread has opened, if one has."""

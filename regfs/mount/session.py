@@ -21,7 +21,7 @@ from regfs.mount.mountpoint import is_trigger, mark_process
 from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.options import MountOptions
 from regfs.oci import Digest
-from regfs.registry import open_local
+from regfs.registry import Contents, open_local
 from regfs.tree import Source, Tree
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def serve(
 
     lifetimes = Lifetimes.of(options.ttl)
     local = open_local(store, follow_symlinks=options.follow_symlinks)
-    layers = Layers(local, cache, cache_size=options.cache_size, progress=LoggedLayers())
+    layers = Layers(Contents(local), cache, cache_size=options.cache_size, progress=LoggedLayers())
     source = Source.of(
         *(local, store, cache, options.platform),
         ttl=lifetimes.graph,

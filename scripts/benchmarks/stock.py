@@ -14,7 +14,7 @@ from regfs.layers import Layers
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Lifetimes
 from regfs.mount.options import this_machine
-from regfs.registry import locate, open_local
+from regfs.registry import Contents, locate, open_local
 from regfs.tree import Directory, File, Node, Source, Tree
 from regfs.tree.node import MODES
 
@@ -69,7 +69,7 @@ if __name__ == "__main__":
     path = locate(sys.argv[1])
     store = open_local(path)
     cache = cache_directory()
-    layers = Layers(store, cache)
+    layers = Layers(Contents(store), cache)
     source = Source.of(store, path, cache, this_machine(), ttl=lifetimes.graph, layers=layers)
     fuse.FUSE(
         StockOperations(Tree(source)),

@@ -18,7 +18,7 @@ from regfs.cli import main as regfs
 from regfs.graph.reports.catalogue import REPORTS
 from regfs.layers import Layers
 from regfs.oci import Platform
-from regfs.registry import locate, open_local
+from regfs.registry import Contents, locate, open_local
 from regfs.tree import Source, Tree
 from tests.fuzz.looking import Looked, look_at_tree
 
@@ -88,7 +88,7 @@ def look(store: str, cache: Path, images: tuple[str, ...]) -> Looked:
     except Exception as error:  # noqa: BLE001 - there may be nothing left of it
         return Looked({}, [] if type(error).__name__ == "StoreNotFoundError" else [traceback.format_exc()])
     local = open_local(path)
-    layers = Layers(local, cache)
+    layers = Layers(Contents(local), cache)
     source = Source.of(local, path, cache, Platform("linux", "amd64"), ttl=0.0, layers=layers)
     try:
         return look_at_tree(Tree(source), images)
