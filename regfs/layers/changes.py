@@ -62,14 +62,14 @@ class _Comparison:
     ) -> Iterator[tuple[Member, Merged | None, bool]]:
         covered = covered or bool(directory.traits & OPAQUE)
         members = {member.name: member for member in self._tree.children(directory.id)}
-        gone = {name[len(WHITEOUT) :] for name in members if name.startswith(WHITEOUT)}
+        gone = {name[len(WHITEOUT) :] for name, member in members.items() if member.hides}
+        shown = {name: member for name, member in members.items() if member.shows}
         lower = dict(self._below.children(below)) if below and (members or covered) else {}
         for name in lower if covered else gone & lower.keys():
-            if name not in members:
+            if name not in shown:
                 self._remove(lower[name])
-        for name, member in members.items():
-            if not name.startswith(WHITEOUT):
-                yield from self._member(member, lower.get(name), covered or name in gone)
+        for name, member in shown.items():
+            yield from self._member(member, lower.get(name), covered or name in gone)
 
     def _member(
         self, member: Member, lower: Merged | None, covered: bool

@@ -72,6 +72,7 @@ def _fill(connection: sqlite3.Connection, source: Source) -> Meta:
         written.skipped,
         pipeline.check(),
     )
+    connection.executemany("INSERT INTO left_out VALUES (?)", [(path,) for path in written.left_out])
     connection.execute("INSERT INTO meta VALUES (?, ?, ?, ?, ?, ?, ?, ?)", meta)
     connection.execute("COMMIT")
     return meta

@@ -73,7 +73,8 @@ class LayerTree:
 
     def hides(self, parent: int, name: bytes) -> bool:
         """Tell whether a directory has a whiteout of a name. Only one with the trait WHITEOUTS has any."""
-        return self.find(parent, WHITEOUT + name) is not None
+        whiteout = self.find(parent, WHITEOUT + name)
+        return whiteout is not None and whiteout.hides
 
     def children(self, parent: int) -> list[Member]:
         """List a directory, in the order of the names' bytes."""

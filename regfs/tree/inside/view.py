@@ -15,6 +15,7 @@ from regfs.errors import LayerError
 from regfs.layers import Layer
 from regfs.layers.entry import EntryType
 from regfs.layers.tree import LayerNode, Member, Merged, MergedTree
+from regfs.layers.tree.paths import can_show
 from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.opener import Opener
@@ -77,7 +78,8 @@ class OneLayer(View[Member]):
 
     def children(self, directory: Member) -> Sequence[tuple[bytes, Member]]:
         """List a directory."""
-        return [(member.name, member) for member in asked(self._layer.tree.children, directory.id)]
+        found = asked(self._layer.tree.children, directory.id)
+        return [(member.name, member) for member in found if can_show(member.name)]
 
     def node(self, key: Member) -> LayerNode:
         """Read what stands there. A hard link into another layer has nothing here."""
