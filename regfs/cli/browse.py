@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 import time
 
 import click
 
-from regfs.cli.opening import LayerProgress, cache_directory, follow_symlinks_option, open_store
-from regfs.errors import IsDirectoryError, RegfsError, printable
-from regfs.layers import Layers
+from regfs.cli.opening import (
+    cache_directory,
+    follow_symlinks_option,
+    max_layer_size_option,
+    open_layers,
+    open_store,
+)
+from regfs.errors import IsDirectoryError, NoEntryError, RegfsError, printable
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
-from regfs.registry import Contents
 from regfs.tree import Attributes, Directory, File, Node, Source, Symlink, Tree
 
 _STANDARD_OUTPUT = 1
@@ -38,11 +43,16 @@ platform_option = click.option(
 )
 
 
-def open_tree(store: str, platform: Platform) -> Tree:
-    """Open the tree of a store, for one short command: what was read once is not read again."""
+def open_tree(store: str, platform: Platform, *, partial: bool = False) -> Tree:
+    """Open the tree of a store, for one short command: what was read once is not read again.
+
+    `partial`: images are shown without the layers that cannot be read.
+    """
     local, cache = open_store(store), cache_directory()
-    layers = Layers(Contents(local), cache, progress=LayerProgress())
-    return Tree(Source.of(local, local.root, cache, platform, ttl=float("inf"), layers=layers))
+    layers = open_layers(local)
+    source = Source.of(local, local.root, cache, platform, ttl=float("inf"), layers=layers)
+    source.opener.partial = partial
+    return Tree(source)
 
 
 @click.command(short_help="List a path of the tree, without a mount.")
@@ -50,6 +60,7 @@ def open_tree(store: str, platform: Platform) -> Tree:
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-l", "--long", is_flag=True, help="Show mode, links, size in bytes, date and target as well.")
 @platform_option
+@max_layer_size_option
 @follow_symlinks_option
 def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> None:
     """List PATH, a path of the tree that `regfs mount` shows, without a mount (the top if none is given)."""
@@ -59,20 +70,58 @@ def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> No
         if len(paths) > 1:
             print(("\n" if number else "") + f"{printable(path)}:")
         try:
-            _list(tree, path, long=long)
+            failed = _list(tree, path, long=long) or failed
         except RegfsError as error:
-            failed = _complain(path, error)
+            failed = complain(path, error)
     if failed:
         sys.exit(1)
 
 
-def _list(tree: Tree, path: str, *, long: bool) -> None:
-    node = tree.walk(path, follow=not long or path.endswith("/"))
+def _list(tree: Tree, path: str, *, long: bool) -> bool:
+    """List a path; tell whether something in it could not be looked at, which has been complained of."""
+    node = walk(tree, path, follow=not long or path.endswith("/"))
     if not isinstance(node, Directory):
         print(_line(path, node) if long else printable(path))
-        return
+        return False
+    failed = False
     for child in sorted(node.children()):
-        print(_line(child.name, node.lookup(child.name)) if long else printable(child.name))
+        if not long:
+            print(printable(child.name))
+            continue
+        try:
+            print(_line(child.name, node.lookup(child.name)))
+        except RegfsError as error:
+            print(f"?????????? ? {'?':>12} ???????????????? {printable(child.name)}")
+            failed = complain(f"{path.rstrip('/')}/{child.name}", error)
+    return failed
+
+
+def walk(tree: Tree, path: str, *, follow: bool = True) -> Node:
+    """Find the node at a path, as `Tree.walk` does; also at one that is written as regfs prints it.
+
+    A name that cannot be printed is printed with escapes (`caf\\udce9`), which can be typed anywhere.
+    """
+    try:
+        return tree.walk(path, follow=follow)
+    except NoEntryError:
+        if "\\" not in path:
+            raise
+    found = "/" if path.startswith("/") else ""
+    for name in path.split("/"):
+        try:
+            tree.walk(found + name, follow=False)
+        except NoEntryError:
+            name = _ESCAPE.sub(_unescaped, name)
+        found += f"{name}/"
+    return tree.walk(found if path.endswith("/") else found[:-1], follow=follow)
+
+
+#: What `printable` makes of what cannot be printed.
+_ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[nrt])")
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return escape[0].encode("ascii").decode("unicode_escape")
 
 
 def _line(name: str, node: Node) -> str:
@@ -86,6 +135,7 @@ def _line(name: str, node: Node) -> str:
 @click.argument("store")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @platform_option
+@max_layer_size_option
 @follow_symlinks_option
 def cat(store: str, paths: tuple[str, ...], platform: Platform) -> None:
     """Write the bytes at each PATH of the tree to standard output, without a mount."""
@@ -95,13 +145,13 @@ def cat(store: str, paths: tuple[str, ...], platform: Platform) -> None:
         try:
             _copy(tree, path)
         except RegfsError as error:
-            failed = _complain(path, error)
+            failed = complain(path, error)
     if failed:
         sys.exit(1)
 
 
 def _copy(tree: Tree, path: str) -> None:
-    node = tree.walk(path)
+    node = walk(tree, path)
     if not isinstance(node, File):
         raise IsDirectoryError(path)
     content = node.open()
@@ -120,7 +170,7 @@ def _write(piece: memoryview) -> None:
         piece = piece[os.write(_STANDARD_OUTPUT, piece) :]
 
 
-def _complain(path: str, error: RegfsError) -> bool:
+def complain(path: str, error: RegfsError) -> bool:
     """Print what is wrong with one path; the others are still shown."""
     text, name = str(error), printable(path)
     print(f"regfs: {text if text.startswith(name) else f'{name}: {text}'}", file=sys.stderr)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from regfs.graph.reports.catalogue import Reports
+    from regfs.layers import Layers
     from regfs.oci import Digest
 
 #: Processes that read a store side by side in a first pass; more only wait for the one that writes.
@@ -43,6 +44,40 @@ follow_symlinks_option = click.option(
     callback=_note_follow_symlinks,
     help="Directories of the store may be symlinks. Who can write to it can then point regfs at others.",
 )
+
+
+#: Where click keeps what `max_layer_size_option` was given, for whatever opens layers.
+_MAX_LAYER_SIZE = "regfs.max_layer_size"
+
+
+def _note_max_layer_size(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    from regfs.mount.options import number_of_bytes  # only now: most commands look into no layer
+
+    if value is None:
+        return
+    try:
+        ctx.meta[_MAX_LAYER_SIZE] = number_of_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+#: For each command that looks into layers.
+max_layer_size_option = click.option(
+    "--max-layer-size",
+    metavar="SIZE",
+    expose_value=False,
+    callback=_note_max_layer_size,
+    help="The most that a layer may be uncompressed (64G).",
+)
+
+
+def open_layers(local: LocalStorage) -> Layers:
+    """Open the layers of a store, as the command's options say, with progress in a terminal."""
+    from regfs.layers import MAX_LAYER_SIZE, Layers  # only now: see above
+
+    ctx = click.get_current_context(silent=True)
+    most = (ctx and ctx.meta.get(_MAX_LAYER_SIZE)) or MAX_LAYER_SIZE
+    return Layers(Contents(local), cache_directory(), max_layer_size=most, progress=LayerProgress())
 
 
 def open_store(store: str) -> LocalStorage:

@@ -75,7 +75,7 @@ def _take(jobs: Queue[Given]) -> None:
 def _do(job: Job, descriptor: int) -> None:
     name = f"blob {job.digest}"
     content: Content = OpenFile(descriptor, name) if job.seekable else _Fed(descriptor, name)
-    source = Source(job.digest, content, job.size, _progress(job.size))
+    source = Source(job.digest, content, job.size, _progress(job.size), job.most)
     if job.copy_of:
         make_copy(source, job.path, job.copy_of)
     else:

@@ -16,6 +16,7 @@ from regfs.layers.blobs import Blobs, handed
 from regfs.layers.cache import Cache
 from regfs.layers.messages import Job
 from regfs.layers.process import Children
+from regfs.layers.streams import MAX_LAYER_SIZE
 from regfs.oci.digest import Digest
 
 Opened = TypeVar("Opened")
@@ -30,10 +31,12 @@ Told = Callable[[Digest, int, int], object]
 class Maker:
     """Makes the indexes and copies of one store's layers."""
 
-    def __init__(self, blobs: Blobs, cache: Cache, told: Told) -> None:
+    def __init__(self, blobs: Blobs, cache: Cache, told: Told, most: int = MAX_LAYER_SIZE) -> None:
+        """`most`: the most bytes that a layer may have uncompressed."""
         self._blobs = blobs
         self._cache = cache
         self._told = told
+        self._most = most
         self._children = Children()
         self._closed = Event()
 
@@ -58,7 +61,7 @@ class Maker:
             self._cache.discard(target)
             with closing(self._blobs.open_blob(digest)) as content, handed(content) as source:
                 size = self._blobs.blob(digest).size
-                job = Job(digest, size, str(claim.new), copy_of, source.seekable)
+                job = Job(digest, size, str(claim.new), copy_of, source.seekable, self._most)
                 self._children.run(
                     job,
                     (source.descriptor, claim.descriptor),

@@ -9,6 +9,7 @@ import msgspec
 
 from regfs import errors
 from regfs.errors import LayerError, RegfsError
+from regfs.layers.streams.limits import MAX_LAYER_SIZE
 from regfs.oci.digest import Digest
 
 
@@ -16,6 +17,7 @@ class Job(msgspec.Struct, frozen=True):
     """What a child is to make at `path`: an index, or if `copy_of` is a DiffID, the seekable copy of that.
 
     The blob of `size` bytes comes as an open descriptor beside the job; one that is not `seekable` is a pipe.
+    It may become `most` plain bytes.
     """
 
     digest: Digest
@@ -23,6 +25,7 @@ class Job(msgspec.Struct, frozen=True):
     path: str
     copy_of: str = ""
     seekable: bool = True
+    most: int = MAX_LAYER_SIZE
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):

@@ -59,7 +59,13 @@ def serve(
 
     lifetimes = Lifetimes.of(options.ttl)
     local = open_local(store, follow_symlinks=options.follow_symlinks)
-    layers = Layers(Contents(local), cache, cache_size=options.cache_size, progress=LoggedLayers())
+    layers = Layers(
+        Contents(local),
+        cache,
+        cache_size=options.cache_size,
+        max_layer_size=options.max_layer_size,
+        progress=LoggedLayers(),
+    )
     source = Source.of(
         *(local, store, cache, options.platform),
         ttl=lifetimes.graph,
@@ -67,6 +73,7 @@ def serve(
         layers=layers,
         given_up=interrupted,
     )
+    source.opener.partial = options.partial
     operations = Operations(Tree(source, list_views=options.views), lifetimes)
     timeout = str(min(lifetimes.kernel, _NEVER))
     libfuse: dict[str, str | bool] = {

@@ -128,8 +128,7 @@ class ManifestDirectory(Directory):
         raise NoEntryError(name)
 
     def _merged(self, image: ImageManifest | Schema1Manifest) -> MergedLayers:
-        opener, repository = self._scope.opener, self._scope.repository
-        return MergedLayers(opener, opener.layers_of(repository, image))
+        return MergedLayers.of(self._scope.opener, self._scope.repository, image)
 
     def image(self) -> tuple[Scope, ImageManifest | Schema1Manifest]:
         """Give the image, with what to read it; of an index, the one that it shows as its own.

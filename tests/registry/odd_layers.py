@@ -13,6 +13,9 @@ from tests.registry.tars import global_header
 #: As long as a name can be without its whiteout's prefix: with it, no file system can have it.
 LONG = "b" * 252
 
+#: How the layers of a case are compressed, if not by gzip.
+COMPRESSED = {"bzip2-as-tar": "bzip2", "zstd-with-a-wide-window": "wide"}
+
 #: Base and upper layers of each image.
 CASES: dict[str, Sequence[bytes]] = {
     "whiteout-of-a-long-name": [
@@ -65,6 +68,8 @@ CASES: dict[str, Sequence[bytes]] = {
     "global-path": [
         global_header(b"path=evil") + tar_of([Item("f", b"f"), Item("g", b"g")]),
     ],
+    "bzip2-as-tar": [tar_of([Item("f", b"f" * 100_000), directory("d")])],
+    "zstd-with-a-wide-window": [tar_of([Item("f", b"f" * 100_000), directory("d")])],
     "times-before-1970": [
         tar_of(
             [

@@ -16,6 +16,7 @@ import sys
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -63,6 +64,7 @@ COMMANDS = {
     "zstd -3": Compression.ZSTD,
     "zstd -1 -T2 -B512K": Compression.ZSTD,
     "xz -1": Compression.XZ,
+    "bzip2 -1": Compression.BZIP2,
     "cat": Compression.NONE,
 }
 
@@ -95,11 +97,12 @@ class Ground:
         self.builder.write(self.builder.data(digest), content)
         return Digest.parse(digest)
 
-    def layers(self, cache: Path | None = None, cache_size: int = 5_000_000_000) -> Layers:
+    def layers(self, cache: Path | None = None, cache_size: int = 5_000_000_000, **keys: int) -> Layers:
         layers = Layers(
             Contents(self.store),
             cache or self.cache,
             cache_size=cache_size,
+            **keys,
             progress=self._told,
             clock=lambda: self.now,
         )
@@ -985,3 +988,20 @@ def test_a_damaged_layer_among_small_ones_spoils_no_other(ground: Ground) -> Non
             told.append(str(error).encode())
     assert str(digests[5]).encode() in told.pop(5)
     assert told == [b"%d" % number for number in range(10)]
+
+
+def test_a_layer_of_more_zeros_than_a_gibibyte_is_read(ground: Ground) -> None:
+    """As of a large lastlog: deflate makes a thousandth of it, and no real layer is refused for that."""
+    size = 1025 << 20
+    entry = tarfile.TarInfo("var/log/lastlog")
+    entry.size = size
+    deflate = zlib.compressobj(1, wbits=31)
+    stored = [deflate.compress(entry.tobuf())]
+    stored += [deflate.compress(bytes(1 << 20)) for _ in range(1025)]
+    stored += [deflate.compress(bytes(1024)), deflate.flush()]
+    layer = ground.layers().get(ground.put(b"".join(stored)))
+    assert layer.size == size + 512 + 1024
+    member = layer.tree.find(1, b"var")
+    assert member is not None
+    with pytest.raises(LayerLimitError, match="max_layer_size= allows more"):
+        ground.layers(ground.cache / "other", max_layer_size=1 << 30).get(layer.digest)

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from regfs.errors import LayerError
-from regfs.layers.streams import Limits, Note, recognise, scan
+from regfs.layers.streams import MAX_LAYER_SIZE, Limits, Note, recognise, scan
 from regfs.oci.digest import Digest
 from regfs.storage.protocol import Content
 
@@ -38,6 +38,8 @@ class Source(NamedTuple):
     content: Content
     size: int
     told: Callable[[int], object]
+    #: The most plain bytes that it may become.
+    most: int = MAX_LAYER_SIZE
 
 
 class Pipeline:
@@ -56,15 +58,16 @@ class Pipeline:
         self._stored = hashlib.new(source.digest.algorithm, usedforsecurity=False) if computable else None
         self._plain = hashlib.sha256(usedforsecurity=False)
         self.size = 0
+        #: Whether one of the plain bytes is not zero.
+        self.more_than_zeros = False
 
     def __iter__(self) -> Iterator[bytes]:
         """Give the plain bytes. Raises LayerError, StoreError."""
         stored = ahead(self._read())
-        for piece in ahead(
-            gathered(scan(self.compression, stored, self._note, Limits.of(self._source.size)))
-        ):
+        for piece in ahead(gathered(scan(self.compression, stored, self._note, Limits(self._source.most)))):
             self._plain.update(piece)
             self.size += len(piece)
+            self.more_than_zeros = self.more_than_zeros or piece.count(0) != len(piece)
             yield piece
 
     @property

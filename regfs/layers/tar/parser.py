@@ -86,6 +86,8 @@ class TarParser:
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._entries: list[Entry] = []
+        #: The headers read until now, of members that become an entry or not.
+        self.headers = 0
         self._count = 0
         self._position = 0  # in the tar, behind the bytes that the grammar has been given
         self._failure: LayerError | None = None
@@ -153,6 +155,7 @@ class TarParser:
         announced, rest = _NOTHING, 0
         while (block := (yield Step(padded(rest), BLOCK, announced is _NOTHING, -rest % BLOCK))) != ZEROS:
             verify(block)
+            self.headers += 1
             if type_of(block) in _ANNOUNCING:
                 announced, rest = (yield from self._announcement(block, announced)), 0
             else:

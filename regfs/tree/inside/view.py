@@ -16,6 +16,7 @@ from regfs.layers import Layer
 from regfs.layers.entry import EntryType
 from regfs.layers.tree import LayerNode, Member, Merged, MergedTree
 from regfs.layers.tree.paths import can_show
+from regfs.oci import Manifest
 from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.opener import Opener
@@ -26,6 +27,11 @@ T = TypeVar("T")
 
 class View(abc.ABC, Generic[Key]):
     """A file system that a layer, or an image, holds. Raises LayerError, and what opening layers does."""
+
+    @property
+    def missing(self) -> bytes:
+        """What is missing and why, a line for each layer; empty if nothing is."""
+        return b""
 
     @abc.abstractmethod
     def root(self) -> Key:
@@ -105,10 +111,39 @@ class OneLayer(View[Member]):
 class MergedLayers(View[Merged]):
     """The layers of an image merged, as a container sees them."""
 
-    def __init__(self, opener: Opener, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, opener: Opener, layers: Sequence[Layer], positions: Sequence[int] = (), missing: bytes = b""
+    ) -> None:
+        """Take the layers, base first, and which of the image's each is, if some are missing.
+
+        `missing` says in a file at the top which are, and why.
+        """
         self._opener = opener
         self._layers = layers
+        self._positions = positions or range(len(layers))
+        self._missing = missing
         self._tree = MergedTree([layer.tree for layer in layers])
+
+    @classmethod
+    def of(cls, opener: Opener, repository: str, manifest: Manifest) -> MergedLayers:
+        """Open the layers of an image: all, or with `Opener.partial` those that can be read."""
+        if not opener.partial:
+            return cls(opener, opener.layers_of(repository, manifest))
+        readable: list[Layer] = []
+        positions: list[int] = []
+        missing: list[str] = []
+        for position, layer in enumerate(opener.attempts(repository, manifest)):
+            if isinstance(layer, Layer):
+                readable.append(layer)
+                positions.append(position)
+            else:
+                missing.append(f"layer {position:02}: {layer}\n")
+        return cls(opener, readable, positions, "".join(missing).encode("utf-8", "backslashreplace"))
+
+    @property
+    def missing(self) -> bytes:
+        """What is missing and why, a line for each layer; empty if nothing is."""
+        return self._missing
 
     @cached_property
     def _root(self) -> Merged:
