@@ -111,9 +111,14 @@ def walk(tree: Tree, path: str, *, follow: bool = True) -> Node:
         try:
             tree.walk(found + name, follow=False)
         except NoEntryError:
-            name = _ESCAPE.sub(_unescaped, name)
+            name = as_named(name)
         found += f"{name}/"
     return tree.walk(found if path.endswith("/") else found[:-1], follow=follow)
+
+
+def as_named(text: str) -> str:
+    """Give the name that `printable` has made a text of."""
+    return _ESCAPE.sub(_unescaped, text)
 
 
 #: What `printable` makes of what cannot be printed.

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
 
 import click
 
-from regfs.cli.browse import open_tree, platform_option, walk
-from regfs.cli.images import find_image
-from regfs.cli.opening import follow_symlinks_option, max_layer_size_option
+from regfs.cli.browse import as_named, open_tree, platform_option, walk
+from regfs.cli.images import find_image, image_at
+from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option
 from regfs.cli.reporting import format_option, print_table
-from regfs.errors import RegfsError, printable
-from regfs.graph.reports.table import Format, Row, Table, Type, columns
+from regfs.errors import NotKnownError, RegfsError, printable
+from regfs.graph.reports import explain as explaining
+from regfs.graph.reports.table import Format, Row, Table, Type, columns, readable_size
 from regfs.layers import Layer
+from regfs.layers.changes import Change, Changes
+from regfs.layers.entry import EntryType
+from regfs.mount.options import this_machine
 from regfs.oci import Platform
+from regfs.oci.naming import LAYERS, ROOTFS
 from regfs.tree import Directory, Node, Symlink, Tree
+from regfs.tree.inside import origin
 from regfs.tree.inside.nodes import MISSING
-from regfs.tree.inside.steps import BuildStep, steps
+from regfs.tree.inside.steps import BuildStep, changed_files, steps
 
 _TREE = columns("mode", uid=Type.NUMBER, gid=Type.NUMBER, size=Type.SIZE, changed=Type.TIME) + columns(
     "path", "target"
@@ -33,6 +40,14 @@ _HISTORY = columns(
     wasted=Type.SIZE,
     left_out=Type.NUMBER,
 ) + columns("created", "digest", "command")
+
+_FILES = columns("layer", "change", size=Type.SIZE) + columns("path")
+
+#: What a layer does to a file.
+_KINDS = Changes._fields
+
+#: Images that are looked into for the same file.
+_MOST_IMAGES = 50
 
 #: The mode of what cannot be looked at.
 _UNREADABLE = "??????????"
@@ -132,7 +147,15 @@ def _row(node: Node, path: str) -> Row:
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option
-def history(store: str, ref: str, form: Format, platform: Platform) -> None:
+@click.option(
+    "--files",
+    type=click.Choice(["all", *_KINDS]),
+    is_flag=False,
+    flag_value="all",
+    metavar=f"[{'|'.join(_KINDS)}]",
+    help="List the names behind the counts instead, the largest first.",
+)
+def history(store: str, ref: str, form: Format, platform: Platform, files: str | None) -> None:
     """List the steps that built an image of STORE, the first one first, with what each did to the files.
 
     `stored` and `unpacked` are the layer's bytes as they are stored and as a tar; `added`, `changed` and
@@ -143,12 +166,86 @@ def history(store: str, ref: str, form: Format, platform: Platform) -> None:
     \b
       regfs history /var/lib/registry team/app:1.0
       regfs history /var/lib/registry team/app@sha256:1f3e… --format json
+      regfs history /var/lib/registry team/app:1.0 --files wasted
     """
     scope, image = find_image(open_tree(store, platform), ref).image
+    if files:
+        changed = changed_files(scope, image)
+        names = [change for change in changed.changes if files in ("all", change.kind)]
+        names.sort(key=lambda change: (-change.size, change.position, change.kind, change.path))
+        print_table(Table(_FILES, map(_file, names)), form)
+        _complain([f"layer {position:02} cannot be read: {error}" for position, error in changed.missing])
+        return
     found = list(steps(scope, image))
     print_table(Table(_HISTORY, [_step(step, short=form is Format.TABLE) for step in found]), form)
     layers = [step.layer for step in found if step.layer is not None]
     _complain([f"layer {layer.position:02} cannot be read: {layer.error}" for layer in layers if layer.error])
+
+
+def explain_path(it: Opened, path: str) -> Iterator[str]:
+    """Say which layers of an image made a path in it what it is; the path is one of the tree.
+
+    Raises NotKnownError if no layer ever had it, and what is damaged.
+    """
+    above, _, inner = path.partition(f"/{ROOTFS}/")
+    opened = open_tree(it.path, this_machine())
+    scope, image = image_at(opened, above).image
+    layers = scope.opener.layers_of(scope.repository, image)
+    built = scope.opener.built(scope.repository, image)
+    name = os.fsencode(inner)
+    found = list(origin.events(layers, name))
+    if not found and "\\" in inner:
+        name = os.fsencode(as_named(inner))
+        found = list(origin.events(layers, name))
+    if not found:
+        raise NotKnownError(f"{above}: /{inner}", "no layer has such a path")
+    yield printable(f"{above.replace('/:', ':')} /{inner}")
+    here = origin.place(layers, name)
+    if here is None:
+        yield "  is       gone: no container sees it"
+    else:
+        size = found[-1].size
+        number = next(n for n, layer in enumerate(layers) if layer is here.layer)
+        told = "" if size is None else f" of {size} bytes ({readable_size(size)})"
+        yield f"  is       {here.type.name.lower()}{told}, of layer {number:02}"
+    for event in found:
+        created, command = built[event.position] if built else ("", "")
+        hidden = "" if not event.hidden else f", hides {readable_size(event.hidden)}"
+        grown = "" if event.size is None or event.what == "removed" else f" {readable_size(event.size)}"
+        yield f"  layer {event.position:02} {event.what}{grown}{hidden}: {layers[event.position].digest}"
+        if command:
+            yield f"           {created} {printable(' '.join(command.split()))}".rstrip()
+    if here is not None and here.type is not EntryType.DIRECTORY:
+        yield from _also(it, opened, above, here, name)
+
+
+def _also(it: Opened, opened: Tree, above: str, here: origin.Place, name: bytes) -> Iterator[str]:
+    """Name the other images in which the same file of the same layer shows."""
+    digest = str(here.layer.digest)
+    with it.reports.explaining() as known_of:
+        held = explaining.describe(known_of(digest), digest)["held_by"]
+    assert isinstance(held, list)  # noqa: S101 - for the type checker
+    places = sorted({path.partition(f"/{LAYERS}/")[0] for path in held} - {above.replace("/:", "/")})
+    label = "also in"
+    for place in places[:_MOST_IMAGES]:
+        try:
+            scope, image = image_at(opened, place).image
+            layers = scope.opener.layers_of(scope.repository, image)
+            there = origin.place(layers, name)
+        except RegfsError as error:
+            yield f"  {label:<8} {place}? {error}"
+            label = ""
+            continue
+        if there is not None and (there.layer.digest, there.node) == (here.layer.digest, here.node):
+            yield f"  {label:<8} {place}"
+            label = ""
+    if len(places) > _MOST_IMAGES:
+        yield f"  {label:<8} and perhaps {len(places) - _MOST_IMAGES} more, which were not looked at"
+
+
+def _file(change: Change) -> Row:
+    path = change.path.decode("utf-8", "surrogateescape")
+    return (f"{change.position:02}", change.kind, change.size, path)
 
 
 def _step(step: BuildStep, *, short: bool) -> Row:

@@ -26,6 +26,7 @@ _MODULES = {
     "check": "checking",
     "diff": "checking",
     "explain": "reporting",
+    "find": "finding",
     "history": "inside",
     "index": "indexing",
     "ls": "browse",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder import StoreBuilder
-from tests.conftest import Mount
+from tests.conftest import REGFS, Mount, output
 from tests.inside import Item, push, tar_of
 
 EROFS = bytes(1024) + b"\xe2\xe1\xf5\xe0" + bytes(7000)
@@ -56,3 +56,15 @@ def test_partial_shows_what_can_be_read_and_says_what_is_missing(
     assert (top / "f3").read_bytes() == b"3"
     assert NOTE not in os.listdir(top.parent.parent / "whole/rootfs")
     assert not (top.parent.parent / "whole/rootfs" / NOTE).exists()
+
+
+def test_a_path_in_a_mount_tells_which_layer_it_is_from(
+    damaged: StoreBuilder, mount: Callable[..., Mount]
+) -> None:
+    top = mount(damaged).path / "app/whole/rootfs"
+    layer = os.getxattr(top / "f1", "user.regfs.layer").decode()
+    assert layer.startswith("01 sha256:")
+    assert os.listxattr(top / "f1") == []
+    told = output(*REGFS, "explain", damaged.root, top / "f1")
+    assert f"layer 01 made 1: {layer.split()[1]}" in told
+    assert told.splitlines()[1] == "  is       file of 1 bytes (1), of layer 01"

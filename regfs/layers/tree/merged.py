@@ -147,6 +147,40 @@ class MergedTree:
         found = self._find(directory, name)
         return self._resolved(found) if found and found.type is EntryType.HARDLINK else found
 
+    def at(self, names: Sequence[bytes], *, resolved: bool = True) -> Merged | None:
+        """Find what stands at a path; no symlink is followed. Not `resolved`: hard links as they are."""
+        found: Merged | None = self.root
+        for count, name in enumerate(names, 1):
+            if found is None or found.type is not EntryType.DIRECTORY:
+                return None
+            last = count == len(names)
+            found = self.lookup(found, name) if last and resolved else self._find(found, name)
+        return found
+
+    def resolve(self, path: bytes) -> list[bytes]:
+        """Give the names by which a path is reached when the symlinks before its last name are followed.
+
+        What is not there is taken as it is written.
+        """
+        waiting = list(reversed(path.split(b"/")))
+        names: list[bytes] = []
+        followed = 0
+        while waiting:
+            name = waiting.pop()
+            if name == b"..":
+                del names[-1:]
+            elif name not in {b"", b"."}:
+                found = self.at([*names, name]) if any(waiting) else None
+                if found is not None and found.type is EntryType.SYMLINK and followed < FOLLOWED:
+                    target = self.node(found).target
+                    followed += 1
+                    if target.startswith(b"/"):
+                        names.clear()
+                    waiting += reversed(target.split(b"/"))
+                else:
+                    names.append(name)
+        return names
+
     def children(self, directory: Merged) -> list[tuple[bytes, Merged]]:
         """List a directory, in no order."""
         gathered: dict[bytes, Merged | _Gathering] = {}

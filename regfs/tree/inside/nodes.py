@@ -12,6 +12,7 @@ from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.view import Key, View
 from regfs.tree.node import (
+    XATTR_PREFIX,
     Attributes,
     Child,
     Directory,
@@ -69,14 +70,17 @@ class Inside(Node, Generic[Key]):
         )
 
     def xattr(self, name: str) -> bytes:
-        """Give one of the image's extended attributes. Raises NoAttributeError."""
+        """Give one of the image's attributes, or which layer this is from. Raises NoAttributeError."""
         value = self._view.xattrs(self._key).get(os.fsencode(name))
+        if value is None and name.startswith(XATTR_PREFIX):
+            told = self._view.origin(self._key).get(name.removeprefix(XATTR_PREFIX))
+            value = None if told is None else told.encode("utf-8", "surrogateescape")
         if value is None:
             raise NoAttributeError("", name)
         return value
 
     def xattr_names(self) -> list[str]:
-        """List the image's extended attributes."""
+        """List the image's attributes, and no others: who copies a file copies those that it lists."""
         return [os.fsdecode(name) for name in self._view.xattrs(self._key)]
 
 

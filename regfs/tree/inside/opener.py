@@ -94,6 +94,19 @@ class Opener:
         count = len(manifest.layers)
         return found if len(found) == count else [""] * count
 
+    def created_by(self, repository: str, manifest: Manifest) -> Sequence[str]:
+        """Tell which command made each layer, base first; nothing if the image keeps no such history."""
+        return [command for _, command in self.built(repository, manifest)]
+
+    def built(self, repository: str, manifest: Manifest) -> Sequence[tuple[str, str]]:
+        """Tell when and by which command each layer was made, base first; nothing if none is told."""
+        if isinstance(manifest, Index):
+            return []
+        config = self._graph.config(repository, manifest)
+        steps = [step for step in (config.history if config else ()) if not step.empty]
+        found = [(step.created, step.command or step.comment) for step in steps]
+        return found if len(found) == len(manifest.layers) else []
+
     def tar(self, layer: Layer) -> Content:
         """Open a layer's tar."""
         return layer.open(given_up=self.given_up)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from regfs.errors import RegfsError
 from regfs.layers import Layer
-from regfs.layers.changes import Changes, changes
+from regfs.layers.changes import Change, Changes, changes
 from regfs.oci import ImageManifest, Schema1Manifest
 from regfs.tree.inside.view import asked
 from regfs.tree.scope import Scope
@@ -27,6 +27,13 @@ class LayerFacts(NamedTuple):
     changes: Changes | None = None
     left_out: int | None = None
     error: RegfsError | None = None
+
+
+class Changed(NamedTuple):
+    """What changed, and the layers that cannot be read, each with the reason."""
+
+    changes: Sequence[Change]
+    missing: Sequence[tuple[int, RegfsError]]
 
 
 class BuildStep(NamedTuple):
@@ -54,13 +61,16 @@ def steps(scope: Scope, image: ImageManifest | Schema1Manifest) -> Iterator[Buil
         yield BuildStep(created, command, None if empty else next(waiting))
 
 
-def commands(scope: Scope, image: ImageManifest | Schema1Manifest) -> list[tuple[str, str]]:
-    """Tell when and by which command each layer was made, base first; nothing if the history does not fit.
-
-    Raises what is wrong with the config.
-    """
-    made = [(created, command) for created, command, empty in _history(scope, image) if not empty]
-    return made if len(made) == len(image.layers) else []
+def changed_files(scope: Scope, image: ImageManifest | Schema1Manifest) -> Changed:
+    """Tell the names behind the counts of the steps, as far as the layers can be read."""
+    attempts = scope.opener.attempts(scope.repository, image)
+    readable = [(position, layer) for position, layer in enumerate(attempts) if isinstance(layer, Layer)]
+    found: list[Change] = []
+    asked(lambda: list(changes([layer.tree for _, layer in readable], found.append)))
+    return Changed(
+        [change._replace(position=readable[change.position][0]) for change in found],
+        [(position, error) for position, error in enumerate(attempts) if not isinstance(error, Layer)],
+    )
 
 
 def _history(scope: Scope, image: ImageManifest | Schema1Manifest) -> list[tuple[str, str, bool]]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import abc
 import sqlite3
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Generic, TypeVar
 
 from regfs.errors import LayerError
@@ -52,6 +52,10 @@ class View(abc.ABC, Generic[Key]):
     @abc.abstractmethod
     def xattrs(self, key: Key) -> dict[bytes, bytes]:
         """Read its extended attributes."""
+
+    def origin(self, key: Key) -> Mapping[str, str]:
+        """Tell which layer something is from, as extended attributes that no listing has."""
+        return {}
 
     @abc.abstractmethod
     def place(self, key: Key) -> tuple[Layer, int]:
@@ -112,12 +116,18 @@ class MergedLayers(View[Merged]):
     """The layers of an image merged, as a container sees them."""
 
     def __init__(
-        self, opener: Opener, layers: Sequence[Layer], positions: Sequence[int] = (), missing: bytes = b""
+        self,
+        opener: Opener,
+        layers: Sequence[Layer],
+        positions: Sequence[int] = (),
+        missing: bytes = b"",
+        created_by: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """Take the layers, base first, and which of the image's each is, if some are missing.
 
-        `missing` says in a file at the top which are, and why.
+        `missing` says in a file at the top which are, and why; `created_by` which command made each layer.
         """
+        self._created_by = created_by
         self._opener = opener
         self._layers = layers
         self._positions = positions or range(len(layers))
@@ -127,8 +137,9 @@ class MergedLayers(View[Merged]):
     @classmethod
     def of(cls, opener: Opener, repository: str, manifest: Manifest) -> MergedLayers:
         """Open the layers of an image: all, or with `Opener.partial` those that can be read."""
+        created_by = partial(opener.created_by, repository, manifest)
         if not opener.partial:
-            return cls(opener, opener.layers_of(repository, manifest))
+            return cls(opener, opener.layers_of(repository, manifest), created_by=created_by)
         readable: list[Layer] = []
         positions: list[int] = []
         missing: list[str] = []
@@ -138,7 +149,8 @@ class MergedLayers(View[Merged]):
                 positions.append(position)
             else:
                 missing.append(f"layer {position:02}: {layer}\n")
-        return cls(opener, readable, positions, "".join(missing).encode("utf-8", "backslashreplace"))
+        text = "".join(missing).encode("utf-8", "backslashreplace")
+        return cls(opener, readable, positions, text, created_by)
 
     @property
     def missing(self) -> bytes:
@@ -168,6 +180,18 @@ class MergedLayers(View[Merged]):
     def xattrs(self, key: Merged) -> dict[bytes, bytes]:
         """Read its extended attributes."""
         return asked(self._tree.xattrs, key)
+
+    def origin(self, key: Merged) -> Mapping[str, str]:
+        """Tell the layer that has its attributes: its number and digest, and the command that made it."""
+        if not self._layers:
+            return {}
+        layer = key.source.layer
+        position = self._positions[layer]
+        commands = self._created_by()
+        return {
+            "layer": f"{position:02} {self._layers[layer].digest}",
+            "created_by": commands[position] if position < len(commands) else "",
+        }
 
     def place(self, key: Merged) -> tuple[Layer, int]:
         """Tell which layer has it, and its id there."""
