@@ -28,14 +28,23 @@ def find_image(tree: Tree, ref: str) -> Found:
     """Find an image; of an index, the one for the platform. Raises NotKnownError, and what is damaged."""
     repository, tag, digest = _part(ref)
     name = f"@{digest}" if digest else f":{tag or _DEFAULT_TAG}"
-    path = f"{repository}/{name}"
+    try:
+        return image_at(tree, f"{repository}/{name}")
+    except NotKnownError as error:
+        if not isinstance(error.__cause__, TreeError):
+            raise
+        said = "" if tag or digest else f"; give a tag: {repository}:TAG"
+        raise NotKnownError(ref, f"no such image in the store{said}") from error
+
+
+def image_at(tree: Tree, path: str) -> Found:
+    """Find the image whose directory is at a path of the tree. Raises as `find_image`."""
     try:
         node = tree.walk(path)
     except TreeError as error:
-        said = "" if tag or digest else f"; give a tag: {repository}:TAG"
-        raise NotKnownError(ref, f"no such image in the store{said}") from error
+        raise NotKnownError(path, "no such image in the store") from error
     if not isinstance(node, ManifestDirectory):
-        raise NotKnownError(ref, "no image")
+        raise NotKnownError(path, "no image")
     return Found(path, node.image())
 
 

@@ -35,6 +35,10 @@ Options for -o, separated by commas:
                     as the image says (image), or yours
   cache_size=SIZE   what the indexes of layers may take below $XDG_CACHE_HOME
                     (5G)
+  max_layer_size=SIZE
+                    the most that a layer may be uncompressed (64G)
+  partial           show images without those of their layers that cannot be
+                    read; a file at the top of rootfs/ says which
   views             list the @ directories at the top: @untagged, @orphans,
                     @reports, …; they resolve without it, too
   log_file=FILE     the same as --log-file
@@ -113,6 +117,8 @@ def mount(
             progress=LoggedProgress(),
             layer_progress=LoggedLayers(),
             cache_size=parsed.cache_size,
+            max_layer_size=parsed.max_layer_size,
+            partial=parsed.partial,
             views=parsed.views,
             given_up=given_up,
         )

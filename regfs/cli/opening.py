@@ -47,6 +47,37 @@ follow_symlinks_option = click.option(
 )
 
 
+#: Where click keeps what `max_layer_size_option` was given, for whatever opens layers.
+_MAX_LAYER_SIZE = "regfs.max_layer_size"
+
+
+def _note_max_layer_size(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    from regfs.mount.options import number_of_bytes  # only now: most commands look into no layer
+
+    if value is None:
+        return
+    try:
+        ctx.meta[_MAX_LAYER_SIZE] = number_of_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+#: For each command that looks into layers.
+max_layer_size_option = click.option(
+    "--max-layer-size",
+    metavar="SIZE",
+    expose_value=False,
+    callback=_note_max_layer_size,
+    help="The most that a layer may be uncompressed (64G).",
+)
+
+
+def chosen_max_layer_size() -> int | None:
+    """Give the bytes that the command's options bound a layer to; None where they do not."""
+    ctx = click.get_current_context(silent=True)
+    return ctx.meta.get(_MAX_LAYER_SIZE) if ctx else None
+
+
 def open_store(store: str) -> LocalStorage:
     """Open the store at or below a path, as the command's options say. Raises StoreError."""
     ctx = click.get_current_context(silent=True)
@@ -112,20 +143,23 @@ def opened_tree(
     progress: Told = lambda what, done, total: None,
     layer_progress: Callable[[Digest, int, int], None] = lambda digest, read, size: None,
     cache_size: int | None = None,
+    max_layer_size: int | None = None,
+    partial: bool = False,
     views: bool = False,
     given_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[Tree]:
     """Put together the tree over an open storage, and close both in the end.
 
     What it tells is at most `ttl` seconds old. `cache` keeps the indexes of the store and of layers, of which
-    those take `cache_size` bytes. `views`: the top lists them. `given_up`: see Opener.
+    those take `cache_size` bytes; no layer of more than `max_layer_size` bytes is read. `partial` and
+    `given_up`: see Opener. `views`: the top lists them.
     """
     # Only now: to index a store takes none of them.
     from regfs.graph import Graph
     from regfs.graph.index.keeper import Keeper
     from regfs.graph.index.known import Known
     from regfs.graph.reports.catalogue import Reports
-    from regfs.layers import CACHE_SIZE, Layers
+    from regfs.layers import CACHE_SIZE, MAX_LAYER_SIZE, Layers
     from regfs.machine import on_network
     from regfs.registry.pace import Pace
     from regfs.registry.side_by_side import SideBySide
@@ -138,12 +172,13 @@ def opened_tree(
     aside = SideBySide(given_up, Pace(network=on_network(storage.root)))
     graph = Graph(contents, ttl=ttl, known=Known(files), keeper=Keeper(files), aside=aside)
     layers = Layers(
-        storage,
+        contents,
         cache,
         cache_size=CACHE_SIZE if cache_size is None else cache_size,
+        max_layer_size=MAX_LAYER_SIZE if max_layer_size is None else max_layer_size,
         progress=layer_progress,
     )
-    opener = Opener(graph, layers, given_up)
+    opener = Opener(graph, layers, given_up, partial=partial)
     source = Source(graph, references, Reports(references, contents), contents, platform, opener)
     try:
         yield Tree(source, list_views=views)

@@ -19,5 +19,6 @@ A layer is believed when the bytes of its blob have the digest of its name, and 
 from regfs.layers.builds import never
 from regfs.layers.layer import Layer
 from regfs.layers.layers import CACHE_SIZE, Layers
+from regfs.layers.streams import MAX_LAYER_SIZE
 
-__all__ = ["CACHE_SIZE", "Layer", "Layers", "never"]
+__all__ = ["CACHE_SIZE", "MAX_LAYER_SIZE", "Layer", "Layers", "never"]

@@ -61,6 +61,7 @@ class Layer:
         self.digest = digest
         self.meta = index.meta
         self.made_ns = index.made_ns
+        self.left_out = index.left_out
         self.diff_id = index.meta.diff_id
         self.size = index.meta.size
         self.stored = Compression[index.meta.compression]

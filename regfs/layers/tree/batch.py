@@ -79,10 +79,15 @@ class Batch:
         if key in self._names:
             self._overwrote = True
         self._names[key] = Known(node, kind)
-        if key[1].startswith(WHITEOUT):
-            self._set_traits(key[0], OPAQUE | WHITEOUTS if key[1] == OPAQUE_WHITEOUT else WHITEOUTS)
         if len(self._names) >= _ROWS:
             self.flush()
+
+    def note_whiteout(self, key: Key, *, implied: bool = False) -> None:
+        """Take what a whiteout's name says of its directory. One that is only implied makes it not opaque."""
+        parent, name = key
+        if name.startswith(WHITEOUT):
+            opaque = name == OPAQUE_WHITEOUT and not implied
+            self._set_traits(parent, OPAQUE | WHITEOUTS if opaque else WHITEOUTS)
 
     def put_node(self, node: int, entry: Entry) -> None:
         """Set all of a node but its traits. The entry `fits`."""
