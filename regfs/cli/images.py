@@ -28,23 +28,21 @@ def find_image(tree: Tree, ref: str) -> Found:
     """Find an image; of an index, the one for the platform. Raises NotKnownError, and what is damaged."""
     repository, tag, digest = _part(ref)
     name = f"@{digest}" if digest else f":{tag or _DEFAULT_TAG}"
-    try:
-        return image_at(tree, f"{repository}/{name}")
-    except NotKnownError as error:
-        if not isinstance(error.__cause__, TreeError):
-            raise
-        said = "" if tag or digest else f"; give a tag: {repository}:TAG"
-        raise NotKnownError(ref, f"no such image in the store{said}") from error
+    said = "" if tag or digest else f"; give a tag: {repository}:TAG"
+    return image_at(tree, f"{repository}/{name}", ref, said)
 
 
-def image_at(tree: Tree, path: str) -> Found:
-    """Find the image whose directory is at a path of the tree. Raises as `find_image`."""
+def image_at(tree: Tree, path: str, ref: str = "", hint: str = "") -> Found:
+    """Find the image whose directory is at a path of the tree, which a person has named by `ref`.
+
+    Raises as `find_image`; `hint` says what to try where there is none.
+    """
     try:
         node = tree.walk(path)
     except TreeError as error:
-        raise NotKnownError(path, "no such image in the store") from error
+        raise NotKnownError(ref or path, f"no such image in the store{hint}") from error
     if not isinstance(node, ManifestDirectory):
-        raise NotKnownError(path, "no image")
+        raise NotKnownError(ref or path, "no image")
     return Found(path, node.image())
 
 

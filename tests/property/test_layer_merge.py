@@ -47,7 +47,9 @@ def unpacked(entries: Sequence[Entry]) -> dict[Path, Node]:
             continue
         for count in range(1, len(parent) + 1):
             if not is_directory(tree, parent[:count]):
-                replace(tree, parent[:count], Node(EntryType.DIRECTORY, None))
+                # What takes a whiteout's place still is one.
+                was = tree.get(parent[:count]) if parent[count - 1].startswith(b".wh.") else None
+                replace(tree, parent[:count], Node(EntryType.DIRECTORY, was and was.entry))
         path = (*parent, names[-1])
         node = Node(entry.type, entry, entry.target)
         if entry.type is EntryType.HARDLINK:

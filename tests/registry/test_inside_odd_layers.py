@@ -5,6 +5,7 @@ Of directories that no entry names, only that they are there is compared: see te
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import pytest
 
 from tests.registry import inside_images, unpackers
 from tests.registry.insides import Found, differences, read_tree, tar_tree
-from tests.registry.odd_layers import CASES, COMPRESSED
+from tests.registry.odd_layers import CASES, COMPRESSED, LONG
 from tests.registry.pushes import skopeo
 from tests.registry.server import Registry
 
@@ -87,6 +88,12 @@ def comparable(entries: object, named: set[bytes]) -> dict[bytes, Found]:
         else Found("d", 0, (0, 0), 0)
         for path, found in entries.items()
     }
+
+
+def test_a_whiteout_whose_name_no_file_system_can_have_is_in_no_listing(unpacked: Unpacked) -> None:
+    top = unpacked.mounted / "odd/whiteout-of-a-long-name/layers"
+    assert sorted(os.listdir(top / "00/d")) == [LONG, "stays"]
+    assert os.listdir(top / "01/d") == []
 
 
 @pytest.mark.parametrize("tag", ["times-before-1970"])

@@ -128,6 +128,7 @@ def shown(tree: MergedTree) -> dict[str, int | str]:
             {"f": 1, ".wh.f/": 0, ".wh.f/x": 2},
             id="only the last name of a path is a whiteout",
         ),
+        pytest.param([{"f": 1}, {".wh.f": 0, ".wh.f/x": 2}], {}, id="a whiteout stays one whatever is in it"),
         pytest.param([{"f": 1}, {".wh.f/x": 2, ".wh.f/": 3}], {}, id="and then it is named itself"),
         pytest.param(
             [{"d/": 1, "d/f": 1}, {"d/.wh..wh..opq/x": 2}],

@@ -121,10 +121,11 @@ class Batch:
         if len(self._nodes) >= _ROWS or self._bytes >= _BYTES:
             self.flush()
 
-    def put_implied(self, node: int) -> None:
-        """Set the attributes of a directory that no entry names."""
+    def put_implied(self, node: int, *, named: bool = False) -> None:
+        """Set the attributes of a directory that no entry names; `named`: what stood there before was named."""
         self.put_node(node, IMPLIED_ENTRY)
-        self._set_traits(node, IMPLIED)
+        if not named:
+            self._set_traits(node, IMPLIED)
 
     def forget(self, node: int) -> None:
         """Drop what a directory's attributes were, before it gets others: it is implied no longer."""

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from regfs.layers.entry import EntryType
 from regfs.layers.tree.batch import Batch, Key, Known
-from regfs.layers.tree.paths import FOLLOWED, LONGEST_PATH, can_show, split
+from regfs.layers.tree.paths import FOLLOWED, LONGEST_PATH, WHITEOUT, can_show, split
 from regfs.layers.tree.schema import ROOT, ROOT_KEY
 
 #: How many directories are known without asking the tables: some 250 bytes each.
@@ -65,9 +65,10 @@ class Directories:
         return node
 
     def imply(self, key: Key) -> int:
-        """Make a directory that no entry names."""
+        """Make a directory that no entry names. In the place of a whiteout it still is that one."""
+        whiteout = key[1].startswith(WHITEOUT) and self._batch.find(key) is not None
         node = self.make(key)
-        self._batch.put_implied(node)
+        self._batch.put_implied(node, named=whiteout)
         self._batch.note_whiteout(key, implied=True)
         return node
 
