@@ -13,7 +13,7 @@ from regfs.cli.browse import as_named, open_tree, platform_option, walk
 from regfs.cli.images import find_image, image_at
 from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option
 from regfs.cli.reporting import format_option, print_table
-from regfs.errors import NotKnownError, RegfsError, printable
+from regfs.errors import NotKnownError, RegfsError, TreeError, printable
 from regfs.graph.reports import explain as explaining
 from regfs.graph.reports.table import Format, Row, Table, Type, columns, readable_size
 from regfs.layers import Layer
@@ -86,7 +86,12 @@ def tree(store: str, ref: str, path: str, form: Format, platform: Platform) -> N
         elif layer.meta.skipped:
             print(f"regfs: {_left_out(position, layer)}", file=sys.stderr)
     at = f"{image.path}/rootfs/{path.strip('/')}".rstrip("/")
-    rows = _rows(opened, at, path.strip("/"), complaints, missing=bool(complaints))
+    try:
+        top = walk(opened, at)
+    except TreeError as error:  # it may be in a layer that is missing
+        _complain([*complaints, str(error)])
+        return
+    rows = _rows(top, path.strip("/"), complaints, missing=bool(complaints))
     print_table(Table(_TREE, rows), form)
     _complain(complaints)
 
@@ -107,9 +112,8 @@ def _complain(complaints: Sequence[str]) -> None:
         sys.exit(1)
 
 
-def _rows(opened: Tree, at: str, path: str, complaints: list[str], *, missing: bool) -> Iterator[Row]:
+def _rows(top: Node, path: str, complaints: list[str], *, missing: bool) -> Iterator[Row]:
     """List all at a path; what cannot be looked at is marked, and complained of."""
-    top = walk(opened, at)
     if not isinstance(top, Directory):
         yield _row(top, path)
         return

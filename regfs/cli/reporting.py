@@ -82,7 +82,7 @@ def explain(store: str, things: tuple[str, ...]) -> None:
     """
     failed = False
     with opened(store) as it:
-        for number, thing in enumerate(_joined(things)):
+        for number, thing in enumerate(_joined(it, things)):
             try:
                 lines = _of_path(it, thing) or _of_blob(it, thing)
             except RegfsError as error:
@@ -103,16 +103,24 @@ def _of_blob(it: Opened, thing: str) -> list[str]:
         return list(explaining.explain(snapshot, digest))
 
 
-def _joined(things: Iterable[str]) -> list[str]:
+def _joined(it: Opened, things: Iterable[str]) -> list[str]:
     """Join an image and the path in it that follows, to a path of the tree."""
     joined: list[str] = []
     for thing in things:
-        image = _REFERENCE.match(joined[-1]) if joined else None
-        if thing.startswith("/") and image and not os.path.lexists(joined[-1]) and _INSIDE not in joined[-1]:
+        image = _REFERENCE.match(joined[-1]) if joined and not os.path.lexists(joined[-1]) else None
+        if image and thing.startswith("/") and _INSIDE not in thing + joined[-1] and not _leads(it, thing):
             joined[-1] = f"{image['repository']}/{image['name']}{_INSIDE}{thing.lstrip('/')}"
         else:
             joined.append(thing)
     return joined
+
+
+def _leads(it: Opened, path: str) -> bool:
+    """Tell whether a path leads to a blob or an image by itself."""
+    try:
+        return _digest_of(it, path) is not None
+    except RegfsError:
+        return False
 
 
 def _of_path(it: Opened, thing: str) -> list[str]:

@@ -86,6 +86,10 @@ def test_one_bad_layer_among_five_hides_no_other(store: StoreBuilder) -> None:
     assert [row["path"] for row in rows(done)] == ["d", "same", "d/0", "d/1", "d/3", "d/4"]
     assert "layer 02 is missing from what is shown" in done.stderr
     assert "application/vnd.erofs.layer.v1" in done.stderr
+    done = regfs("tree", store.root, "team/app:1", "/none", "--format", "json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "layer 02 is missing from what is shown" in done.stderr
+    assert "no such file or directory" in done.stderr
     done = regfs("history", store.root, "team/app:1", "--format", "csv")
     assert done.returncode == 1
     told = [(row["layer"], row["added"], row["changed"], row["command"]) for row in rows(done)]

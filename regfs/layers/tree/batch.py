@@ -122,7 +122,7 @@ class Batch:
             self.flush()
 
     def put_implied(self, node: int, *, named: bool = False) -> None:
-        """Set the attributes of a directory that no entry names; `named`: one did before."""
+        """Set the attributes of a directory that no entry names; `named`: something else of its name was."""
         self.put_node(node, IMPLIED_ENTRY)
         if not named:
             self._set_traits(node, IMPLIED)
