@@ -18,6 +18,7 @@
     │   ├── BlobMissingError
     │   ├── SizeError
     │   ├── MismatchError         content of another digest
+    │   ├── IncompleteError       an image that lacks blobs
     │   └── NestingError          indexes nested deeper than any tool builds them
     ├── NotKnownError             what was asked about is not in the store (graph)
     │   └── NoFileSystemError     it is an artifact, whose layers are no file system (tree)
@@ -47,7 +48,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 def printable(text: str) -> str:
@@ -206,6 +207,15 @@ class MismatchError(DamageError):
         self.digest = digest
         self.got = got
         super().__init__(f"blob {digest} is damaged: its content is {got}")
+
+
+class IncompleteError(DamageError):
+    """An image that is not given, for it lacks blobs. `lacks` says which, in words."""
+
+    def __init__(self, what: str, lacks: Sequence[str]) -> None:
+        self.what = what
+        self.lacks = lacks
+        super().__init__(f"{what}: damaged, so nothing is written; it lacks {'; '.join(lacks)}")
 
 
 class NestingError(DamageError):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import sys
 import time
 
 import click
 
+from regfs.cli.archives import registry_option, write, write_archive, write_images
 from regfs.cli.opening import LayerProgress, cache_directory, follow_symlinks_option, open_store
-from regfs.errors import IsDirectoryError, RegfsError, printable
+from regfs.errors import IsDirectoryError, RegfsError, UsageError, printable
 from regfs.layers import Layers
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
 from regfs.tree import Attributes, Directory, File, Node, Source, Symlink, Tree
-
-_STANDARD_OUTPUT = 1
+from regfs.tree.interop import ArchiveFile
 
 #: Bytes that `cat` reads at once.
 _PIECE = 1 << 20
@@ -37,11 +36,14 @@ platform_option = click.option(
 )
 
 
-def open_tree(store: str, platform: Platform) -> Tree:
+def open_tree(store: str, platform: Platform, registry: str = "") -> Tree:
     """Open the tree of a store, for one short command: what was read once is not read again."""
     local, cache = open_store(store), cache_directory()
     layers = Layers(local, cache, progress=LayerProgress())
-    return Tree(Source.of(local, local.root, cache, platform, ttl=float("inf"), layers=layers))
+    source = Source.of(
+        *(local, local.root, cache, platform), ttl=float("inf"), layers=layers, registry=registry
+    )
+    return Tree(source)
 
 
 @click.command(short_help="List a path of the tree, without a mount.")
@@ -84,15 +86,34 @@ def _line(name: str, node: Node) -> str:
 @click.command(short_help="Write a file of the tree to standard output, without a mount.")
 @click.argument("store")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--archive",
+    is_flag=True,
+    help="PATH are images, REPOSITORY[:TAG|@DIGEST]: write one archive of them, shared layers once.",
+)
+@registry_option
 @platform_option
 @follow_symlinks_option
-def cat(store: str, paths: tuple[str, ...], platform: Platform) -> None:
-    """Write the bytes at each PATH of the tree to standard output, without a mount."""
-    tree = open_tree(store, platform)
+def cat(store: str, paths: tuple[str, ...], archive: bool, registry: str, platform: Platform) -> None:
+    """Write the bytes at each PATH of the tree to standard output, without a mount.
+
+    Each image has an image.tar, which docker load, podman load and ctr images import take. Nothing is written
+    of one that lacks a layer, and a layer that has not its digest is an error before it is written whole.
+
+    \b
+      regfs cat /var/lib/registry team/app/1.0/image.tar | docker load
+      regfs cat /var/lib/registry team/app:1.0 team/db --archive > images.tar
+    """
+    tree = open_tree(store, platform, registry)
+    if archive:
+        write_images(tree, paths)
+        return
     failed = False
     for path in paths:
         try:
             _copy(tree, path)
+        except UsageError:
+            raise
         except RegfsError as error:
             failed = _complain(path, error)
     if failed:
@@ -103,20 +124,18 @@ def _copy(tree: Tree, path: str) -> None:
     node = tree.walk(path)
     if not isinstance(node, File):
         raise IsDirectoryError(path)
+    if isinstance(node, ArchiveFile):
+        write_archive(node.archive(), path, [node.image])
+        return
     content = node.open()
     try:
         buffer = memoryview(bytearray(_PIECE))
         offset = 0
         while got := content.read_into(buffer, offset):
-            _write(buffer[:got])
+            write(buffer[:got])
             offset += got
     finally:
         content.close()
-
-
-def _write(piece: memoryview) -> None:
-    while piece:
-        piece = piece[os.write(_STANDARD_OUTPUT, piece) :]
 
 
 def _complain(path: str, error: RegfsError) -> bool:

@@ -24,8 +24,8 @@ class Found(NamedTuple):
     image: tuple[Scope, ImageManifest | Schema1Manifest]
 
 
-def find_image(tree: Tree, ref: str) -> Found:
-    """Find an image; of an index, the one for the platform. Raises NotKnownError, and what is damaged."""
+def find_directory(tree: Tree, ref: str) -> tuple[str, ManifestDirectory]:
+    """Find whatever a name stands for: its path in the tree, and its directory. Raises NotKnownError."""
     repository, tag, digest = _part(ref)
     name = f"@{digest}" if digest else f":{tag or _DEFAULT_TAG}"
     path = f"{repository}/{name}"
@@ -36,7 +36,13 @@ def find_image(tree: Tree, ref: str) -> Found:
         raise NotKnownError(ref, f"no such image in the store{said}") from error
     if not isinstance(node, ManifestDirectory):
         raise NotKnownError(ref, "no image")
-    return Found(path, node.image())
+    return path, node
+
+
+def find_image(tree: Tree, ref: str) -> Found:
+    """Find an image; of an index, the one for the platform. Raises NotKnownError, and what is damaged."""
+    path, directory = find_directory(tree, ref)
+    return Found(path, directory.image())
 
 
 def images_of(tree: Tree, refs: Iterable[str]) -> Iterator[str]:

@@ -36,6 +36,8 @@ Options for -o, separated by commas:
                     @reports, …; they resolve without it, too
   log_file=FILE     the same as --log-file
   fsname=NAME       what /proc/mounts and df show as the source (STORE)
+  registry=HOST[:PORT]
+                    what oci/ and image.tar call the images: HOST/team/app:1.0
   follow_symlinks   directories of the store may be symlinks (off): links,
                     manifests and layers still may not. Who can write to the
                     store can then point a mount of root's at others

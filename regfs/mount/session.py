@@ -66,6 +66,7 @@ def serve(
         progress=LoggedProgress(),
         layers=layers,
         given_up=interrupted,
+        registry=options.registry,
     )
     operations = Operations(Tree(source, list_views=options.views), lifetimes)
     timeout = str(min(lifetimes.kernel, _NEVER))

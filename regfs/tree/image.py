@@ -5,7 +5,7 @@
     <index of layers>/manifest.json   platforms/   layers/00.tar.gz …      a build cache
     <artifact>/manifest.json   config.json   layers/<title> …      a signature, an SBOM, a chart
 
-and `<image>/rootfs/`, `<index>/rootfs ->`, which no listing shows.
+and, which no listing shows, `<image>/rootfs/`, `<index>/rootfs ->`, and what `interop` has for other tools.
 
 Three things lead to a manifest: a tag (tag.py), a digest (`@sha256:…`), an index that has it as a child.
 """
@@ -31,6 +31,7 @@ from regfs.oci.platform import choose, directory_names
 from regfs.tree import inode
 from regfs.tree.blob import BlobFile, MadeConfig
 from regfs.tree.inside import MergedLayers, TopDirectory
+from regfs.tree.interop import NamedImage, child_of_image, is_interop_name
 from regfs.tree.layers import LayersDirectory
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
@@ -59,6 +60,16 @@ class ManifestDirectory(Directory):
     @abc.abstractmethod
     def digest(self) -> Digest:
         """Tell which manifest this is now. Raises what is wrong with the link that names it."""
+
+    @property
+    def tag(self) -> str:
+        """The tag that leads here, or empty."""
+        return ""
+
+    def named(self) -> NamedImage:
+        """Give the manifest with its name, for other tools. Raises what is wrong with it."""
+        digest = self.digest()
+        return NamedImage(self._scope, digest, self._manifest(digest), self.tag)
 
     def _manifest(self, digest: Digest) -> Manifest:
         """Read the manifest. Each question reads the digest once: the tag may move before the next.
@@ -105,6 +116,8 @@ class ManifestDirectory(Directory):
         if name == naming.MANIFEST:
             descriptor = Descriptor(manifest.media_type, digest, len(manifest.raw))
             return BlobFile(self._scope, descriptor, manifest.kind, self)
+        if is_interop_name(name):
+            return child_of_image(self, NamedImage(self._scope, digest, manifest, self.tag), name)
         if isinstance(manifest, Index):
             return self._index_child(manifest, name)
         if name == naming.LAYERS:
@@ -119,7 +132,7 @@ class ManifestDirectory(Directory):
 
     def _index_child(self, index: Index, name: str) -> Node:
         if name == naming.PLATFORMS:
-            return PlatformsDirectory(self._scope, self, index, self._depth)
+            return PlatformsDirectory(self._scope, self, index, self._depth, self.tag)
         if index.layers:
             if name == naming.LAYERS:
                 return LayersDirectory(self._scope, self, index)
@@ -203,13 +216,19 @@ class RevisionDirectory(ManifestDirectory):
 class ChildDirectory(RevisionDirectory):
     """A child of an index. An index may be sparse: a child that is not stored is an empty directory."""
 
-    __slots__ = ("_descriptor",)
+    __slots__ = ("_descriptor", "_tag")
 
     XATTRS = (*ManifestDirectory.XATTRS, "platform")
 
-    def __init__(self, scope: Scope, number: int, descriptor: Descriptor, depth: int) -> None:
+    def __init__(self, scope: Scope, number: int, descriptor: Descriptor, depth: int, tag: str = "") -> None:
         super().__init__(scope, number, descriptor.digest, depth)
         self._descriptor = descriptor
+        self._tag = tag
+
+    @property
+    def tag(self) -> str:
+        """The tag of the index."""
+        return self._tag
 
     def _stored(self) -> bool:
         return self._scope.graph.stored(self._scope.repository, self._digest)
@@ -237,10 +256,11 @@ class ChildDirectory(RevisionDirectory):
 class PlatformsDirectory(Part):
     """`platforms/`: a directory for each child of an index, in its order."""
 
-    __slots__ = ("_depth", "_manifests", "_scope")
+    __slots__ = ("_depth", "_manifests", "_scope", "_tag")
 
-    def __init__(self, scope: Scope, parent: Directory, index: Index, depth: int) -> None:
+    def __init__(self, scope: Scope, parent: Directory, index: Index, depth: int, tag: str) -> None:
         super().__init__(parent, naming.PLATFORMS)
+        self._tag = tag
         self._scope = scope
         self._depth = depth
         names = directory_names([child.platform for child in index.children])
@@ -255,4 +275,5 @@ class PlatformsDirectory(Part):
         descriptor = self._manifests.get(name)
         if descriptor is None:
             raise NoEntryError(name)
-        return ChildDirectory(self._scope, inode.of_child(self.inode, name), descriptor, self._depth + 1)
+        number = inode.of_child(self.inode, name)
+        return ChildDirectory(self._scope, number, descriptor, self._depth + 1, self._tag)

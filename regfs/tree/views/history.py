@@ -13,6 +13,7 @@ from regfs.graph.times import iso
 from regfs.oci import Descriptor, Digest
 from regfs.tree import inode
 from regfs.tree.image import ChildDirectory
+from regfs.tree.interop.names import without_colon
 from regfs.tree.names import NamesDirectory
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
 from regfs.tree.scope import Scope
@@ -53,10 +54,12 @@ class TagHistory(Directory):
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""
-        push = self._pushes().get(name)
-        if push is None:
+        pushes = self._pushes()
+        if name not in pushes:
+            name = next((listed for listed in pushes if without_colon(listed) == name), name)
+        if name not in pushes:
             raise NoEntryError(name)
-        return PushDirectory(self._scope, inode.of_child(self.inode, name), *push)
+        return PushDirectory(self._scope, inode.of_child(self.inode, name), *pushes[name])
 
     def _pushes(self) -> Mapping[str, tuple[Digest, int]]:
         graph, repository = self._scope.graph, self._scope.repository

@@ -22,7 +22,10 @@ from regfs.tree.scope import Scope
 
 
 class Source(NamedTuple):
-    """The graph's two halves, the reports over them, the contents, the default platform, the layers."""
+    """The graph's two halves, the reports over them, the contents, the default platform, the layers.
+
+    `registry`: see Scope.
+    """
 
     graph: Graph
     references: ReferenceIndex
@@ -30,10 +33,11 @@ class Source(NamedTuple):
     contents: Contents
     platform: Platform
     opener: Opener
+    registry: str = ""
 
     def scope(self, repository: str) -> Scope:
         """Give what the nodes of one repository read with."""
-        return Scope(self.graph, repository, self.platform, self.opener)
+        return Scope(self.graph, repository, self.platform, self.opener, self.registry)
 
     @classmethod
     def of(
@@ -47,6 +51,7 @@ class Source(NamedTuple):
         progress: Progress = lambda what, done, total: None,
         layers: Layers,
         given_up: Callable[[], bool] = never,
+        registry: str = "",
     ) -> Source:
         """Read the store at `path`, with answers at most `ttl` seconds old.
 
@@ -60,4 +65,4 @@ class Source(NamedTuple):
         )
         index = ReferenceIndex(store, path, cache, ttl=ttl, progress=progress)
         opener = Opener(graph, layers, given_up)
-        return cls(graph, index, Reports(index, contents), contents, platform, opener)
+        return cls(graph, index, Reports(index, contents), contents, platform, opener, registry)

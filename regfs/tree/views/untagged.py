@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from regfs.errors import DigestError, NoEntryError
-from regfs.oci import Digest
 from regfs.tree import inode
 from regfs.tree.image import RevisionDirectory
+from regfs.tree.interop.names import read_digest
 from regfs.tree.node import Child, Directory, Node, NodeType
 from regfs.tree.views.by_repository import Shelf
 from regfs.tree.views.source import Source
@@ -44,15 +44,16 @@ class Untagged(Shelf):
     def entry(self, repository: str, parent: Directory, name: str) -> Node:
         """Find one by its digest."""
         try:
-            digest = Digest.parse(name)
+            digest = read_digest(name)
         except DigestError:
             raise NoEntryError(name) from None
         with self._source.references.reading() as connection:
             found = connection.execute(
                 "SELECT 1 FROM untagged JOIN blob ON blob.id = blob "
                 "JOIN repository ON repository.id = repository WHERE name = ? AND digest = ? AND NOT doubt",
-                (repository, name),
+                (repository, str(digest)),
             ).fetchone()
         if not found:
             raise NoEntryError(name)
-        return RevisionDirectory(self._source.scope(repository), inode.of_child(parent.inode, name), digest)
+        number = inode.of_child(parent.inode, str(digest))
+        return RevisionDirectory(self._source.scope(repository), number, digest)
