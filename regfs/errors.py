@@ -41,6 +41,7 @@
         ├── OptionError
         ├── MountpointError
         ├── RequirementError
+        ├── PasswordFileError     a file of passwords that cannot be used (serve)
         └── RuleError             a rule of `reclaim` that cannot match anything (graph)
 
 `str()` of each is one printable line for a person, whatever it quotes. The fields are for programs.
@@ -376,6 +377,14 @@ class RequirementError(UsageError):
     def __init__(self, missing: str, reason: str) -> None:
         self.missing = missing
         super().__init__(reason)
+
+
+class PasswordFileError(UsageError):
+    """A file of names and passwords that cannot be used. `path` is the file."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {reason}")
 
 
 class RuleError(UsageError):

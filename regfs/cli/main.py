@@ -32,6 +32,7 @@ _MODULES = {
     "mount": "mounting",
     "reclaim": "reclaiming",
     "report": "reporting",
+    "serve": "serving",
     "tree": "inside",
     "umount": "mounting",
 }
@@ -85,6 +86,9 @@ Without a mount:
                                                what deleting old tags frees
   regfs history /var/lib/registry team/app:1.0 what each step of a build did
   regfs check /var/lib/registry                whether all can be pulled
+  regfs cat /var/lib/registry team/app/1.0/image.tar | docker load
+                                               an image, where no registry runs
+  regfs serve /var/lib/registry --anonymous    all images, as a registry
 """
 
 _EPILOG = """`regfs STORE MOUNTPOINT [-o OPTIONS]` is short for `regfs mount`, and what mount(8) calls for

@@ -186,6 +186,14 @@ class Graph:
             return False
         return True
 
+    def links(self, name: str, digest: Digest) -> bool:
+        """Tell whether a repository links a blob, as a layer or manifest: a registry serves no other."""
+        for read in (self._contents.layer_link, self._contents.revision):
+            with suppress(MissingError):
+                read(name, digest)
+                return True
+        return False
+
     def blob(self, name: str, digest: Digest) -> Blob:
         """Tell about a blob as a repository names it. Raises BlobMissingError, StoreError.
 

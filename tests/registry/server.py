@@ -18,7 +18,7 @@ class Registry:
 
     def __init__(self, root: Path, directory: Path) -> None:
         self.root = root
-        self.port = _free_port()
+        self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.api = Api(self.address)
         self.config = write_config(directory / "config.yml", root, self.address)
@@ -78,7 +78,7 @@ def write_config(path: Path, root: Path, address: str) -> Path:
     return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
