@@ -32,7 +32,7 @@ _ALWAYS = (
 _MOST_FIELDS = 32
 
 #: Bytes that are read at once where the server cannot have the kernel send a file.
-_PIECE = 1 << 18
+_PIECE = 1 << 16
 
 
 class Application:

@@ -47,7 +47,7 @@ class Sending:
         buffer = bytearray(min(size, self._end - self._position))
         got = self._content.read_into(memoryview(buffer), self._position)
         self._position += got
-        return bytes(buffer[:got])
+        return bytes(memoryview(buffer)[:got])
 
     def close(self) -> None:
         """Close the file. Raises BrokenPipeError, at which the server hangs up, if the file was too short."""

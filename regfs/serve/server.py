@@ -94,7 +94,6 @@ class Server(BaseApplication):
             "worker_class": "gthread",
             "keepalive": _KEEP_ALIVE,
             "limit_request_line": _LONGEST_LINE,
-            "sendfile": True,
             "certfile": self._place.certificate,
             "keyfile": self._place.key,
             "proc_name": "regfs",
@@ -104,6 +103,7 @@ class Server(BaseApplication):
             # Neither a socket to control it by, nor a server's name and version in each answer.
             "control_socket_disable": True,
         }
+        # `sendfile` stays as it is: to set it to anything turns it off.
         for name, value in settings.items():
             if value is not None:
                 self.cfg.set(name, value)

@@ -14,7 +14,7 @@ from regfs.errors import OptionError, PasswordFileError
 from regfs.serve.mirrors import PROGRAMS
 from regfs.serve.passwords import Passwords
 from regfs.serve.ranges import Part, is_range, names, wanted
-from regfs.serve.server import Place
+from regfs.serve.server import Place, Server
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, run
 
@@ -172,6 +172,13 @@ def test_configurations_name_the_registry_that_is_stood_in_for() -> None:
     )
     assert "insecure-registries" not in PROGRAMS["docker"](plain, "reg.example.com")
     assert "insecure-registries" in PROGRAMS["docker"](Place.parse("10.0.0.1:5000"), "reg.example.com")
+
+
+def test_files_are_sent_by_the_kernel_and_nobody_else_says_how() -> None:
+    server = Server(Place.parse("127.0.0.1:5000"), lambda: pytest.fail("made"), lambda: None)
+    assert server.cfg.sendfile
+    assert not server.cfg.is_ssl
+    assert server.cfg.threads > 16
 
 
 def serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
