@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -17,6 +18,8 @@ from regfs.tree.image import ManifestDirectory
 from regfs.tree.interop import Archive, NamedImage
 from regfs.tree.interop.documents import docker_loads
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _STANDARD_OUTPUT = 1
 
 
@@ -27,12 +30,9 @@ def _read_registry(_ctx: click.Context, _param: click.Parameter, value: str | No
         raise click.BadParameter(str(error)) from error
 
 
-registry_option = click.option(
-    "--registry",
-    callback=_read_registry,
-    metavar="HOST[:PORT]",
-    help="The registry that oci/ and image.tar name the images after: HOST/team/app:1.0.",
-)
+def registry_option(meaning: str) -> Callable[[F], F]:
+    """Give the option `--registry`; `meaning` is its help."""
+    return click.option("--registry", callback=_read_registry, metavar="HOST[:PORT]", help=meaning)
 
 
 def write_images(tree: Tree, refs: Iterable[str]) -> None:

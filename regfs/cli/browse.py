@@ -91,7 +91,7 @@ def _line(name: str, node: Node) -> str:
     is_flag=True,
     help="PATH are images, REPOSITORY[:TAG|@DIGEST]: write one archive of them, shared layers once.",
 )
-@registry_option
+@registry_option("The registry that oci/ and image.tar name the images after: HOST/team/app:1.0.")
 @platform_option
 @follow_symlinks_option
 def cat(store: str, paths: tuple[str, ...], archive: bool, registry: str, platform: Platform) -> None:

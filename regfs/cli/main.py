@@ -87,7 +87,7 @@ Without a mount:
   regfs history /var/lib/registry team/app:1.0 what each step of a build did
   regfs check /var/lib/registry                whether all can be pulled
   regfs cat /var/lib/registry team/app/1.0/image.tar | docker load
-                                               an image, where no registry runs
+                                               an image, with no registry
   regfs serve /var/lib/registry --anonymous    all images, as a registry
 """
 

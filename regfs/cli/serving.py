@@ -50,7 +50,7 @@ _NEEDED = ("gunicorn", "bcrypt")
     type=click.Choice(["podman", "containerd", "docker"]),
     help="Print what makes that program pull from here, under the names of --registry, and end.",
 )
-@registry_option
+@registry_option("The registry in whose place this one is, for --print-config (reg.example.com).")
 @follow_symlinks_option
 def serve(
     store: str,
@@ -70,7 +70,7 @@ def serve(
 
     \b
       regfs serve /var/lib/registry --anonymous
-      regfs serve /var/lib/registry --print-config podman --registry reg.example.com
+      regfs serve STORE --print-config podman --registry reg.example.com
       podman pull reg.example.com/team/app:1.0
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]

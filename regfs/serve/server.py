@@ -97,7 +97,8 @@ class Server(BaseApplication):
             "certfile": self._place.certificate,
             "keyfile": self._place.key,
             "proc_name": "regfs",
-            "loglevel": "warning",
+            # Not its warnings: clients that try TLS first are a line each.
+            "loglevel": "error",
             "graceful_timeout": 10,
             "post_worker_init": self._begin,
             # Neither a socket to control it by, nor a server's name and version in each answer.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REGFS, cannot_run, need, output, run
+from tests.builder.sample import build_sample
+from tests.conftest import REGFS, Mount, cannot_run, need, output, run
 from tests.interop.images import Images
 from tests.interop.serving import Serving
+from tests.readme import README, run_block
+from tests.registry.server import free_port
 
 pytestmark = pytest.mark.interop
 
@@ -46,7 +50,7 @@ class Podman:
     """podman or buildah with a storage of its own, by vfs."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._storage = (
             *("--root", str(directory / "root"), "--runroot", str(directory / "runroot")),
             *("--storage-driver", "vfs"),
@@ -55,12 +59,16 @@ class Podman:
             **os.environ,
             "XDG_RUNTIME_DIR": str(directory),
             "CONTAINERS_REGISTRIES_CONF": str(directory / "registries.conf"),
+            "CONTAINERS_STORAGE_CONF": str(directory / "storage.conf"),
             "TMPDIR": str(directory),
         }
+        (directory / "storage.conf").write_text(
+            f'[storage]\ndriver = "vfs"\ngraphroot = "{directory}/root"\nrunroot = "{directory}/runroot"\n'
+        )
         (directory / "registries.conf").write_text("")
 
     def registries(self, text: str) -> None:
-        (self._directory / "registries.conf").write_text(text)
+        (self.directory / "registries.conf").write_text(text)
 
     def run(self, program: str, *arguments: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
         return run(need(program), *self._storage, *arguments, env=self.environment, **more)
@@ -166,6 +174,25 @@ def test_podman_pulls_by_the_printed_configuration(
     name = f"reg.example.com/{repository}:{tag}"
     podman.output("podman", "pull", "--quiet", "--arch", "amd64", name)
     assert f"sha256:{podman.id_of(name)}" == config_of(images, repository, tag)
+
+
+def test_the_readme_brings_images_back(
+    podman: Podman, tmp_path: Path, fuse: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = re.findall(r"^```console podman\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    work = podman.directory / "readme"
+    for name in ("mnt", "store"):
+        (work / name).mkdir(parents=True)
+    build_sample(work / "store")
+    for name, value in podman.environment.items():
+        monkeypatch.setenv(name, value)
+    port = free_port()
+    made = Mount(work / "store", work / "mnt")
+    try:
+        printed = run_block(block.replace(":5000", f":{port}"), work)
+    finally:
+        made.end()
+    assert printed.replace(f":{port}", ":5000") == block
 
 
 # --- containerd ------------------------------------------------------------------------------------
