@@ -16,11 +16,22 @@ from typing import NoReturn
 import pytest
 
 from tests.builder import StoreBuilder
+from tests.sides import Room, wants_quiet
 
 REGFS = [sys.executable, "-m", "regfs"]
 
 #: On CI every test must run: what a machine lacks there is a fault of scripts/prepare.sh.
 ON_CI = bool(os.environ.get("CI"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes; their directories are in one
+        config.pluginmanager.register(Room(Path(config.getoption("basetemp")).parent))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run those that must be alone first, one after the other: no other waits for them later."""
+    items.sort(key=lambda item: not wants_quiet(item))
 
 
 def need(program: str) -> str:

@@ -9,12 +9,11 @@ import time
 import click
 
 from regfs.cli.archives import registry_option, write, write_archive, write_images
-from regfs.cli.opening import LayerProgress, cache_directory, follow_symlinks_option, open_store
+from regfs.cli.opening import LayerProgress, cache_directory, follow_symlinks_option, open_store, opened_tree
 from regfs.errors import IsDirectoryError, RegfsError, UsageError, printable
-from regfs.layers import Layers
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
-from regfs.tree import Attributes, Directory, File, Node, Source, Symlink, Tree
+from regfs.tree import Attributes, Directory, File, Node, Symlink, Tree
 from regfs.tree.interop import ArchiveFile
 
 #: Bytes that `cat` reads at once.
@@ -37,13 +36,17 @@ platform_option = click.option(
 
 
 def open_tree(store: str, platform: Platform, registry: str = "") -> Tree:
-    """Open the tree of a store, for one short command: what was read once is not read again."""
-    local, cache = open_store(store), cache_directory()
-    layers = Layers(local, cache, progress=LayerProgress())
-    source = Source.of(
-        *(local, local.root, cache, platform), ttl=float("inf"), layers=layers, registry=registry
+    """Open the tree of a store, for one short command: what was read once is not read again.
+
+    It is closed when the command ends.
+    """
+    opened = opened_tree(
+        *(open_store(store), cache_directory(), platform),
+        ttl=float("inf"),
+        layer_progress=LayerProgress(),
+        registry=registry,
     )
-    return Tree(source)
+    return click.get_current_context().with_resource(opened)
 
 
 @click.command(short_help="List a path of the tree, without a mount.")
@@ -70,14 +73,18 @@ def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> No
 def _list(tree: Tree, path: str, *, long: bool) -> None:
     node = tree.walk(path, follow=not long or path.endswith("/"))
     if not isinstance(node, Directory):
-        print(_line(path, node) if long else printable(path))
+        print(_line(path, node, node.attributes()) if long else printable(path))
         return
-    for child in sorted(node.children()):
-        print(_line(child.name, node.lookup(child.name)) if long else printable(child.name))
+    if not long:
+        for child in sorted(node.children()):
+            print(printable(child.name))
+        return
+    for child, found in sorted(node.entries(), key=lambda entry: entry[0].name):
+        shown = child.node or node.lookup(child.name)
+        print(_line(child.name, shown, found or shown.attributes()))
 
 
-def _line(name: str, node: Node) -> str:
-    found: Attributes = node.attributes()
+def _line(name: str, node: Node, found: Attributes) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime_ns // 1_000_000_000))
     arrow = f" -> {printable(node.target())}" if isinstance(node, Symlink) else ""
     return f"{stat.filemode(found.mode)} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"

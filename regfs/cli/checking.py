@@ -13,6 +13,7 @@ import click
 from regfs.cli.opening import Opened, follow_symlinks_option, opened
 from regfs.cli.reporting import format_option, print_table
 from regfs.errors import RegfsError, UsageError
+from regfs.graph.index import Need
 from regfs.graph.index.doubt import has_gaps
 from regfs.graph.reports import check as checking
 from regfs.graph.reports import difference
@@ -76,11 +77,11 @@ def check(
         it.references.refresh(thorough=True)
         if digests:
             _hash(it, bandwidth, jobs)
-        with it.references.reading() as connection:
-            all_findings = list(broken(connection).rows)
-            found = checking.verdict(connection)
-            tags = checking.by_tag(connection, sound=everything)
-            gaps = has_gaps(connection)
+        with it.references.snapshot(Need.LINKS, Need.CONTENTS) as snapshot:
+            all_findings = list(broken(snapshot).rows)
+            found = checking.verdict(snapshot)
+            tags = checking.by_tag(snapshot, sound=everything)
+            gaps = has_gaps(snapshot)
     if tags.rows or form is not Format.TABLE:
         print_table(tags, form)
     untold = f"; of {found.untold} that cannot be told" if found.untold else ""
@@ -145,7 +146,7 @@ def diff(first: str, second: str, show: str, form: Format) -> None:
             raise UsageError(f"{first} and {second} are the same store: {one.path}")
         for it in (one, other):
             it.references.refresh(thorough=True)
-        with one.references.reading() as a, other.references.reading() as b:
+        with one.references.snapshot() as a, other.references.snapshot() as b:
             tags, blobs = difference.tags(a, b), difference.blobs(a, b)
     changes, missing = list(tags.rows), list(blobs.rows)
     print_table(

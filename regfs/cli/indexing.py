@@ -12,6 +12,8 @@ import click
 
 from regfs.cli.opening import follow_symlinks_option, opened_index
 from regfs.errors import NoFileSystemError, NotKnownError, RegfsError, UsageError
+from regfs.graph.index.blobs import sum_of_blobs
+from regfs.graph.index.tags import count_tags
 from regfs.graph.reports.table import readable_size
 
 
@@ -60,12 +62,10 @@ def _index_store(store: str, *, thorough: bool) -> None:
             if done.changed
             else "looked through; nothing changed"
         )
-        with it.references.reading() as connection:
-            count, size = connection.execute(
-                "SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL"
-            ).fetchone()
-            (tags,) = connection.execute("SELECT count(*) FROM tag").fetchone()
-    print(f"{it.path}: {kind} in {done.seconds:.3f} s: {tags} tags, {count} blobs, {readable_size(size)}")
+        with it.references.snapshot() as snapshot:
+            tags, stored = count_tags(snapshot), sum_of_blobs(snapshot)
+    what = f"{tags} tags, {stored.number} blobs, {readable_size(stored.size)}"
+    print(f"{it.path}: {kind} in {done.seconds:.3f} s: {what}")
 
 
 def _index_layers(store: str, images: Sequence[str]) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import click
 
 from regfs.cli.logs import start_log
-from regfs.cli.opening import cache_directory
+from regfs.cli.opening import cache_directory, opened_tree
 from regfs.cli.service import READY, STOPPING, tell_service_manager
 from regfs.mount.mountpoint import check_mountpoint, unmount
 from regfs.mount.options import parse_options
 from regfs.mount.requirements import check_allow_other, check_requirements
-from regfs.mount.session import in_background, serve
-from regfs.registry import locate
+from regfs.mount.session import LoggedLayers, LoggedProgress, in_background, serve
+from regfs.registry import locate, open_local
+from regfs.tree import Tree
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +106,21 @@ def mount(
         if not detach:
             tell_service_manager(STOPPING)
 
-    serve(root, source, place, parsed, cache=cache, library=library, debug=debug, ready=begun, ending=ending)
+    def open_tree(ttl: float, given_up: Callable[[], bool]) -> AbstractContextManager[Tree]:
+        return opened_tree(
+            open_local(root, follow_symlinks=parsed.follow_symlinks),
+            cache,
+            parsed.platform,
+            ttl=ttl,
+            progress=LoggedProgress(),
+            layer_progress=LoggedLayers(),
+            cache_size=parsed.cache_size,
+            views=parsed.views,
+            given_up=given_up,
+            registry=parsed.registry,
+        )
+
+    serve(open_tree, source, place, parsed, library=library, debug=debug, ready=begun, ending=ending)
     _log.info("%s is unmounted", place)
 
 

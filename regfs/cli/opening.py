@@ -1,4 +1,4 @@
-"""Opening what the commands ask: the store, its index in the cache directory, with progress in a terminal."""
+"""Opening a store and putting all together that reads it: the one place that does, for each command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import pwd
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -20,8 +20,10 @@ from regfs.storage import LocalStorage
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from regfs.graph.index.update import Progress as Told
     from regfs.graph.reports.catalogue import Reports
-    from regfs.oci import Digest
+    from regfs.oci import Digest, Platform
+    from regfs.tree import Source, Tree
 
 #: Processes that read a store side by side in a first pass; more only wait for the one that writes.
 _MOST_PROCESSES = 4
@@ -98,6 +100,88 @@ def opened(store: str) -> Iterator[Opened]:
 
     with opened_index(store) as it:
         yield Opened(*it, Reports(it.references, it.contents))
+
+
+@contextmanager
+def opened_source(
+    storage: LocalStorage,
+    cache: Path,
+    platform: Platform,
+    *,
+    ttl: float,
+    progress: Told = lambda what, done, total: None,
+    layer_progress: Callable[[Digest, int, int], None] = lambda digest, read, size: None,
+    cache_size: int | None = None,
+    given_up: Callable[[], bool] = lambda: False,
+    registry: str = "",
+) -> Iterator[Source]:
+    """Put together all that reads an open storage, and close both in the end.
+
+    What it tells is at most `ttl` seconds old. `cache` keeps the indexes of the store and of layers, of which
+    those take `cache_size` bytes. `given_up`: see Opener; `registry`: see Scope.
+    """
+    # Only now: to index a store takes none of them.
+    from regfs.graph import Graph
+    from regfs.graph.index.keeper import Keeper
+    from regfs.graph.index.known import Known
+    from regfs.graph.reports.catalogue import Reports
+    from regfs.layers import CACHE_SIZE, Layers
+    from regfs.machine import on_network
+    from regfs.registry.pace import Pace
+    from regfs.registry.side_by_side import SideBySide
+    from regfs.tree import Source
+    from regfs.tree.inside import Opener
+
+    contents = Contents(storage)
+    references = ReferenceIndex(storage, storage.root, cache, ttl=ttl, progress=progress)
+    files = references.files
+    aside = SideBySide(given_up, Pace(network=on_network(storage.root)))
+    graph = Graph(contents, ttl=ttl, known=Known(files), keeper=Keeper(files), aside=aside)
+    layers = Layers(
+        storage,
+        cache,
+        cache_size=CACHE_SIZE if cache_size is None else cache_size,
+        progress=layer_progress,
+    )
+    opener = Opener(graph, layers, given_up)
+    source = Source(graph, references, Reports(references, contents), contents, platform, opener, registry)
+    try:
+        yield source
+    finally:
+        # First whoever reads the store: a number that another file gets meanwhile must not be read for it.
+        graph.close()
+        layers.close()
+        references.close()
+        storage.close()
+
+
+@contextmanager
+def opened_tree(
+    storage: LocalStorage,
+    cache: Path,
+    platform: Platform,
+    *,
+    ttl: float,
+    progress: Told = lambda what, done, total: None,
+    layer_progress: Callable[[Digest, int, int], None] = lambda digest, read, size: None,
+    cache_size: int | None = None,
+    views: bool = False,
+    given_up: Callable[[], bool] = lambda: False,
+    registry: str = "",
+) -> Iterator[Tree]:
+    """Put together the tree over an open storage, as `opened_source` does. `views`: the top lists them."""
+    from regfs.tree import Tree
+
+    with opened_source(
+        *(storage, cache, platform),
+        ttl=ttl,
+        progress=progress,
+        layer_progress=layer_progress,
+        cache_size=cache_size,
+        given_up=given_up,
+        registry=registry,
+    ) as source:
+        yield Tree(source, list_views=views)
 
 
 def cache_directory() -> Path:

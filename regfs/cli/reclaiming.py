@@ -13,6 +13,7 @@ import click
 from regfs.cli.opening import follow_symlinks_option, opened_index
 from regfs.cli.reporting import format_option, print_table
 from regfs.errors import RuleError, UsageError
+from regfs.graph.index import Need
 from regfs.graph.index.doubt import has_no_tags
 from regfs.graph.reports.contents import BlobContents
 from regfs.graph.reports.reclaim import by_tag
@@ -166,17 +167,18 @@ def reclaim(
         match, keep + keep_from, before, keep_last, by, untagged, stale_signatures, ignore == "no-tags"
     )
     _see_that_something_is_asked(rules)
-    with opened_index(store) as it, it.references.reading() as connection:
+    with opened_index(store) as it:
         if rules.need_created:
-            BlobContents(it.contents).read_configs(connection)
-        if untagged and not rules.ignore_no_tags and has_no_tags(connection):
-            raise UsageError(
-                f"{store} has manifests and not one tag: Harbor from 2.15 and OpenShift keep tags in a "
-                "database of their own, and what is in use cannot be told from here. Where you know "
-                "that there are none, --ignore no-tags says so"
-            )
-        found = compute(connection, rules)
-        table = by_tag(connection, found, time.time_ns()) if show == "tags" else found.by_repository()
+            BlobContents(it.references, it.contents).read_configs()
+        with it.references.snapshot(*([Need.WEIGHTS] if show == "tags" else [])) as snapshot:
+            if untagged and not rules.ignore_no_tags and has_no_tags(snapshot):
+                raise UsageError(
+                    f"{store} has manifests and not one tag: Harbor from 2.15 and OpenShift keep tags in a "
+                    "database of their own, and what is in use cannot be told from here. Where you know "
+                    "that there are none, --ignore no-tags says so"
+                )
+            found = compute(snapshot, rules)
+            table = by_tag(snapshot, found, time.time_ns()) if show == "tags" else found.by_repository()
     if show == "digests":
         _print_digests(found.digests, form)
     else:

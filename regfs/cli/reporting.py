@@ -75,9 +75,10 @@ def explain(store: str, things: tuple[str, ...]) -> None:
             try:
                 # Before the index is asked: a path of the tree may ask it as well.
                 text = _digest_of(it, thing) or thing
-                with it.reports.explaining() as known_of:
-                    digest = explaining.find(known_of(""), text)
-                    lines = list(explaining.explain(known_of(digest), digest))
+                with it.references.snapshot() as snapshot:
+                    digest = explaining.find(snapshot, text)
+                with it.reports.explaining(digest) as snapshot:
+                    lines = list(explaining.explain(snapshot, digest))
             except RegfsError as error:
                 print(f"regfs: {error}", file=sys.stderr)
                 failed = True

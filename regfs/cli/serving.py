@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import logging
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from regfs.cli.archives import registry_option
-from regfs.cli.opening import cache_directory, follow_symlinks_option, open_store
+from regfs.cli.opening import cache_directory, follow_symlinks_option, open_store, opened_source
 from regfs.errors import RequirementError, UsageError
-from regfs.layers import Layers
 from regfs.mount.options import DEFAULT_TTL, this_machine
-from regfs.tree import Source
 
 if TYPE_CHECKING:
     from regfs.serve.application import Application
@@ -109,8 +109,10 @@ def _run(store: str, place: Place, auth: Path | None, ttl: float) -> None:
         from regfs.serve.api import RegistryApi
         from regfs.serve.application import Application
 
-        local, cache = open_store(store), cache_directory()
-        source = Source.of(*(local, local.root, cache, this_machine()), ttl=ttl, layers=Layers(local, cache))
+        stack = ExitStack()
+        atexit.register(stack.close)
+        opened = opened_source(open_store(store), cache_directory(), this_machine(), ttl=ttl)
+        source = stack.enter_context(opened)
         return Application(RegistryApi(source.graph, source.references), passwords)
 
     def ready() -> None:

@@ -6,6 +6,6 @@ seconds.
 """
 
 from regfs.graph.blob import Blob
-from regfs.graph.forward import Graph, Tag
+from regfs.graph.graph import Graph
 
-__all__ = ["Blob", "Graph", "Tag"]
+__all__ = ["Blob", "Graph"]

@@ -1,33 +1,44 @@
-"""Where readers are in a listing, so that what comes next can be read ahead: as a kernel does within a file.
+"""Who goes through a listing, so that what comes next can be asked together, as a kernel reads ahead.
 
 Safe for many threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import NamedTuple
 
 from regfs.registry.contents import Listing
 
-#: Tags whose times are read ahead; images that are read ahead, at first and at most. An image takes some 13
-#: round trips, one after the other: with 96 under way, seven or eight become known in each.
-_TIMES = 1024
-_FIRST_IMAGES = 4
-_IMAGES = 96
 
-#: Readers of one listing that are told apart.
-_MOST_READERS = 8
+class Window(NamedTuple):
+    """How many names are asked for ahead, when a walk begins and at most."""
 
-#: Names that a reader may pass over, or that readers side by side may be out of order.
+    first: int
+    most: int
+
+
+#: Links of tags, where the storage is far: one thread each; and where they are near: one look for all.
+FAR_LINKS, NEAR_LINKS = Window(1024, 1024), Window(4, 64)
+
+#: Images of a slow storage. One takes some 13 round trips, one after the other: with 96 under way, seven or
+#: eight become known in each.
+IMAGES = Window(4, 96)
+
+#: Walks through one listing that are told apart.
+_MOST_WALKERS = 8
+
+#: Names that a walk may pass over behind what it was answered together, or that walks side by side may be out
+#: of order.
 _SLACK = 4
 
 
-class Reader:
-    """Somebody who goes through the names in their order.
+class Walker:
+    """One walk: `last` is the last name asked for, `ahead` the first not yet begun, by their positions.
 
-    `last` is the last name asked for, `ahead` the first that is not yet begun, by their positions; `window`
-    tells how many are begun behind `last`.
+    `window` tells how many are begun behind `last`.
     """
 
     __slots__ = ("ahead", "last", "window")
@@ -38,72 +49,72 @@ class Reader:
         self.window = window
 
 
-class Readers:
-    """All who go through the names of one listing.
+class Walkers:
+    """All walks through one listing.
 
-    Who asks for the first name, or for two in a row, is taken to go on: `first` names are begun ahead, and
-    twice as many with each name until they are `most`.
+    Who asks for the first name, or for two in a row, is taken to go on: a window of names is begun ahead, and
+    twice as many with each name until they are the most.
     """
 
-    def __init__(self, names: Sequence[str], positions: Mapping[str, int], first: int, most: int) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        self._positions = positions
-        self._first = first
-        self._most = most
         self._lock = Lock()
-        self._readers: list[Reader] = []
+        self._walkers: list[Walker] = []
 
-    def asked(self, name: str, begin: Callable[[str], bool]) -> None:
+    def asked(self, name: str, window: Window, begin: Callable[[str], bool]) -> None:
         """Note that somebody asks for a name, and begin what follows, until `begin` gives False."""
-        position = self._positions.get(name)
+        position = self._position(name)
         if position is None:
             return
         with self._lock:
-            reader = self._find(position)
-            reader.ahead = max(reader.ahead, position + 1)
-            end = min(position + 1 + reader.window, len(self._names))
-            while reader.ahead < end and begin(self._names[reader.ahead]):
-                reader.ahead += 1
+            walker = self._find(position, window)
+            walker.ahead = max(walker.ahead, position + 1)
+            end = min(position + 1 + walker.window, len(self._names))
+            while walker.ahead < end and begin(self._names[walker.ahead]):
+                walker.ahead += 1
 
     def missed(self, name: str) -> None:
-        """Note that a name was not read ahead, or that it was forgotten since: the next is begun again."""
-        position = self._positions.get(name)
+        """Note that a name was not asked for, or that the answer was forgotten: the next is begun again."""
+        position = self._position(name)
         with self._lock:
-            for reader in self._readers:
-                if reader.last == position:
-                    reader.ahead = reader.last + 1
+            for walker in self._walkers:
+                if walker.last == position:
+                    walker.ahead = walker.last + 1
 
-    def _find(self, position: int) -> Reader:
-        """Find who asks, or a new one; the latest is the last of them."""
-        for reader in reversed(self._readers):
-            if 0 <= position - reader.last <= _SLACK:
-                self._readers.remove(reader)
-                if position > reader.last:
-                    reader.window = min(max(self._first, 2 * reader.window), self._most)
-                    reader.last = position
+    def _position(self, name: str) -> int | None:
+        position = bisect_left(self._names, name)
+        return position if position < len(self._names) and self._names[position] == name else None
+
+    def _find(self, position: int, window: Window) -> Walker:
+        """Find the walk that asks, or a new one; the latest is the last of them."""
+        for walker in reversed(self._walkers):
+            if walker.last <= position <= max(walker.ahead, walker.last) + _SLACK:
+                self._walkers.remove(walker)
+                if position > walker.last:
+                    walker.window = min(max(window.first, 2 * walker.window), window.most)
+                    walker.last = position
                 break
         else:
-            reader = Reader(position, 0 if position else self._first)
-            del self._readers[: 1 - _MOST_READERS]
-        self._readers.append(reader)
-        return reader
+            walker = Walker(position, 0 if position else window.first)
+            del self._walkers[: 1 - _MOST_WALKERS]
+        self._walkers.append(walker)
+        return walker
 
 
 class Walk:
-    """What is asked of the tags of one listing: their times (`ls -l`), their images (`find`, `du`)."""
+    """What is asked of the tags of one listing: their links (`ls -l`), their images (`find`, `du`)."""
 
     def __init__(self, listing: Listing) -> None:
         names = [tag for tag, sound in listing.tags.items() if sound]
-        positions = {name: position for position, name in enumerate(names)}
         self.listing = listing
-        self.times = Readers(names, positions, _TIMES, _TIMES)
-        self.images = Readers(names, positions, _FIRST_IMAGES, _IMAGES)
+        self.links = Walkers(names)
+        self.images = Walkers(names)
 
     def __len__(self) -> int:
         return 1 + len(self.listing.tags)
 
     def again(self, listing: Listing) -> Walk:
-        """Give who goes through a newer listing: the same, if it has the same tags."""
+        """Give the walk through a newer listing: the same, if it has the same tags."""
         if listing.tags != self.listing.tags:
             return Walk(listing)
         self.listing = listing

@@ -83,6 +83,10 @@ class Operations:
     def __init__(self, tree: Tree, lifetimes: Lifetimes, clock: Callable[[], float] = time.monotonic) -> None:
         self._tree = tree
         self._directories: Cache[bytes, Known] = for_a_while(lifetimes.paths, _MOST_DIRECTORIES, clock)
+        #: The one that was found last, and until when: most calls are about what is in that.
+        self._last: tuple[bytes, Known, float] = (b"", Known(tree.root), float("-inf"))
+        self._clock = clock
+        self._believed = lifetimes.paths
         self._page_cache = PageCache(clock, lifetimes.kernel)
         self._handles: dict[int, Handle] = {}
         self._numbers = itertools.count(1)
@@ -164,14 +168,19 @@ class Operations:
             raise
 
     def _directory(self, path: bytes) -> Known:
-        known = self._directories.get(path)
-        if known is None:
+        last, known, until = self._last
+        if last == path and self._clock() < until:
+            return known
+        found = self._directories.get(path)
+        if found is None:
+            began = self._clock()
             node = self._node(path)
             if not isinstance(node, Directory):
                 raise NotDirectoryError(_text(path))
-            known = Known(node)
-            self._directories.put(path, known)
-        return known
+            found = Known(node)
+            self._directories.put(path, found)
+            self._last = (path, found, began + self._believed)
+        return found
 
 
 def _text(raw: bytes) -> str:

@@ -11,18 +11,15 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+from contextlib import AbstractContextManager, suppress
 
 from regfs.errors import MountpointError
-from regfs.layers import Layers
 from regfs.machine import hold_little_memory
 from regfs.mount.mountpoint import is_trigger, mark_process
 from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.options import MountOptions
 from regfs.oci import Digest
-from regfs.registry import open_local
-from regfs.tree import Source, Tree
+from regfs.tree import Tree
 
 _log = logging.getLogger(__name__)
 
@@ -33,23 +30,26 @@ _LINE_EVERY = 10.0
 _NEVER = 1e9
 
 
+#: Opens the tree to serve: what it tells is so many seconds old at most; `given_up` as for `opened_tree`.
+OpenTree = Callable[[float, Callable[[], bool]], AbstractContextManager[Tree]]
+
+
 def serve(
-    store: str,
+    open_tree: OpenTree,
     fsname: str,
     mountpoint: str,
     options: MountOptions,
     *,
-    cache: Path,
     library: str,
     debug: bool = False,
     ready: Callable[[], None] = lambda: None,
     ending: Callable[[], None] = lambda: None,
 ) -> None:
-    """Mount the store at an absolute path and answer the kernel until it is unmounted.
+    """Mount a tree at an absolute path and answer the kernel until it is unmounted.
 
     `fsname` is what the mount shows as its source. `ready` is called when it is mounted, `ending` when it is
-    unmounted. The reference graph's index is kept below `cache`. `library` is libfuse's name, from
-    `check_requirements`. Raises MountpointError if libfuse refuses, after it has printed why.
+    unmounted. `library` is libfuse's name, from `check_requirements`. Raises MountpointError if libfuse
+    refuses, after it has printed why.
     """
     hold_little_memory()
     # fusepy looks for libfuse as it is imported, by running compilers; this tells it.
@@ -58,17 +58,6 @@ def serve(
     from regfs.mount.stat_struct import Owner
 
     lifetimes = Lifetimes.of(options.ttl)
-    local = open_local(store, follow_symlinks=options.follow_symlinks)
-    layers = Layers(local, cache, cache_size=options.cache_size, progress=LoggedLayers())
-    source = Source.of(
-        *(local, store, cache, options.platform),
-        ttl=lifetimes.graph,
-        progress=LoggedProgress(),
-        layers=layers,
-        given_up=interrupted,
-        registry=options.registry,
-    )
-    operations = Operations(Tree(source, list_views=options.views), lifetimes)
     timeout = str(min(lifetimes.kernel, _NEVER))
     libfuse: dict[str, str | bool] = {
         "attr_timeout": timeout,
@@ -95,25 +84,21 @@ def serve(
         ready()
 
     try:
-        Dispatch(
-            operations,
-            mountpoint,
-            Owner(options.uid, options.gid, options.umask, options.image_owners),
-            mounted,
-            {**libfuse, "debug": debug},
-        )
-        ending()
+        with open_tree(lifetimes.graph, interrupted) as tree:
+            Dispatch(
+                Operations(tree, lifetimes),
+                mountpoint,
+                Owner(options.uid, options.gid, options.umask, options.image_owners),
+                mounted,
+                {**libfuse, "debug": debug},
+            )
+            ending()
     except UnicodeEncodeError as error:
         raise MountpointError(
             mountpoint, "a path that is not UTF-8 cannot be mounted or mounted on"
         ) from error
     except RuntimeError as error:
         raise MountpointError(mountpoint, f"libfuse could not mount (status {error})") from error
-    finally:
-        # First whoever reads the store: a number that another file gets meanwhile must not be read for it.
-        source.graph.close()
-        layers.close()
-        local.close()
 
 
 class LoggedProgress:

@@ -58,6 +58,16 @@ class Platform:
             return cls(system.lower(), "arm", f"v{arm[1]}").normal()
         return cls(system.lower(), machine).normal()
 
+    @property
+    def text(self) -> str:
+        """All of it in one text, which `stored` reads; never empty."""
+        return "/".join(part.replace("/", "_") for part in (self.os, self.architecture, self.variant))
+
+    @classmethod
+    def stored(cls, text: str) -> Platform:
+        """Read what `text` gave."""
+        return cls(*text.split("/"))
+
     def normal(self) -> Platform:
         """Give the form in which equal platforms are equal: `arm64/v8` is arm64, `arm` is arm/v7."""
         architecture = _ARCHITECTURES.get(self.architecture.lower(), self.architecture.lower())

@@ -5,7 +5,7 @@ Every call reads the store anew: caching is the graph's business. Safe for many 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -125,9 +125,9 @@ class Contents:
         """Tell about the directory of a tag, whether or not it has a link."""
         return self._store.stat(layout.tag(name, tag), layout.repository(name))
 
-    def tag_pushed(self, name: str, tag: str) -> int:
-        """Tell when a tag was last pushed: its link's time, in nanoseconds, without opening it."""
-        return self._file(layout.tag_link(name, tag), layout.tag(name, tag)).mtime_ns
+    def tag_stat(self, name: str, tag: str) -> FileStat:
+        """Tell about a tag's link, without opening it: its time is that of the last push."""
+        return self._file(layout.tag_link(name, tag), layout.tag(name, tag))
 
     def tag_changed(self, name: str, tag: str) -> int:
         """Tell when a tag's link was last written, or if there is none, made or taken away; in nanoseconds.
@@ -136,15 +136,17 @@ class Contents:
         """
         directory = self.tag_directory(name, tag).mtime_ns
         with suppress(StoreError):
-            return self.tag_pushed(name, tag)
+            return self.tag_stat(name, tag).mtime_ns
         with suppress(StoreError):
             above = self._store.stat(layout.tag_current(name, tag), layout.tag(name, tag))
             return max(directory, above.mtime_ns)
         return directory
 
-    def tag(self, name: str, tag: str) -> Digest:
-        """Read what a tag names now. Raises LinkError for a link that holds no digest."""
-        return self._link(layout.tag_link(name, tag))
+    def tag(self, name: str, tag: str) -> tuple[FileStat, Digest]:
+        """Read what a tag names now, and tell about its link. Raises LinkError if that holds no digest."""
+        path = layout.tag_link(name, tag)
+        stat, content = self._store.examine(path, LONGEST, layout.tag(name, tag))
+        return stat, _digest_in(path, content)
 
     def tag_history(self, name: str, tag: str) -> Iterator[LinkEntry]:
         """Find every digest that a tag has named, in no order."""
@@ -220,6 +222,21 @@ class Contents:
         """Open a blob's stored file."""
         return self._store.open(layout.blob_data(digest))
 
+    # --- stamps: what is equal has not changed ---------------------------------------------------------
+
+    def tag_stamps(self, name: str, tags: Iterable[str]) -> Sequence[int]:
+        """Give the stamp of each tag's link, 0 for what cannot be looked at."""
+        return self._store.stamps([layout.tag_link(name, tag) for tag in tags])
+
+    def listing_stamps(self, name: str) -> Sequence[int]:
+        """Give the stamps of what `listing` lists: the directory of a name, and that of its tags."""
+        paths = [layout.repository(name), layout.tags(name)] if name else [layout.repository(name)]
+        return self._store.stamps(paths)
+
+    def shard_stamp(self, digest: Digest) -> int:
+        """Give the stamp of the directory that holds a blob's."""
+        return self._store.stamps([layout.shard(digest.algorithm, digest.hex[:2])])[0]
+
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
         return self._store.space()
@@ -232,10 +249,7 @@ class Contents:
         return found
 
     def _link(self, path: str) -> Digest:
-        try:
-            return Digest.parse_link(self._store.read(path, LONGEST))
-        except DigestError as error:
-            raise LinkError(path, str(error)) from error
+        return _digest_in(path, self._store.read(path, LONGEST))
 
     def _links(self, directory: str) -> Iterator[LinkEntry]:
         for algorithm in self._directories(directory):
@@ -257,6 +271,13 @@ class Contents:
         except MissingError:
             return []
         return sorted(entry.name for entry in entries if entry.type is FileType.DIRECTORY)
+
+
+def _digest_in(path: str, content: bytes) -> Digest:
+    try:
+        return Digest.parse_link(content)
+    except DigestError as error:
+        raise LinkError(path, str(error)) from error
 
 
 def _upload_path(name: str, identifier: str, below: str) -> str:

@@ -62,6 +62,9 @@ LINK_PATH = re.compile(
     rf"(?:/signatures/[a-z0-9]+/[0-9a-f]+)?/{LINK}\Z|/{MANIFESTS}/tags/[^/]+/current/{LINK}\Z"
 )
 
+#: What a shard is called: the first two digits.
+SHARD = re.compile(r"[0-9a-f]{2}")
+
 #: Beside the store: GitLab's registry makes it when it keeps tags and manifests in its metadata database.
 DATABASE_LOCK = "lockfiles/database-in-use"
 

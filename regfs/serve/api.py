@@ -13,7 +13,7 @@ from urllib.parse import quote
 from regfs.errors import DigestError, MissingError, SizeError
 from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
-from regfs.graph.reports.referrers import referrers
+from regfs.graph.index.referrers import referrers
 from regfs.oci import Digest, ImageManifest, Index, Manifest, Schema1Manifest
 from regfs.oci.media_types import OCI_INDEX
 from regfs.oci.names import is_tag, is_whole_repository
@@ -151,8 +151,8 @@ class RegistryApi:
             digest = Digest.parse(reference)
         except DigestError as error:
             return refusal(400, "DIGEST_INVALID", str(error))
-        with self._references.reading() as connection:
-            found = referrers(connection, name, str(digest))
+        with self._references.snapshot() as snapshot:
+            found = referrers(snapshot, name, str(digest))
         entries = [self._referrer(name, Digest.parse(entry)) for entry in found]
         headers: dict[str, str] = {}
         if artifact_type := request.query.get("artifactType", ""):

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from regfs.errors import BlobMissingError, DamageError, NoEntryError, StoreError
+from regfs.graph.outline import Named
 from regfs.graph.times import iso
-from regfs.oci import Descriptor, Digest
+from regfs.oci import Digest
 from regfs.oci.media_types import DOCKER_CONFIG
 from regfs.storage import Content
 from regfs.tree import inode
@@ -23,21 +24,21 @@ class BlobFile(File):
     is not stored.
     """
 
-    __slots__ = ("_descriptor", "_fallback", "_graph", "_kind", "_repository")
+    __slots__ = ("_fallback", "_graph", "_kind", "_named", "_repository")
 
     XATTRS = ("digest", "media_type", "kind", "stored")
 
-    def __init__(self, scope: Scope, descriptor: Descriptor, kind: str, fallback: Directory) -> None:
+    def __init__(self, scope: Scope, named: Named, kind: str, fallback: Directory) -> None:
         self._graph = scope.graph
         self._repository = scope.repository
-        self._descriptor = descriptor
+        self._named = named
         self._kind = kind
         self._fallback = fallback
         super().__init__(inode.of_blob(self._stored_as()))
 
     def _stored_as(self) -> Digest:
         """Tell under which digest the blob lies; looks only for one that no registry stores blobs under."""
-        digest = self._descriptor.digest
+        digest = self._named.digest
         if digest.algorithm != "sha256":
             with suppress(DamageError, StoreError):
                 return self._graph.blob(self._repository, digest).digest
@@ -46,16 +47,16 @@ class BlobFile(File):
     @property
     def identity(self) -> str:
         """The digest."""
-        return str(self._descriptor.digest)
+        return str(self._named.digest)
 
     def attributes(self) -> Attributes:
         """Tell the stored file's own size and time; of a damaged blob, the size that it should have.
 
         Where nobody knows that, raises what is wrong: a copy of a file without bytes would not fail.
         """
-        want = self._descriptor
+        want = self._named
         try:
-            blob = self._graph.blob(self._repository, want.digest)
+            blob = self._graph.look(self._repository, want)
         except (DamageError, StoreError):
             if want.size is None:
                 raise
@@ -66,18 +67,19 @@ class BlobFile(File):
 
     def facts(self) -> Mapping[str, str]:
         """Tell digest, media type, kind and the time of storing."""
-        facts = {"digest": str(self._descriptor.digest), "kind": self._kind}
+        facts = {"digest": str(self._named.digest), "kind": self._kind}
         try:
-            facts["stored"] = iso(self._graph.blob(self._repository, self._descriptor.digest).mtime_ns)
-            facts["media_type"] = self._graph.media_type(self._repository, self._descriptor)
+            facts["stored"] = iso(self._graph.look(self._repository, self._named).mtime_ns)
+            told = self._named.media_type
+            facts["media_type"] = told or self._graph.media_type(self._repository, self._named.digest)
         except (DamageError, StoreError):
             facts.setdefault("stored", "no")
-            facts["media_type"] = self._descriptor.media_type
+            facts["media_type"] = self._named.media_type
         return facts
 
     def open(self) -> Content:
         """Open the stored file. Raises BlobMissingError, SizeError, StoreError."""
-        blob = self._graph.sound_blob(self._repository, self._descriptor)
+        blob = self._graph.sound_blob(self._repository, self._named)
         return self._graph.open_blob(blob.digest)
 
 
@@ -87,7 +89,7 @@ class StoredFile(BlobFile):
     __slots__ = ()
 
     def __init__(self, scope: Scope, digest: Digest, media_type: str, kind: str, fallback: Directory) -> None:
-        super().__init__(scope, Descriptor(media_type, digest, None), kind, fallback)
+        super().__init__(scope, Named(0, 0, digest, None, media_type), kind, fallback)
 
     def attributes(self) -> Attributes:
         """Tell the stored file's own size and time. Raises NoEntryError."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import ClassVar
 
@@ -26,8 +27,9 @@ from regfs.errors import (
     RegfsError,
     StoreError,
 )
+from regfs.graph.outline import Named, Outline, platform_of
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, naming
-from regfs.oci.platform import choose, directory_names
+from regfs.oci.platform import choose
 from regfs.tree import inode
 from regfs.tree.blob import BlobFile, MadeConfig
 from regfs.tree.inside import MergedLayers, TopDirectory
@@ -68,16 +70,23 @@ class ManifestDirectory(Directory):
 
     def named(self) -> NamedImage:
         """Give the manifest with its name, for other tools. Raises what is wrong with it."""
-        digest = self.digest()
+        return self._image(self._outline(self.digest()))
+
+    def _image(self, outline: Outline) -> NamedImage:
+        digest = outline.itself.digest
         return NamedImage(self._scope, digest, self._manifest(digest), self.tag)
 
-    def _manifest(self, digest: Digest) -> Manifest:
-        """Read the manifest. Each question reads the digest once: the tag may move before the next.
+    def _outline(self, digest: Digest) -> Outline:
+        """Tell what the manifest names. A question reads the digest once: the tag may move before the next.
 
         Raises DamageError, ManifestError, StoreError.
         """
         if self._depth > DEEPEST_INDEX:
             raise NestingError(str(digest), DEEPEST_INDEX)
+        return self._scope.graph.outline(self._scope.repository, digest)
+
+    def _manifest(self, digest: Digest) -> Manifest:
+        """Read the manifest itself. Raises DamageError, ManifestError, StoreError."""
         return self._scope.graph.manifest(self._scope.repository, digest)
 
     def attributes(self) -> Attributes:
@@ -90,47 +99,46 @@ class ManifestDirectory(Directory):
 
     def children(self) -> Iterable[Child]:
         """List the manifest, the config and the layers; or an index's platforms."""
-        digest = self.digest()
-        manifest = self._manifest(digest)
-        self._scope.graph.manifest_listed(self._scope.repository, manifest)
+        outline = self._outline(self.digest())
+        self._scope.graph.listed(self._scope.repository, outline)
         names = [naming.MANIFEST]
-        if isinstance(manifest, Index):
+        if outline.indexes:
             names.append(naming.PLATFORMS)
-            if manifest.layers:
+            if outline.layers:
                 names.append(naming.LAYERS)
-            elif self._default(manifest) is not None:
+            elif self._default(outline) is not None:
                 names.extend(_INHERITED)
         else:
             names.append(naming.LAYERS)
-            if isinstance(manifest, Schema1Manifest) or manifest.config is not None:
+            if outline.schema1 or outline.config is not None:
                 names.append(naming.CONFIG)
         for name in names:
-            yield Child.of(name, self._child(digest, manifest, name))
+            yield Child.of(name, self._child(outline, name))
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""
-        digest = self.digest()
-        return self._child(digest, self._manifest(digest), name)
+        return self._child(self._outline(self.digest()), name)
 
-    def _child(self, digest: Digest, manifest: Manifest, name: str) -> Node:
+    def _child(self, outline: Outline, name: str) -> Node:
         if name == naming.MANIFEST:
-            descriptor = Descriptor(manifest.media_type, digest, len(manifest.raw))
-            return BlobFile(self._scope, descriptor, manifest.kind, self)
+            return BlobFile(self._scope, outline.itself, outline.kind, self)
         if is_interop_name(name):
-            return child_of_image(self, NamedImage(self._scope, digest, manifest, self.tag), name)
-        if isinstance(manifest, Index):
-            return self._index_child(manifest, name)
+            return child_of_image(self, self._image(outline), name)
+        if outline.indexes:
+            return self._index_child(outline, name)
         if name == naming.LAYERS:
-            return LayersDirectory(self._scope, self, manifest)
-        if name == _HIDDEN and manifest.kind == "image":
-            return TopDirectory(self, name, partial(self._merged, manifest))
-        if name == naming.CONFIG and isinstance(manifest, Schema1Manifest):
+            return LayersDirectory(self._scope, self, outline)
+        if name == _HIDDEN and outline.kind == "image":
+            return TopDirectory(self, name, partial(self._merged, outline.itself.digest))
+        if name == naming.CONFIG and outline.schema1:
+            manifest = self._manifest(outline.itself.digest)
+            assert isinstance(manifest, Schema1Manifest)  # noqa: S101 - its media type says so
             return MadeConfig(self, manifest.config)
-        if name == naming.CONFIG and isinstance(manifest, ImageManifest) and manifest.config is not None:
-            return BlobFile(self._scope, manifest.config, "config", self)
+        if name == naming.CONFIG and outline.config is not None:
+            return BlobFile(self._scope, outline.config, "config", self)
         raise NoEntryError(name)
 
-    def _index_child(self, index: Index, name: str) -> Node:
+    def _index_child(self, index: Outline, name: str) -> Node:
         if name == naming.PLATFORMS:
             return PlatformsDirectory(self._scope, self, index, self._depth, self.tag)
         if index.layers:
@@ -140,9 +148,9 @@ class ManifestDirectory(Directory):
             return FixedLink(self, name, f"platforms/{default}/{name}")
         raise NoEntryError(name)
 
-    def _merged(self, image: ImageManifest | Schema1Manifest) -> MergedLayers:
+    def _merged(self, digest: Digest) -> MergedLayers:
         opener, repository = self._scope.opener, self._scope.repository
-        return MergedLayers(opener, opener.layers_of(repository, image))
+        return MergedLayers(opener, opener.layers_of(repository, self._manifest(digest)))
 
     def image(self) -> tuple[Scope, ImageManifest | Schema1Manifest]:
         """Give the image, with what to read it; of an index, the one that it shows as its own.
@@ -150,11 +158,12 @@ class ManifestDirectory(Directory):
         Raises NoFileSystemError for an artifact, NotKnownError if there is no image here either, and what is
         wrong with the manifest.
         """
-        manifest = self._manifest(self.digest())
+        outline = self._outline(self.digest())
+        manifest = self._manifest(outline.itself.digest)
         if not isinstance(manifest, Schema1Manifest) and manifest.kind not in ("image", "index"):
             raise NoFileSystemError(str(self.digest()), manifest.telling_type)
         if isinstance(manifest, Index):
-            default = self._default(manifest)
+            default = self._default(outline)
             child = default and self.lookup(naming.PLATFORMS)
             if not isinstance(child, PlatformsDirectory) or default is None:
                 raise NotKnownError(
@@ -163,15 +172,13 @@ class ManifestDirectory(Directory):
             return child.lookup(default).image()
         return self._scope, manifest
 
-    def _default(self, index: Index) -> str | None:
+    def _default(self, index: Outline) -> str | None:
         """Name the child whose config and layers the index shows as its own, if it is stored."""
-        platforms = [child.platform for child in index.children]
-        position = choose(platforms, self._scope.platform)
+        position = choose([platform_of(child) for child in index.children], self._scope.platform)
         if position is None:
             return None
-        if not self._scope.graph.stored(self._scope.repository, index.children[position].digest):
-            return None
-        return directory_names(platforms)[position]
+        child = index.children[position]
+        return child.platform if self._scope.graph.stored(self._scope.repository, child) else None
 
     def facts(self) -> Mapping[str, str]:
         """Tell digest, media type, kind and when it was built, as far as the store tells."""
@@ -213,25 +220,25 @@ class RevisionDirectory(ManifestDirectory):
         return self._digest
 
 
-class ChildDirectory(RevisionDirectory):
-    """A child of an index. An index may be sparse: a child that is not stored is an empty directory."""
+class SparseDirectory(RevisionDirectory):
+    """A manifest that need not be stored: it is an empty directory then, which is no damage."""
 
-    __slots__ = ("_descriptor", "_tag")
+    __slots__ = ("_named",)
 
-    XATTRS = (*ManifestDirectory.XATTRS, "platform")
-
-    def __init__(self, scope: Scope, number: int, descriptor: Descriptor, depth: int, tag: str = "") -> None:
-        super().__init__(scope, number, descriptor.digest, depth)
-        self._descriptor = descriptor
-        self._tag = tag
-
-    @property
-    def tag(self) -> str:
-        """The tag of the index."""
-        return self._tag
+    def __init__(self, scope: Scope, number: int, named: Named, depth: int = 0) -> None:
+        super().__init__(scope, number, named.digest, depth)
+        self._named = named
 
     def _stored(self) -> bool:
-        return self._scope.graph.stored(self._scope.repository, self._digest)
+        return self._scope.graph.stored(self._scope.repository, self._named)
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells: the time is the manifest's, when it was stored."""
+        try:
+            mtime_ns = self._scope.graph.look(self._scope.repository, self._named).mtime_ns
+        except (DamageError, StoreError):
+            mtime_ns = 0
+        return Attributes.of_directory(self.inode, mtime_ns)
 
     def children(self) -> Iterable[Child]:
         """List as any manifest's, or nothing."""
@@ -243,37 +250,63 @@ class ChildDirectory(RevisionDirectory):
             raise NoEntryError(name)
         return super().lookup(name)
 
+
+class ChildDirectory(SparseDirectory):
+    """A child of an index, which may be sparse. `index` is the digest of that."""
+
+    __slots__ = ("_index", "_tag")
+
+    XATTRS = (*ManifestDirectory.XATTRS, "platform")
+
+    def __init__(self, scope: Scope, number: int, index: Digest, named: Named, depth: int, tag: str) -> None:
+        super().__init__(scope, number, named, depth)
+        self._index = index
+        self._tag = tag
+
+    @property
+    def tag(self) -> str:
+        """The tag of the index."""
+        return self._tag
+
     def facts(self) -> Mapping[str, str]:
         """Tell what the index says besides."""
         facts = dict(super().facts())
-        if self._descriptor.platform is not None:
-            facts["platform"] = str(self._descriptor.platform)
-        if self._descriptor.attestation:
-            facts["kind"] = "attestation"
+        with suppress(RegfsError):
+            descriptor = self._descriptor()
+            if descriptor.platform is not None:
+                facts["platform"] = str(descriptor.platform)
+            if descriptor.attestation:
+                facts["kind"] = "attestation"
         return facts
+
+    def _descriptor(self) -> Descriptor:
+        index = self._manifest(self._index)
+        assert isinstance(index, Index)  # noqa: S101 - nothing else has children
+        return index.children[self._named.position]
 
 
 class PlatformsDirectory(Part):
     """`platforms/`: a directory for each child of an index, in its order."""
 
-    __slots__ = ("_depth", "_manifests", "_scope", "_tag")
+    __slots__ = ("_depth", "_index", "_scope", "_tag")
 
-    def __init__(self, scope: Scope, parent: Directory, index: Index, depth: int, tag: str) -> None:
+    def __init__(self, scope: Scope, parent: Directory, index: Outline, depth: int, tag: str) -> None:
         super().__init__(parent, naming.PLATFORMS)
         self._tag = tag
         self._scope = scope
         self._depth = depth
-        names = directory_names([child.platform for child in index.children])
-        self._manifests = dict(zip(names, index.children, strict=True))
+        self._index = index
 
     def children(self) -> Iterable[Child]:
         """List the children by their platforms."""
-        return [Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name)) for name in self._manifests]
+        for child in self._index.children:
+            yield Child(child.platform, NodeType.DIRECTORY, inode.of_child(self.inode, child.platform))
 
     def lookup(self, name: str) -> ChildDirectory:
         """Find the child of that platform."""
-        descriptor = self._manifests.get(name)
-        if descriptor is None:
-            raise NoEntryError(name)
-        number = inode.of_child(self.inode, name)
-        return ChildDirectory(self._scope, number, descriptor, self._depth + 1, self._tag)
+        for child in self._index.children:
+            if child.platform == name:
+                number = inode.of_child(self.inode, name)
+                index = self._index.itself.digest
+                return ChildDirectory(self._scope, number, index, child, self._depth + 1, self._tag)
+        raise NoEntryError(name)

@@ -6,13 +6,13 @@ Two names of each that is a tar are in no listing: `00.tar`, the layer uncompres
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Sequence
 
 from regfs.errors import NoEntryError
-from regfs.oci import Manifest
+from regfs.graph.outline import Named, Outline
+from regfs.layers import Layer
 from regfs.oci.media_types import suffix
-from regfs.oci.naming import LAYERS, layer_name, layer_titles
+from regfs.oci.naming import LAYERS, layer_name
 from regfs.tree.blob import BlobFile
 from regfs.tree.inside import LayerTar, OneLayer, TopDirectory
 from regfs.tree.link import FixedLink
@@ -29,53 +29,62 @@ _POSITION = re.compile("[0-9]{2,9}")
 class LayersDirectory(Part):
     """The layers of one manifest, named by `naming.layer_name`."""
 
-    __slots__ = ("_layers", "_manifest", "_positions", "_scope", "_titles")
+    __slots__ = ("_outline", "_scope", "_titled")
 
-    def __init__(self, scope: Scope, parent: Directory, manifest: Manifest) -> None:
+    def __init__(self, scope: Scope, parent: Directory, outline: Outline) -> None:
         super().__init__(parent, LAYERS)
         self._scope = scope
-        self._manifest = manifest
-        self._layers = manifest.layers
-        self._titles = layer_titles(manifest)
-        self._positions = {title: position for position, title in enumerate(self._titles) if title}
+        self._outline = outline
+        self._titled = {layer.title: layer for layer in outline.layers if layer.title}
 
     def children(self) -> Iterable[Child]:
         """List the layers. Only for a layer that may be foreign does this look whether it is stored."""
-        for position in range(len(self._layers)):
-            yield Child.of(self._name(position), self._node(position))
+        for layer in self._outline.layers:
+            yield Child.of(self._name(layer), self._node(layer))
 
     def lookup(self, name: str) -> Node:
         """Find a layer by its exact name, or what is inside it."""
-        if name in self._positions:
-            return self._node(self._positions[name])
+        layers = self._outline.layers
+        if name in self._titled:
+            return self._node(self._titled[name])
         digits, _, ending = name.partition(".")
-        if _POSITION.fullmatch(digits) and int(digits) < len(self._layers):
-            position = int(digits)
-            if name == self._name(position):
-                return self._node(position)
-            if name in (digits, f"{digits}.tar") and digits == self._number(position) and self._tar(position):
-                opener, repository = self._scope.opener, self._scope.repository
-                layer = partial(opener.layer, repository, self._manifest, position)
-                if ending:
-                    return LayerTar(opener, self, name, layer)
-                return TopDirectory(self, name, lambda: OneLayer(opener, layer()))
+        if _POSITION.fullmatch(digits) and int(digits) < len(layers):
+            layer = layers[int(digits)]
+            if name == self._name(layer):
+                return self._node(layer)
+            if name in (digits, f"{digits}.tar") and digits == self._number(layer) and self._tar(layer):
+                return self._inside(name, layer.position, uncompressed=bool(ending))
         raise NoEntryError(name)
 
-    def _name(self, position: int) -> str:
-        layer = self._layers[position]
-        return layer_name(position, len(self._layers), layer.media_type, self._titles[position])
+    def _inside(self, name: str, position: int, *, uncompressed: bool) -> Node:
+        """Give what is inside a layer: its tar, or its own tree."""
+        graph, opener, repository = self._scope.graph, self._scope.opener, self._scope.repository
 
-    def _number(self, position: int) -> str:
-        return layer_name(position, len(self._layers), "").partition(".")[0]
+        def layer() -> Layer:
+            return opener.layer(repository, graph.manifest(repository, self._outline.itself.digest), position)
 
-    def _tar(self, position: int) -> bool:
+        if uncompressed:
+            return LayerTar(opener, self, name, layer)
+        return TopDirectory(self, name, lambda: OneLayer(opener, layer()))
+
+    def _name(self, layer: Named) -> str:
+        return layer_name(layer.position, len(self._outline.layers), layer.media_type, layer.title)
+
+    def _number(self, layer: Named) -> str:
+        return layer_name(layer.position, len(self._outline.layers), "").partition(".")[0]
+
+    def _tar(self, layer: Named) -> bool:
         """Tell whether a layer can be looked into: each of an image, and an artifact's tars."""
-        return self._manifest.kind == "image" or suffix(self._layers[position].media_type).startswith(".tar")
+        return self._outline.kind == "image" or suffix(layer.media_type).startswith(".tar")
 
-    def _node(self, position: int) -> Node:
-        layer = self._layers[position]
-        if layer.urls and not self._scope.graph.stored(self._scope.repository, layer.digest):
-            url = next(filter(_URL.match, layer.urls), None)
+    def _node(self, layer: Named) -> Node:
+        if layer.elsewhere and not self._scope.graph.stored(self._scope.repository, layer):
+            url = next(filter(_URL.match, self._urls(layer.position)), None)
             if url is not None:
-                return FixedLink(self, self._name(position), url)
+                return FixedLink(self, self._name(layer), url)
         return BlobFile(self._scope, layer, "layer", self)
+
+    def _urls(self, position: int) -> Sequence[str]:
+        """Read from the manifest where a foreign layer is kept."""
+        manifest = self._scope.graph.manifest(self._scope.repository, self._outline.itself.digest)
+        return manifest.layers[position].urls

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
 from regfs.oci.naming import revision_name, tag_name
@@ -22,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 #: What regfs's own names begin with; no name of a repository or tag does.
 _RESERVED = ("@", ":")
+
+#: Names that are looked at together for a listing with attributes.
+_TOGETHER = 512
 
 
 class NamesDirectory(Directory):
@@ -63,6 +67,14 @@ class NamesDirectory(Directory):
             if not tag.startswith(_RESERVED):
                 shown = tag_name(tag, ambiguous=tag in listing.nested)
                 yield Child(shown, NodeType.DIRECTORY, tag_inode(self.inode, tag))
+
+    def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
+        """List them with what stat(2) tells of each; the times of many tags are looked at together."""
+        children = iter(self.children())
+        while some := list(islice(children, _TOGETHER)):
+            tags = [child.name.removeprefix(":") for child in some]
+            self._scope.graph.look_at_links(self._scope.repository, tags)
+            yield from self._with_attributes(some)
 
     def lookup(self, name: str) -> Node:
         """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 import abc
 import enum
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
-from regfs.errors import NoAttributeError, NoNamespaceError
+from regfs.errors import NoAttributeError, NoNamespaceError, RegfsError
 from regfs.storage import Content
 from regfs.tree.inode import of_child
 
@@ -159,6 +159,17 @@ class Directory(Node):
     @abc.abstractmethod
     def lookup(self, name: str) -> Node:
         """Find a child, shown or not. Raises NoEntryError."""
+
+    def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
+        """List the children with what stat(2) tells of each, None where that is an error of its own."""
+        return self._with_attributes(self.children())
+
+    def _with_attributes(self, children: Iterable[Child]) -> Iterator[tuple[Child, Attributes | None]]:
+        for child in children:
+            try:
+                yield child, (child.node or self.lookup(child.name)).attributes()
+            except RegfsError:
+                yield child, None
 
 
 class Part(Directory):

@@ -8,14 +8,13 @@ from typing import Any
 
 import fuse
 
-from regfs.cli.opening import cache_directory
+from regfs.cli.opening import cache_directory, opened_tree
 from regfs.errors import RegfsError
-from regfs.layers import Layers
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Lifetimes
 from regfs.mount.options import this_machine
 from regfs.registry import locate, open_local
-from regfs.tree import Directory, File, Node, Source, Tree
+from regfs.tree import Directory, File, Node, Tree
 from regfs.tree.node import MODES
 
 
@@ -67,16 +66,13 @@ class StockOperations(fuse.Operations):
 if __name__ == "__main__":
     lifetimes = Lifetimes.of(10)
     path = locate(sys.argv[1])
-    store = open_local(path)
-    cache = cache_directory()
-    layers = Layers(store, cache)
-    source = Source.of(store, path, cache, this_machine(), ttl=lifetimes.graph, layers=layers)
-    fuse.FUSE(
-        StockOperations(Tree(source)),
-        sys.argv[2],
-        foreground=True,
-        ro=True,
-        use_ino=True,
-        attr_timeout=lifetimes.kernel,
-        entry_timeout=lifetimes.kernel,
-    )
+    with opened_tree(open_local(path), cache_directory(), this_machine(), ttl=lifetimes.graph) as tree:
+        fuse.FUSE(
+            StockOperations(tree),
+            sys.argv[2],
+            foreground=True,
+            ro=True,
+            use_ino=True,
+            attr_timeout=lifetimes.kernel,
+            entry_timeout=lifetimes.kernel,
+        )

@@ -41,7 +41,7 @@ def many(store: StoreBuilder) -> StoreBuilder:
 
 def files_of_index(cache: Path) -> list[str]:
     """List the files of indexes, by their kinds."""
-    return sorted(path.name.partition(".")[2] for path in cache.glob("regfs/graph/*/*.sqlite*"))
+    return sorted(path.name.partition(".")[2] for path in cache.glob("regfs/graph-*/*/*.sqlite*"))
 
 
 def test_an_index_that_is_killed_again_and_again_is_right_in_the_end(many: StoreBuilder, cache: Path) -> None:
@@ -68,6 +68,7 @@ def nobody_left(many: StoreBuilder) -> Iterator[None]:
         os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.alone
 def test_the_readers_of_an_index_end_when_it_is_killed_alone(many: StoreBuilder, nobody_left: None) -> None:
     process = subprocess.Popen([*REGFS, "index", str(many.root)], stdout=subprocess.DEVNULL)
     until(lambda: len(processes_with(many.root)) > 2 or process.poll() is not None, "it has readers")
@@ -77,6 +78,7 @@ def test_the_readers_of_an_index_end_when_it_is_killed_alone(many: StoreBuilder,
     until(lambda: not processes_with(many.root), "its readers have ended", 5)
 
 
+@pytest.mark.alone
 @pytest.mark.fuse
 def test_a_mount_that_is_killed_in_the_middle_of_its_index_leaves_nothing_half_made(
     many: StoreBuilder, mount: Make, cache: Path
@@ -88,7 +90,7 @@ def test_a_mount_that_is_killed_in_the_middle_of_its_index_leaves_nothing_half_m
         until(lambda: files_of_index(cache), "the index is begun")
         made.process.kill()
         _, complaint = reader.communicate(timeout=10)
-    assert not list(cache.glob("regfs/graph/*/current")), "it was not caught in the middle"
+    assert not list(cache.glob("regfs/graph-*/*/current")), "it was not caught in the middle"
     assert reader.returncode != 0
     assert complaint
     made.end(signal.SIGKILL)

@@ -140,8 +140,8 @@ def test_a_pass_during_which_the_store_goes_changes_nothing(
         index = ReferenceIndex(
             local, str(store.v2), tmp_path / "cache", ttl=0, processes=processes, progress=told
         )
-        with index.reading() as connection:
-            known = list(connection.iterdump())
+        with index.snapshot() as snapshot:
+            known = list(snapshot.connection.iterdump())
         armed = True
         with pytest.raises(StoreAwayError):
             index.refresh(thorough=True)

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regfs.cli import main as regfs
+from regfs.cli.opening import opened_tree
 from regfs.graph.reports.catalogue import REPORTS
-from regfs.layers import Layers
 from regfs.oci import Platform
 from regfs.registry import locate, open_local
-from regfs.tree import Source, Tree
 from tests.fuzz.looking import Looked, look_at_tree
 
 #: Seconds for one command, which asks a lot; a busy machine takes its time.
@@ -87,15 +86,8 @@ def look(store: str, cache: Path, images: tuple[str, ...]) -> Looked:
         path = locate(store)
     except Exception as error:  # noqa: BLE001 - there may be nothing left of it
         return Looked({}, [] if type(error).__name__ == "StoreNotFoundError" else [traceback.format_exc()])
-    local = open_local(path)
-    layers = Layers(local, cache)
-    source = Source.of(local, path, cache, Platform("linux", "amd64"), ttl=0.0, layers=layers)
-    try:
-        return look_at_tree(Tree(source), images)
-    finally:
-        source.references.close()
-        layers.close()
-        local.close()
+    with opened_tree(open_local(path), cache, Platform("linux", "amd64"), ttl=0.0) as tree:
+        return look_at_tree(tree, images)
 
 
 if __name__ == "__main__":

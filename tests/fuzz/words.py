@@ -15,7 +15,7 @@ from regfs.errors import OptionError
 from regfs.graph.reports.table import Format, Table, Type, columns, readable_size, render
 from regfs.mount.options import parse_options
 from regfs.oci import Platform
-from regfs.registry.reading import storable
+from regfs.registry.findings import storable
 
 
 def grammar(content: bytes) -> None:

@@ -234,9 +234,16 @@ def under_way(asked: Future[bytes], mount: Mount) -> bool:
 
 def catch(mount: Mount) -> int:
     """Stop the next process that reads a layer."""
-    until(lambda: children(mount.process.pid), "a process reads the layer")
-    (child,) = children(mount.process.pid)
-    os.kill(child, signal.SIGSTOP)
+    found: list[int] = []
+
+    def caught() -> list[int]:
+        found.extend(children(mount.process.pid))
+        for child in found:
+            os.kill(child, signal.SIGSTOP)
+        return found
+
+    until(caught, "a process reads the layer")
+    (child,) = found
     return child
 
 
@@ -253,6 +260,7 @@ def stalled(large: StoreBuilder, mount: Make) -> Iterator[Stalled]:
     reader.communicate()
 
 
+@pytest.mark.alone
 def test_who_waits_for_a_layer_can_be_interrupted_and_others_go_on(stalled: Stalled) -> None:
     assert (stalled.mount.path / "app/small/rootfs/srv/app.py").read_bytes() == b"print('hello')\n"
     assert stalled.reader.poll() is None  # the process that reads stands still, so nothing can have come
@@ -263,6 +271,7 @@ def test_who_waits_for_a_layer_can_be_interrupted_and_others_go_on(stalled: Stal
     assert (stalled.top / "rootfs/noise").read_bytes() == NOISE
 
 
+@pytest.mark.alone
 def test_the_image_can_be_listed_while_its_rootfs_is_waited_for(stalled: Stalled) -> None:
     """The kernel asks one thing of a directory at a time: to look `rootfs` up must not take a build."""
     listing = subprocess.Popen(["ls", stalled.top], stdout=subprocess.PIPE, text=True)
@@ -273,6 +282,7 @@ def test_the_image_can_be_listed_while_its_rootfs_is_waited_for(stalled: Stalled
     assert listing.communicate()[0].split() == ["config.json", "layers", "manifest.json"]
 
 
+@pytest.mark.alone
 def test_one_who_gives_up_takes_nothing_from_another_who_waits(stalled: Stalled) -> None:
     with ThreadPoolExecutor(1) as threads:
         other = threads.submit((stalled.top / "layers/00/end").read_bytes)
@@ -282,6 +292,7 @@ def test_one_who_gives_up_takes_nothing_from_another_who_waits(stalled: Stalled)
         assert other.result(30) == b"end\n"
 
 
+@pytest.mark.alone
 def test_a_reader_that_is_killed_is_an_error_and_the_next_access_works(stalled: Stalled) -> None:
     os.kill(stalled.child, signal.SIGKILL)
     told, complaint = stalled.reader.communicate(timeout=30)

@@ -23,7 +23,7 @@ from tests.builder.media_types import OCI_LAYER
 from tests.conftest import Mount, need, output
 from tests.mount.conftest import clear, processes_with
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.alone]
 
 SHARD = "ff"
 SIZE = 2_000_000

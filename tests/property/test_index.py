@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from regfs.graph.index import ReferenceIndex, Role
+from regfs.graph.index import Need, ReferenceIndex, Role
 from regfs.graph.reports.catalogue import REPORTS, Reports
 from regfs.graph.reports.table import Format, render
 from regfs.registry import Contents
 from regfs.storage import FileStat, LocalStorage
 from tests.builder import StoreBuilder
+from tests.property.conftest import tried
 from tests.property.model import Model
 from tests.property.stores import Pusher
 
@@ -98,7 +99,7 @@ def report(reports: Reports, name: str) -> list[dict[str, str]]:
 # --- the model ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=80)
+@tried(0.4)
 @given(st.data())
 def test_every_report_says_what_the_model_says(data: st.DataObject) -> None:
     with grounds() as ground, ground.index("cache") as (_, reports):
@@ -173,14 +174,14 @@ def weight(row: dict[str, str]) -> tuple[int, int | None]:
 # --- a refresh equals a rebuild ----------------------------------------------------------------------
 
 
-@settings(max_examples=50)
+@tried(0.25)
 @given(st.data())
 def test_a_refreshed_index_equals_a_new_one(data: st.DataObject) -> None:
     with grounds() as ground:
         change_and_compare(data, ground)
 
 
-@settings(max_examples=50)
+@tried(0.25)
 @given(st.data())
 def test_a_refresh_that_skips_what_has_its_stamp_equals_a_new_index(data: st.DataObject) -> None:
     """Everything is believed to be settled, as it is on a store that was last written to seconds ago."""
@@ -188,14 +189,14 @@ def test_a_refresh_that_skips_what_has_its_stamp_equals_a_new_index(data: st.Dat
         change_and_compare(data, ground, pause=TICK)
 
 
-@settings(max_examples=30)
+@tried(0.15)
 @given(st.data())
 def test_what_changes_within_the_tick_of_a_slow_clock_is_seen(data: st.DataObject) -> None:
     with grounds(CoarseStore) as ground:
         change_and_compare(data, ground)
 
 
-@settings(max_examples=40)
+@tried(0.2)
 @given(st.data())
 def test_a_thorough_refresh_after_damage_equals_a_new_index(data: st.DataObject) -> None:
     with grounds() as ground, settled():
@@ -283,8 +284,8 @@ def everything(index: ReferenceIndex, reports: Reports) -> dict[str, list[str]]:
             for row in rows
             if row.get("section") != "beside that"
         )
-    with index.reading() as connection:
-        return found | tables(connection)
+    with index.snapshot(*Need) as snapshot:
+        return found | tables(snapshot.connection)
 
 
 def tables(connection: sqlite3.Connection) -> dict[str, list[str]]:

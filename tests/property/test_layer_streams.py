@@ -14,11 +14,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from regfs.errors import LayerError
 from regfs.layers.streams import START, Compression, Point, Reader, gzip, inflate, recognise, scan, transcode
+from tests.property.conftest import tried
 from tests.streams import AMPLE, BytesSource, Points, Scanned, cuts, gzip_member, piece, text, unpack
 
 if sys.version_info >= (3, 14):
@@ -172,7 +173,7 @@ def test_every_read_is_the_slice(made: Made, spacing: int, seed: int) -> None:
     reader.close()
 
 
-@settings(max_examples=30)
+@tried(0.15)
 @given(BLOBS, st.integers(0, 1 << 32))
 def test_eight_threads_at_once_read_the_slices(made: Made, seed: int) -> None:
     scanned = Scanned(made.stored, spacing=10_000)

@@ -8,12 +8,13 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regfs.errors import LayerError
 from regfs.layers.entry import Entry, EntryType
 from regfs.layers.tar import TarParser
+from tests.property.conftest import tried
 
 BLOCK = 512
 
@@ -271,7 +272,7 @@ def check_sound(entry: Entry, length: int) -> None:
         assert at <= length
 
 
-@settings(max_examples=800)
+@tried(4)
 @given(torn(), cuts)
 @example(ARCHIVES[3], [])
 def test_torn_archives_are_entries_or_the_one_error_however_they_are_cut(

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from regfs.errors import RegfsError
 from regfs.tree import Child, Directory, File, Symlink, Tree
 from tests.builder import Blob, StoreBuilder
+from tests.property.conftest import tried
 from tests.unit.trees import content_bytes, opened_tree
 
 repositories = st.sampled_from(["app", "team/app", "team/app/sub", "team/app/1.0", "a/b/c"])
@@ -100,7 +101,7 @@ def everything(directory: Directory, path: str = "") -> Iterator[tuple[str, Dire
             yield from everything(node, f"{path}/{child.name}")
 
 
-@settings(max_examples=40)
+@tried(0.2)
 @given(st.data())
 def test_what_is_listed_can_be_looked_up_and_is_what_the_listing_said(data: st.DataObject) -> None:
     with built(data) as tree:
@@ -146,7 +147,7 @@ def check_file(node: File, size: int, where: str) -> None:
     assert len(content_bytes(content)) == size, where
 
 
-@settings(max_examples=20)
+@tried(0.1)
 @given(st.data())
 def test_every_path_leads_to_the_inode_that_its_listing_told(data: st.DataObject) -> None:
     with built(data) as tree:

@@ -18,6 +18,7 @@ from tests.registry.server import Registry
 from tests.registry.told import Pushed as PushedAtRandom
 from tests.registry.told import Tell, Told
 from tests.registry.truth import PACKED
+from tests.sides import made_once
 
 
 class Filled(NamedTuple):
@@ -30,10 +31,18 @@ class Filled(NamedTuple):
 @pytest.fixture(scope="session")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     """The registry that holds every case. Tests only read it."""
-    directory = tmp_path_factory.mktemp("filled")
-    registry = Registry(directory / "root", directory)
+
+    def fill(directory: Path) -> tuple[Path, Pushed]:
+        registry = Registry(directory / "root", directory)
+        try:
+            return registry.root, push_everything(registry, directory / "layouts")
+        finally:
+            registry.end()
+
+    root, pushed = made_once(tmp_path_factory, "filled", fill)
+    registry = Registry(root, tmp_path_factory.mktemp("filled"))
     try:
-        yield Filled(registry, push_everything(registry, directory / "layouts"))
+        yield Filled(registry, pushed)
     finally:
         registry.end()
 
@@ -92,7 +101,10 @@ def tell(tmp_path: Path) -> Iterator[Tell]:
 @pytest.fixture(scope="session")
 def pushed(tmp_path_factory: pytest.TempPathFactory) -> PushedAtRandom:
     """A store of several hundred pushes; its registry has ended. Tests only read it."""
-    directory = tmp_path_factory.mktemp("random")
+    return made_once(tmp_path_factory, "random", push_at_random)
+
+
+def push_at_random(directory: Path) -> PushedAtRandom:
     registry = Registry(directory / "root", directory)
     try:
         pushes = RandomPushes(registry.api, 20240203)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
 import subprocess
@@ -18,30 +17,34 @@ class Registry:
 
     def __init__(self, root: Path, directory: Path) -> None:
         self.root = root
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        self.api = Api(self.address)
-        self.config = write_config(directory / "config.yml", root, self.address)
         self._log = directory / "registry.log"
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [need("docker-registry"), "serve", str(self.config)], stdout=log, stderr=log
-            )
-        try:
-            self._await_answer()
-        except BaseException:
-            self.end()
-            raise
-
-    def _await_answer(self) -> None:
-        deadline = time.monotonic() + 20
         while True:
-            with contextlib.suppress(OSError):
-                if self.api.ask("GET", "/v2/").status == 200:
-                    return
+            # The port is free now; another process may still take it before the registry does.
+            self.port = free_port()
+            self.address = f"127.0.0.1:{self.port}"
+            self.config = write_config(directory / "config.yml", root, self.address)
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [need("docker-registry"), "serve", str(self.config)], stdout=log, stderr=log
+                )
+            try:
+                if self._listens():
+                    break
+            except BaseException:
+                self.end()
+                raise
+        self.api = Api(self.address)
+
+    def _listens(self) -> bool:
+        """Wait until it listens; False if another process has its port."""
+        deadline = time.monotonic() + 20
+        while f"listening on {self.address}" not in self.log():
+            if self._process.poll() is not None and "address already in use" in self.log():
+                return False
             assert self._process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
+        return True
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")

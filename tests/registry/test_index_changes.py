@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from regfs.graph.index import Need
 from tests.builder import StoreBuilder
 from tests.registry.collector import AbortedError, collect
 from tests.registry.random_pushes import RandomPushes
@@ -101,7 +102,7 @@ def test_an_index_that_is_read_while_the_registry_writes_is_right_in_the_end(
     assert working.failure is None
     assert told.states() == pushes.states()
     assert told.tags() == pushes.tags
-    with told.index.reading() as connection:
-        assert connection.execute("SELECT * FROM finding WHERE kind NOT LIKE 'collector-%'").fetchall() == []
+    with told.index.snapshot(*Need) as snapshot:
+        assert snapshot.rows("SELECT * FROM finding WHERE kind NOT LIKE 'collector-%'") == []
     assert told.findings() == set()
     assert told.everything() == tell(registry.root, once=True).everything()

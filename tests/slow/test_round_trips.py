@@ -18,7 +18,7 @@ from tests.conftest import REGFS, Mount, output
 from tests.mount.conftest import until
 from tests.slow.conftest import Afar, Far, Told, push
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.alone]
 
 #: Seconds without a request that end a round.
 QUIET = 0.02

@@ -17,7 +17,7 @@ from tests.conftest import Mount, output
 from tests.mount.conftest import until
 from tests.slow.conftest import Afar, Far, push
 
-pytestmark = pytest.mark.fuse
+pytestmark = [pytest.mark.fuse, pytest.mark.alone]
 
 #: The tag whose directory hangs, far behind the first.
 STUCK = "v0010"

@@ -14,6 +14,19 @@ from typing import NamedTuple
 
 _EVERY = 0.5
 
+#: In so many seconds the caches of a sound mount are full (measured: 180), and then take up to so many bytes
+#: (measured: 45 MB). Until then nobody can tell a leak that is slower from caches that fill.
+WARM_UP = 240.0
+FULL_CACHES = 80_000_000
+
+#: Samples after the warm-up with which it is judged.
+_ENOUGH = 50
+
+#: After that the mount may take so much more: a twentieth and 4 MB of memory.
+MORE_MEMORY = (1.05, 4_000_000)
+#: Descriptors beside those of layers, of files that are open at that moment.
+MORE_DESCRIPTORS = 8
+
 #: What a layer that is kept open holds: its index, and the blob; at most so many are kept (regfs.layers).
 _OF_LAYERS = re.compile(r"/regfs/layers/|/data( \(deleted\))?$")
 _DELETED = re.compile(r"/data \(deleted\)$")
@@ -65,18 +78,14 @@ class Gauge(threading.Thread):
                     others += 1
         return Sample(at, memory << 10, layers, deleted, others, threads)
 
-    def fifth(self, number: int) -> Sample:
-        """Give the medians of one fifth of the run, from 0 on."""
-        part = fifth_of(self.samples, number)
-        return Sample(*(statistics.median(values) for values in zip(*part, strict=True)))
-
     def table(self) -> list[str]:
         lines = [
             "the mount's process, medians of each fifth of the run:",
             "  until s     MB   layers' fds   of deleted   others   threads",
         ]
         for number in range(5):
-            part, found = fifth_of(self.samples, number), self.fifth(number)
+            part = fifth_of(self.samples, number)
+            found = medians(part)
             lines.append(
                 f"  {part[-1].at:7.0f} {found.memory / 1e6:6.1f} {found.layers:13.0f}"
                 f" {found.deleted:12.0f} {found.others:8.0f} {found.threads:9.0f}"
@@ -87,3 +96,39 @@ class Gauge(threading.Thread):
 def fifth_of(samples: Sequence[Sample], number: int) -> Sequence[Sample]:
     count = len(samples)
     return samples[count * number // 5 : count * (number + 1) // 5]
+
+
+def medians(samples: Sequence[Sample]) -> Sample:
+    return Sample(*(statistics.median(values) for values in zip(*samples, strict=True)))
+
+
+class Limit(NamedTuple):
+    """What was taken of something, and the most that it may be."""
+
+    what: str
+    got: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.got:,.0f}, at most {self.most:,.0f}"
+
+
+def limits(samples: Sequence[Sample]) -> list[Limit]:
+    """Give what a run of any length took and may take.
+
+    Of memory: all in all, what the caches hold when they are full; and, in a run that is long enough, no more
+    at the end than after the warm-up, which is four minutes and at least half of the run.
+    """
+    first = medians([sample for sample in samples if sample.at < samples[0].at + 10])
+    second, last = medians(fifth_of(samples, 1)), medians(fifth_of(samples, 4))
+    found = [
+        Limit("bytes of memory since the start", last.memory, first.memory + FULL_CACHES),
+        Limit("descriptors", last.others, second.others + MORE_DESCRIPTORS),
+    ]
+    warm = [sample for sample in samples if sample.at >= max(WARM_UP, samples[-1].at / 2)]
+    if len(warm) >= _ENOUGH:
+        share, bytes_more = MORE_MEMORY
+        early, late = medians(fifth_of(warm, 0)), medians(fifth_of(warm, 4))
+        most = early.memory * share + bytes_more
+        found.append(Limit("bytes of memory since the warm-up", late.memory, most))
+    return found

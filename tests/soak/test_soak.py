@@ -17,14 +17,12 @@ import pytest
 
 from tests.conftest import Mount
 from tests.registry.server import Registry
-from tests.soak.gauge import Gauge
+from tests.soak.gauge import MORE_DESCRIPTORS, Gauge, Limit, Sample, fifth_of, limits, medians
 from tests.soak.looking import Looking
 from tests.soak.paths import Expectations
 from tests.soak.quiet import differences, unpullable
 from tests.soak.tally import Tally
 from tests.soak.writing import Writer
-
-pytestmark = [pytest.mark.fuse, pytest.mark.registry]
 
 TTL = 1.0
 #: How old an answer may be: `ttl`, once more for the last good value of a torn link, and some load.
@@ -34,10 +32,6 @@ READERS = 3
 MINUTES = float(os.environ.get("SOAK_MINUTES", "10"))
 SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(1 << 32)))
 
-#: What the mount may take more in the last fifth of a run than in the second: a tenth and 5 MB of memory;
-#: some descriptors beside those of layers, of files that are open at that moment.
-MORE_MEMORY = (1.1, 5_000_000)
-MORE_DESCRIPTORS = 8
 #: A layer that is kept open has its index (with a log, and a copy) and the blob; 64 are kept (regfs.layers).
 LAYERS_DESCRIPTORS = 64 * 5 + 50
 
@@ -104,19 +98,16 @@ def compare(it: Soak) -> None:
 
 
 def grown(gauge: Gauge, process: int) -> list[str]:
-    """Tell what the mount's process takes more of than in the second fifth of the run."""
-    early, late, now = gauge.fifth(1), gauge.fifth(4), gauge.look()
+    """Tell what the mount's process takes more of than it may."""
+    second, now = medians(fifth_of(gauge.samples, 1)), gauge.look()
     most = max(sample.layers for sample in gauge.samples)
-    limits = {
-        "bytes of memory": (late.memory, early.memory * MORE_MEMORY[0] + MORE_MEMORY[1]),
-        "descriptors": (late.others, early.others + MORE_DESCRIPTORS),
-        "descriptors when all is quiet": (now.others, early.others + MORE_DESCRIPTORS),
-        "descriptors of layers": (most, LAYERS_DESCRIPTORS),
-        "child processes": (len(children_of(process)), 0),
-    }
-    return [
-        f"{what}: {got:,.0f}, at most {limit:,.0f}" for what, (got, limit) in limits.items() if got > limit
+    found = [
+        *limits(gauge.samples),
+        Limit("descriptors when all is quiet", now.others, second.others + MORE_DESCRIPTORS),
+        Limit("descriptors of layers", most, LAYERS_DESCRIPTORS),
+        Limit("child processes", len(children_of(process)), 0),
     ]
+    return [str(limit) for limit in found if limit.got > limit.most]
 
 
 def children_of(process: int) -> list[str]:
@@ -125,6 +116,43 @@ def children_of(process: int) -> list[str]:
     return [child for task in tasks for child in (task / "children").read_text().split()]
 
 
+def taken(minutes: float, *, filling: float, leak: float, descriptors: float = 0) -> list[Sample]:
+    """Make up what a mount took: `filling` bytes of caches in three minutes, leaks a minute, and noise."""
+    noise, found = random.Random(3), []
+    for number in range(int(minutes * 120)):
+        at = number / 2
+        memory = 45e6 + filling * min(1, at / 180) + leak * at / 60 + noise.uniform(-3e6, 3e6)
+        others = 9 + noise.choice((0, 2, 4)) + int(descriptors * at / 60)
+        found.append(Sample(at, int(memory), 100, 0, others, 14))
+    return found
+
+
+def complaints(samples: list[Sample]) -> list[str]:
+    return [limit.what for limit in limits(samples) if limit.got > limit.most]
+
+
+@pytest.mark.parametrize("minutes", [0.5, 1, 2, 3, 4, 5, 10, 30, 120])
+def test_caches_that_fill_and_then_stay_full_are_no_leak(minutes: float) -> None:
+    assert complaints(taken(minutes, filling=45e6, leak=0)) == []
+
+
+@pytest.mark.parametrize(
+    ("minutes", "leak"), [(1, 100e6), (3, 35e6), (5, 15e6), (10, 4e6), (30, 1e6), (120, 0.3e6)]
+)
+@pytest.mark.parametrize("filling", [0, 45e6])
+def test_what_grows_and_grows_is_a_leak(minutes: float, leak: float, filling: float) -> None:
+    assert complaints(taken(minutes, filling=filling, leak=leak))
+
+
+@pytest.mark.parametrize("minutes", [1, 3, 10])
+def test_descriptors_that_are_not_closed_are_a_leak(minutes: float) -> None:
+    found = taken(minutes, filling=45e6, leak=0, descriptors=20 / minutes)
+    assert complaints(found) == ["descriptors"]
+
+
+@pytest.mark.fuse
+@pytest.mark.registry
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(MINUTES * 60 + 900)
 def test_a_registry_at_work_and_a_mount_that_is_read(

@@ -12,6 +12,8 @@ from regfs import __version__
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, output, run
 
+pytestmark = pytest.mark.long
+
 
 def refused(*arguments: str | Path, status: int) -> str:
     """Run regfs, which must say what is wrong in one line, and never with a traceback."""

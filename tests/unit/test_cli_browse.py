@@ -17,6 +17,8 @@ import pytest
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, output, run
 
+pytestmark = pytest.mark.long
+
 
 def regfs(*arguments: str | Path, **keywords: object) -> subprocess.CompletedProcess[str]:
     """Run regfs; whatever goes wrong, nobody must see a traceback."""

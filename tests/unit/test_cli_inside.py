@@ -16,6 +16,8 @@ from tests.builder import Blob, StoreBuilder
 from tests.builder.layers import MTIME, make_tar
 from tests.conftest import REGFS, run
 
+pytestmark = pytest.mark.long
+
 BASE = {"etc/a": b"one\n", "etc/b": b"two\n", "bin/sh": b"#!" * 5000}
 TOP = {"etc/a": b"ONE!\n", "etc/.wh.b": b"", "srv/app": b"app"}
 

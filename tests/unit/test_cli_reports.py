@@ -24,6 +24,8 @@ from tests.builder import Blob, StoreBuilder
 from tests.conftest import REGFS, run
 from tests.registry.snapshot import snapshot
 
+pytestmark = pytest.mark.long
+
 PUSHED = 1_700_000_000
 DAY = 86_400
 REPORTS = ["summary", "repositories", "tags", "blobs", "untagged", "orphans", "uploads", "broken"]
@@ -198,11 +200,11 @@ def test_a_cache_directory_that_cannot_be_made_is_no_reason_to_fail(
 
 def test_a_damaged_index_is_built_anew(library: Library, cache: Path) -> None:
     before = told("report", "tags", library.store.root)
-    (index,) = cache.glob("regfs/graph/*/*.sqlite")
+    (index,) = cache.glob("regfs/graph-*/*/*.sqlite")
     for content in (b"", b"SQLite format 3\0" + bytes(range(256)) * 20):
         index.write_bytes(content)
         assert told("report", "tags", library.store.root) == before
-        (index,) = cache.glob("regfs/graph/*/*.sqlite")
+        (index,) = cache.glob("regfs/graph-*/*/*.sqlite")
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
@@ -211,6 +213,20 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(large: StoreBuilder, 
     done = run("sh", "-c", command)
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_report_that_nobody_reads_on_holds_up_nobody(store: StoreBuilder) -> None:
+    """It prints more than a pipe takes, to one who reads the first line and then something else."""
+    store.image("app", "1.0", [store.blob(b"layer %d" % number, "x/y") for number in range(2000)])
+    slow = start("report", "blobs", store.root, "--format", "csv")
+    assert slow.stdout
+    assert slow.stdout.readline().startswith("digest,")
+    store.image("app", "2.0", [store.layer({"a": b"new"})])
+    assert ": brought up to date in" in told("index", store.root)
+    assert len(table("report", "tags", store.root)) == 2
+    assert slow.poll() is None
+    rest = slow.stdout.read()
+    assert (len(rest.splitlines()), ended(slow), slow.returncode) == (2002, ("", ""), 0)
 
 
 def test_output_that_cannot_be_written_is_an_error_in_one_line(library: Library) -> None:
@@ -234,7 +250,7 @@ def test_index_reads_once_and_then_only_what_has_changed(store: StoreBuilder, ca
     assert match is not None
     assert match.groups()[:3] == ("read", "1", "3")
     assert done.stderr == ""
-    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+    assert len(list(cache.glob("regfs/graph-*/*/*.sqlite"))) == 1
 
     store.tag("app", "2.0", image)
     match = re.fullmatch(pattern, told("index", store.root))
@@ -275,9 +291,9 @@ def test_two_stores_have_an_index_each_and_two_names_of_one_share_it(
     (tmp_path / "link").symlink_to(library.store.root)
     for path in (library.store.root, library.store.v2, tmp_path / "link"):
         told("index", path)
-    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+    assert len(list(cache.glob("regfs/graph-*/*/*.sqlite"))) == 1
     told("index", store.root)
-    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 2
+    assert len(list(cache.glob("regfs/graph-*/*/*.sqlite"))) == 2
 
 
 def children_of(process: int) -> list[str]:
@@ -291,7 +307,7 @@ def test_control_c_in_the_middle_of_a_first_index_leaves_nothing_half_done(
     large: StoreBuilder, cache: Path, moment: str
 ) -> None:
     reached: Callable[[int], object] = {
-        "index made": lambda process: list(cache.glob("regfs/graph/*/*.sqlite")),
+        "index made": lambda process: list(cache.glob("regfs/graph-*/*/*.sqlite")),
         "readers at work": lambda process: len(children_of(process)) > 1,
     }[moment]
     while True:  # until it was not done before it could be interrupted
@@ -309,7 +325,7 @@ def test_control_c_in_the_middle_of_a_first_index_leaves_nothing_half_done(
             break
         shutil.rmtree(cache)
     assert "1501 tags, 3 blobs" in told("index", large.root)
-    assert len(list(cache.glob("regfs/graph/*/*.sqlite"))) == 1
+    assert len(list(cache.glob("regfs/graph-*/*/*.sqlite"))) == 1
 
 
 # --- report ----------------------------------------------------------------------------------------

@@ -124,8 +124,8 @@ def test_an_empty_name_is_no_tag(memory: MemoryStore, contents: Contents) -> Non
 
 def test_the_tag_tells_its_digest_and_when_it_was_pushed(memory: MemoryStore, contents: Contents) -> None:
     link_tag(memory, "app", "1.0", A, mtime_ns=1_700_000_000_000_000_001)
-    assert contents.tag("app", "1.0") == A
-    assert contents.tag_pushed("app", "1.0") == 1_700_000_000_000_000_001
+    assert contents.tag("app", "1.0")[1] == A
+    assert contents.tag_stat("app", "1.0").mtime_ns == 1_700_000_000_000_000_001
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_link_larger_than_any_digest_is_not_read(memory: MemoryStore, contents
 def test_a_link_that_is_no_plain_file_tells_no_time(memory: MemoryStore, contents: Contents) -> None:
     memory.put("repositories/app/_manifests/tags/1.0/current/link", Stored(FileType.OTHER))
     with pytest.raises(UnsafeError):
-        contents.tag_pushed("app", "1.0")
+        contents.tag_stat("app", "1.0")
     with pytest.raises(UnsafeError):
         contents.tag("app", "1.0")
 

@@ -34,7 +34,7 @@ def test_a_tag_is_read_once_in_a_ttl(ground: Ground) -> None:
     ground.built.tag("app", "1.0", second)
     ground.clock.now += TTL - 0.001
     assert str(ground.graph.tag("app", "1.0")) == first.digest
-    assert ground.store.count("read", "current/link") == 1
+    assert ground.store.count("examine", "current/link") == 1
     ground.clock.now += 0.001
     assert str(ground.graph.tag("app", "1.0")) == second.digest
 

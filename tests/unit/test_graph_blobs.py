@@ -12,9 +12,15 @@ from regfs.errors import (
     SizeError,
     TooLargeError,
 )
+from regfs.graph.outline import Named
 from regfs.oci import Descriptor, Digest, ImageManifest, Index
+from regfs.registry.terms import Role
 from tests.unit.ground import TTL, Ground
 from tests.unit.trees import content_bytes
+
+
+def named(digest: Digest) -> Named:
+    return Named(Role.LAYER, 0, digest, None)
 
 
 def test_a_sha512_blob_is_found_through_its_link(ground: Ground) -> None:
@@ -93,12 +99,12 @@ def test_a_config_that_is_missing_or_none_is_told_and_an_artifacts_is_not_read(g
 def test_whether_a_blob_is_stored_is_told_damaged_or_not(ground: Ground) -> None:
     blob = ground.built.blob(b"content")
     digest = Digest.parse(blob.digest)
-    assert ground.graph.stored("app", digest)
-    assert not ground.graph.stored("app", Digest.of(b"other"))
+    assert ground.graph.stored("app", named(digest))
+    assert not ground.graph.stored("app", named(Digest.of(b"other")))
     ground.built.data(blob.digest).unlink()
     ground.built.data(blob.digest).symlink_to("/etc/passwd")
     ground.clock.now += TTL
-    assert ground.graph.stored("app", digest)
+    assert ground.graph.stored("app", named(digest))
 
 
 @pytest.mark.parametrize("links", ["_layers", "_manifests/revisions"])
@@ -108,7 +114,7 @@ def test_a_blob_that_is_gone_and_whose_link_is_torn_as_well_is_just_missing(
     """2.8.3 leaves links of collected blobs behind; one of them may be empty."""
     digest = Digest.of(b"gone")
     ground.built.write(ground.built.repository("app") / links / "sha256" / digest.hex / "link", b"")
-    assert not ground.graph.stored("app", digest)
+    assert not ground.graph.stored("app", named(digest))
 
 
 def test_an_index_is_a_manifest_too(ground: Ground) -> None:

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 from regfs.errors import IndexFileError, StoreAwayError, UnreadableError
-from regfs.graph.index import ReferenceIndex, State
+from regfs.graph.index import Need, ReferenceIndex, State
+from regfs.graph.index.database import BELOW_CACHE, Database
+from regfs.graph.index.tags import count_tags
 from regfs.registry import open_local
 from regfs.storage import Entry, FileStat, LocalStorage
 from tests.builder import StoreBuilder
@@ -42,8 +44,8 @@ _, path, cache, stop = sys.argv
 index = ReferenceIndex(open_local(path), path, pathlib.Path(cache), ttl=0, progress=progress)
 if stop == "begin":
     wait()
-with index.reading() as connection:
-    print(connection.execute("SELECT count(*) FROM held").fetchone()[0])
+with index.snapshot() as snapshot:
+    print(snapshot.row("SELECT count(*) FROM held")[0])
 """
 
 
@@ -94,8 +96,8 @@ def counted(store: StoreBuilder, cache: Path) -> Iterator[tuple[ReferenceIndex, 
 def states(index: ReferenceIndex) -> dict[str, State]:
     """Ask the index for the state of each stored blob; the store is looked at before."""
     index.refresh()
-    with index.reading() as connection:
-        rows = connection.execute(
+    with index.snapshot() as snapshot:
+        rows = snapshot.rows(
             "SELECT digest, state FROM blob LEFT JOIN held ON blob = id WHERE size IS NOT NULL"
         )
         return {digest: State(state or State.ORPHANED) for digest, state in rows}
@@ -110,7 +112,7 @@ def truth(store: StoreBuilder) -> dict[str, State]:
 
 def directory(cache: Path) -> Path:
     """Give the directory of the one store's index."""
-    (found,) = (cache / "graph").iterdir()
+    (found,) = (cache / BELOW_CACHE).iterdir()
     return found
 
 
@@ -138,12 +140,12 @@ _, path, cache, processes, threads = sys.argv
 ReferenceIndex._readers = lambda self, much: Readers(int(processes), int(threads))
 index = ReferenceIndex(open_local(path), path, pathlib.Path(cache), ttl=60)
 index.refresh(thorough=True)
-with index.reading() as connection:
-    for digest, state in connection.execute(
+with index.snapshot() as snapshot:
+    for digest, state in snapshot.rows(
         "SELECT digest, coalesce(state, 3) FROM blob LEFT JOIN held ON blob = id WHERE size IS NOT NULL"
     ):
         print(digest, state)
-    print(connection.execute("SELECT count(*) FROM finding").fetchone()[0])
+    print(snapshot.row("SELECT count(*) FROM finding")[0])
 """
 
 
@@ -278,7 +280,7 @@ def test_the_indexes_of_two_stores_lie_side_by_side(store: StoreBuilder, cache: 
         assert states(index) == truth(store)
         assert set(states(other).values()) == {State.TAGGED}
         assert states(index) == truth(store)
-    assert len(list((cache / "graph").iterdir())) == 2
+    assert len(list((cache / BELOW_CACHE).iterdir())) == 2
 
 
 def test_without_a_cache_directory_nothing_is_kept(store: StoreBuilder, tmp_path: Path) -> None:
@@ -299,7 +301,7 @@ def test_nobody_else_may_enter_what_is_made_for_the_index(store: StoreBuilder, c
             states(index)
     finally:
         os.umask(before)
-    made = [cache, cache / "graph", directory(cache)]
+    made = [cache, cache / BELOW_CACHE, directory(cache)]
     assert [oct(path.stat().st_mode & 0o777) for path in made] == [oct(0o700)] * 3
 
 
@@ -314,12 +316,16 @@ def test_many_threads_may_ask_one_index(store: StoreBuilder, cache: Path) -> Non
     assert found == [truth(store)] * 8
 
 
-def test_what_a_failing_body_wrote_is_not_kept(store: StoreBuilder, cache: Path) -> None:
+def delete_and_fail(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM blob")
+    raise RuntimeError
+
+
+def test_what_was_written_before_a_failure_is_not_kept(store: StoreBuilder, cache: Path) -> None:
     with opened(store, cache) as index:
         index.refresh()
-        with suppress(RuntimeError), index.reading() as connection:
-            connection.execute("DELETE FROM blob")
-            raise RuntimeError
+        with suppress(RuntimeError):
+            index.write(delete_and_fail)
         assert states(index) == truth(store)
 
 
@@ -336,6 +342,57 @@ def test_a_pass_that_was_broken_off_leaves_nothing(store: StoreBuilder, cache: P
         assert [path.name for path in directory(cache).iterdir()] == ["lock"]
         broken_off = False
         assert states(index) == truth(store)
+
+
+# --- read while it is written ------------------------------------------------------------------------
+
+COUNT = "SELECT count(*) FROM place"
+
+
+def test_a_reader_sees_what_was_there_when_it_began_and_writes_nothing(tmp_path: Path) -> None:
+    with closing(Database(tmp_path, "store")) as database:
+        with database.reader() as reader:
+            assert reader is None
+        with database.changing() as writer:
+            writer.execute("INSERT INTO place VALUES ('a', 1)")
+            with database.reader() as reader:
+                assert reader is None, "the index is not whole yet"
+        with database.reader() as first:
+            assert first
+            with database.changing() as writer:
+                writer.execute("INSERT INTO place VALUES ('b', 1)")
+                with database.reader() as second:
+                    assert second
+                    assert second.execute(COUNT).fetchone() == (1,)
+            with database.reader() as third:
+                assert third
+                assert (first.execute(COUNT).fetchone(), third.execute(COUNT).fetchone()) == ((1,), (2,))
+            first.execute("CREATE TEMP TABLE mine AS SELECT * FROM place")
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                first.execute("DELETE FROM place")
+        with database.reader() as again:
+            assert again
+            assert again.execute("SELECT name FROM temp.sqlite_master").fetchall() == []
+
+
+@pytest.mark.parametrize("gone", ["file", "directory", "version", "machine"])
+def test_a_reader_takes_no_file_that_is_gone_or_that_nobody_vouches_for(tmp_path: Path, gone: str) -> None:
+    with closing(Database(tmp_path, "store")) as database:
+        with database.changing() as writer:
+            writer.execute("INSERT INTO place VALUES ('a', 1)")
+        if gone == "file":
+            index_file(tmp_path).unlink()
+        elif gone == "directory":
+            output("rm", "-r", tmp_path / BELOW_CACHE)
+        else:
+            with database.changing() as writer:
+                writer.execute(
+                    "PRAGMA user_version = 99"
+                    if gone == "version"
+                    else "UPDATE meta SET value = 'another run'"
+                )
+        with database.reader() as reader:
+            assert reader is None
 
 
 # --- damaged -----------------------------------------------------------------------------------------
@@ -481,7 +538,7 @@ def test_a_log_that_belongs_to_another_index_is_passed_over(store: StoreBuilder,
 # --- nowhere to keep it ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("below", ["", "graph"])
+@pytest.mark.parametrize("below", ["", BELOW_CACHE])
 def test_with_a_file_in_the_directorys_place_the_index_is_made_anew_each_time(
     store: StoreBuilder, cache: Path, below: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -555,6 +612,7 @@ def test_on_a_disk_that_is_too_small_the_index_is_made_elsewhere(
     assert list(disk.rglob("*.sqlite*")) == []
 
 
+@pytest.mark.long
 def test_on_a_disk_of_just_the_indexs_size_it_is_made_elsewhere(
     store: StoreBuilder, small_disk: Callable[[str], Path], tagged: None, tmp_path: Path
 ) -> None:
@@ -593,10 +651,9 @@ def test_when_the_disk_fills_up_between_reading_the_store_and_asking_the_index_i
     with opened(store, disk / "cache") as index:
         index.refresh()
         fill(disk)
-        with index.reading() as connection:
-            assert connection.execute(
-                "SELECT count(*) FROM held WHERE state = ?", (State.TAGGED,)
-            ).fetchone() == (len(truth(store)) - 1,)
+        with index.snapshot() as snapshot:
+            held = snapshot.row("SELECT count(*) FROM held WHERE state = ?", (State.TAGGED,))
+            assert held == (len(truth(store)) - 1,)
 
 
 def test_on_a_disk_that_became_read_only_the_index_is_made_anew(
@@ -641,6 +698,7 @@ def large(store: StoreBuilder) -> None:
         store.image(f"many/{number % 7}", f"v{number}", layers, config)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stop", ["blobs", "manifests", "repositories"])
 def test_what_a_killed_first_pass_left_is_swept_away(
     store: StoreBuilder, cache: Path, large: None, stop: str
@@ -655,6 +713,7 @@ def test_what_a_killed_first_pass_left_is_swept_away(
     assert only_the_index_remains(cache)
 
 
+@pytest.mark.long
 def test_a_later_pass_that_is_killed_leaves_the_index_as_it_was(
     store: StoreBuilder, cache: Path, large: None
 ) -> None:
@@ -677,6 +736,7 @@ def test_a_later_pass_that_is_killed_leaves_the_index_as_it_was(
     assert index_file(cache) == kept
 
 
+@pytest.mark.long
 def test_two_processes_may_build_at_once(store: StoreBuilder, cache: Path, large: None) -> None:
     started = [process(store, cache, "begin") for _ in range(2)]
     for one in started:
@@ -694,6 +754,133 @@ def test_two_processes_may_build_at_once(store: StoreBuilder, cache: Path, large
     assert only_the_index_remains(cache)
 
 
+#: What a process does that takes a snapshot each time it is told to; argv is the store and the cache.
+READER = """
+import pathlib, sys, time
+from regfs.graph.index import Need, ReferenceIndex
+from regfs.graph.index.tags import count_tags
+from regfs.registry import open_local
+
+_, path, cache = sys.argv
+index = ReferenceIndex(open_local(path), path, pathlib.Path(cache), ttl=float("inf"))
+while True:
+    began = time.monotonic()
+    with index.snapshot(*Need) as snapshot:
+        print(count_tags(snapshot), time.monotonic() - began, flush=True)
+    if not sys.stdin.readline():
+        break
+index.close()
+"""
+
+
+def test_readers_answer_at_once_with_the_state_before_while_a_pass_is_at_work(
+    store: StoreBuilder, cache: Path, large: None
+) -> None:
+    command = [sys.executable, "-c", READER, str(store.v2), str(cache)]
+    readers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+
+    def answers() -> list[tuple[int, float]]:
+        found = []
+        for reader in readers:
+            assert reader.stdout
+            tags, seconds = reader.stdout.readline().split()
+            found.append((int(tags), float(seconds)))
+        return found
+
+    before = 302
+    assert [tags for tags, _ in answers()] == [before, before]
+    for number in range(10):
+        store.image("new", f"v{number}", [store.blob(b"new %d" % number, "x/y")], mtime=number)
+    writer = process(store, cache, "manifests")
+    for reader in readers:
+        assert reader.stdin
+        reader.stdin.write("again\n")
+        reader.stdin.flush()
+    # The writer holds its lock until it is told to go on: one who waited for it would wait for ever.
+    for tags, seconds in answers():
+        assert tags == before
+        assert seconds < 5
+    assert writer.stdin
+    writer.stdin.write("go\n" * 20)
+    writer.stdin.flush()
+    writer.stdin.close()
+    with writer:
+        assert writer.wait(60) == 0
+    for reader in readers:
+        assert reader.stdin
+        reader.stdin.close()
+        with reader:
+            assert reader.wait(60) == 0
+    with opened(store, cache) as index, index.snapshot() as snapshot:
+        assert count_tags(snapshot) == before + 10
+    assert only_the_index_remains(cache)
+
+
+def test_a_snapshot_that_somebody_keeps_holds_up_nobody(store: StoreBuilder, cache: Path) -> None:
+    with opened(store, cache) as index, index.snapshot(*Need) as kept:
+        store.image("other", "new", [store.layer({"a": b"new"})])
+        done: list[dict[str, State]] = []
+        thread = threading.Thread(target=lambda: done.append(states(index)))
+        thread.start()
+        thread.join(60)
+        assert done == [truth(store)]
+        assert count_tags(kept) == 2
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            kept.connection.execute("DELETE FROM tag")
+
+
+def test_what_is_costly_is_made_once_for_each_state_of_the_facts(
+    store: StoreBuilder, cache: Path, settled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    steps = {need: (lambda connection, need=need: made.append(need.value)) for need in Need}
+    monkeypatch.setattr("regfs.graph.index.derived._MAKE", steps)
+    with opened(store, cache) as index, opened(store, cache) as other:
+        for one in (index, other, index):
+            with one.snapshot(Need.WEIGHTS, Need.LINKS):
+                pass
+        assert made == ["weights", "links"]
+        store.image("other", "new", [store.layer({"a": b"new"})])
+        index.refresh()
+        with other.snapshot(Need.LINKS):
+            pass
+        assert made == ["weights", "links", "links"]
+
+
+def test_where_nothing_is_kept_many_threads_may_ask(store: StoreBuilder) -> None:
+    found: list[object] = []
+    with opened(store, None) as index:
+        threads = [threading.Thread(target=lambda: found.append(states(index))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == [truth(store)] * 4
+
+
+@pytest.mark.parametrize("gone", ["directory", "file", "replaced"])
+def test_an_index_that_goes_away_while_it_is_believed_is_never_an_empty_one(
+    store: StoreBuilder, cache: Path, gone: str
+) -> None:
+    local = open_local(str(store.v2))
+    with closing(local), closing(ReferenceIndex(local, str(store.v2), cache, ttl=float("inf"))) as index:
+        with index.snapshot() as snapshot:
+            assert count_tags(snapshot) == 2
+        if gone == "directory":
+            output("rm", "-r", cache)
+        elif gone == "file":
+            index_file(cache).unlink()
+        else:
+            (directory(cache) / "current").unlink()
+            with closing(Database(cache, str(store.v2))) as empty, empty.changing():
+                pass
+        with index.snapshot(*Need) as snapshot:
+            assert count_tags(snapshot) == 2
+    assert only_the_index_remains(cache)
+
+
 def test_an_index_that_another_process_throws_away_is_opened_anew(store: StoreBuilder, cache: Path) -> None:
     """As a newer regfs does with an older one's, while the older one has it open."""
     with opened(store, cache) as index:
@@ -706,3 +893,23 @@ def test_an_index_that_another_process_throws_away_is_opened_anew(store: StoreBu
         store.image("other", "new", [store.layer({"a": b"new"})])
         assert states(index) == truth(store)
     assert only_the_index_remains(cache)
+
+
+def test_what_a_check_hashed_is_carried_over_from_another_version_which_is_left(
+    store: StoreBuilder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first design's index lay in `graph`, without a version."""
+    store.image("app", "1.0")
+    caplog.set_level("INFO")
+    with closing(open_local(str(store.v2))) as local:
+        with closing(ReferenceIndex(local, local.root, tmp_path, ttl=0.0)) as index:
+            index.refresh()
+            index.write(lambda db: db.execute("INSERT INTO hashed VALUES ('sha256:00', 1, 2, 'found')"))
+        (tmp_path / BELOW_CACHE).rename(tmp_path / "graph")
+        before = sorted(path.read_bytes() for path in (tmp_path / "graph").rglob("*.sqlite"))
+        with closing(ReferenceIndex(local, local.root, tmp_path, ttl=0.0)) as index:
+            assert index.refresh().first
+            with index.snapshot() as snapshot:
+                assert snapshot.rows("SELECT * FROM hashed") == [("sha256:00", 1, 2, "found")]
+    assert sorted(path.read_bytes() for path in (tmp_path / "graph").rglob("*.sqlite")) == before
+    assert "the index of another regfs is left" in caplog.text

@@ -248,6 +248,7 @@ def test_content_and_attributes_come_from_the_layer_that_has_the_file() -> None:
     assert tree.xattrs(found) == tree.xattrs(tree.root) == merged().xattrs(merged().root) == {}
 
 
+@pytest.mark.long
 def test_a_hundred_layers_with_a_chain_of_links() -> None:
     links: list[Layer] = [{f"l{number}": f"= l{number - 1}"} for number in range(1, 100)]
     tree = merged({"l0": 5}, *links)

@@ -82,6 +82,7 @@ def test_the_first_bytes_tell_the_compression(first: bytes, compression: Compres
     assert recognise(first) is compression
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_real_programs_write_is_read(command: str) -> None:
     scanned = Scanned(packed(command, PLAIN))

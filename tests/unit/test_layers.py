@@ -41,6 +41,8 @@ from tests.builder import StoreBuilder
 from tests.builder.layers import make_tar
 from tests.conftest import cannot_run, need
 
+pytestmark = pytest.mark.long
+
 #: Some compress well, some not at all; the third is empty, the last is of no whole blocks.
 FILES = {
     "etc/words": b"".join(b"%d word\n" % number for number in range(60_000)),

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from regfs.errors import NotKnownError
-from regfs.graph.index import ReferenceIndex
+from regfs.graph.index import Need, ReferenceIndex
 from regfs.graph.reports.catalogue import REPORTS, Reports
 from regfs.graph.reports.check import DigestCheck, Throttle, by_tag, verdict
 from regfs.graph.reports.contents import BlobContents
@@ -47,8 +47,8 @@ class Asked:
 
     def of(self, question: Callable[..., T], *arguments: Any) -> T:
         """Ask a question that takes the index."""
-        with self.index.reading() as connection:
-            return question(connection, *arguments)
+        with self.index.snapshot(*Need) as snapshot:
+            return question(snapshot, *arguments)
 
     def rows(self, report: str) -> list[Row]:
         with Reports(self.index, self.contents).making(report) as table:
@@ -62,16 +62,16 @@ class Asked:
         """Ask what rules select; patterns as text."""
         for name, texts in (("match", match), ("keep", rules.get("keep", ()))):
             rules[name] = tuple(read_pattern(f"--{name}", text) for text in texts)
-        self.of(BlobContents(self.contents).read_configs)
+        BlobContents(self.index, self.contents).read_configs()
         return self.of(reclaim, Rules(**rules))
 
     def by_tag(self, found: Reclaim, days: float = 0) -> list[Row]:
         """Give the selected tags, as they are listed so many days after PUSHED."""
         now = int((PUSHED + days * DAY) * 10**9)
-        return self.of(lambda connection: rows_of(tags_of(connection, found, now)))
+        return self.of(lambda snapshot: rows_of(tags_of(snapshot, found, now)))
 
     def explained(self, digest: str) -> str:
-        return "\n".join(self.of(lambda connection: list(explain(connection, digest))))
+        return "\n".join(self.of(lambda snapshot: list(explain(snapshot, digest))))
 
     def digest_check(self) -> DigestCheck:
         return DigestCheck(self.index, self.contents, Throttle(None), 1)
@@ -883,8 +883,8 @@ def test_a_blob_that_was_changed_after_it_was_hashed_is_hashed_again(store: Stor
     blob = store.blob(b"content")
     asked = ask()
     asked.digest_check().run(lambda size: None)
-    with asked.index.reading() as connection:
-        connection.execute("DELETE FROM meta WHERE key = 'check ended'")  # as if it had been stopped
+    # As if it had been stopped.
+    asked.index.write(lambda connection: connection.execute("DELETE FROM meta WHERE key = 'check ended'"))
     assert asked.digest_check().done == blob.size
     store.data(blob.digest).write_bytes(b"changed")
     os.utime(store.data(blob.digest), (PUSHED, PUSHED))
@@ -896,7 +896,7 @@ def test_a_blob_that_was_changed_after_it_was_hashed_is_hashed_again(store: Stor
 
 
 def differences(question: Callable[..., Table], one: Asked, other: Asked) -> list[Row]:
-    with one.index.reading() as first, other.index.reading() as second:
+    with one.index.snapshot() as first, other.index.snapshot() as second:
         return rows_of(question(first, second))
 
 

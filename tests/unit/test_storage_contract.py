@@ -538,6 +538,7 @@ def test_a_symlink_that_leads_back_is_not_entered(followed: Ground, target: str)
         followed.store.read("a/b/c/back/f", 9)
 
 
+@pytest.mark.long
 def test_a_walk_ends_whatever_leads_to_what(followed: Ground) -> None:
     names = [f"d{number}" for number in range(6)]
     for name in names:

@@ -234,6 +234,7 @@ def test_a_signed_schema_1_tells_its_media_type(store: StoreBuilder, tree: Open)
     assert facts(tree().walk("old/1.0"))["kind"] == "image"
 
 
+@pytest.mark.long
 def test_ten_thousand_layers_have_four_digits_and_are_listed_quickly(store: StoreBuilder, tree: Open) -> None:
     layer = store.layer({"f": b"x"})
     store.image("app", "1.0", [layer] * 10_000)

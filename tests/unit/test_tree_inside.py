@@ -283,6 +283,7 @@ def regfs(*arguments: str | Path) -> str:
     return output(*REGFS, *arguments, env={**os.environ, "TZ": "UTC"})
 
 
+@pytest.mark.long
 def test_ls_and_cat_reach_what_is_inside(library: Library, caches: object) -> None:
     root = library.store.root
     listing = regfs("ls", "-l", root, f"{ROOTFS}/etc").splitlines()

@@ -1,12 +1,18 @@
 """The graph's reverse half: which tags, revisions and repositories hold each blob, kept in a file.
 
-`ReferenceIndex` brings it up to date and hands out a connection to ask it; `schema` draws its tables;
-`update` is the pass over the store, `states` what follows from it; `database` is the file.
+`ReferenceIndex` brings it up to date and gives a `Snapshot`; what can be asked of that are the functions of
+`tags`, `revisions`, `repositories`, `blobs`, `holders`, `uploads`, `findings`, `doubt` (gaps), `signatures`,
+`weights`, `collector`, `garbage`, `hashes` and `contents`. No SQL and no connection leaves this package.
+
+`schema` draws the tables; `update` is the pass over the store, `derived` what follows from it (`states`,
+`doubt`, `collector`, `weights`, `links`, `hashes`); `database` is the file, `read_connections` who reads it.
 """
 
+from regfs.graph.index.derived import Need
 from regfs.graph.index.reference_index import ReferenceIndex
 from regfs.graph.index.schema import Doubt, State
+from regfs.graph.index.snapshot import Snapshot
 from regfs.registry.findings import Finding, Kind, Reach
 from regfs.registry.terms import Mark, Role
 
-__all__ = ["Doubt", "Finding", "Kind", "Mark", "Reach", "ReferenceIndex", "Role", "State"]
+__all__ = ["Doubt", "Finding", "Kind", "Mark", "Need", "Reach", "ReferenceIndex", "Role", "Snapshot", "State"]

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from regfs.graph.index.schema import Doubt
+from regfs.graph.index.snapshot import Snapshot
 from regfs.oci.digest import LENGTHS
-from regfs.registry import layout
 from regfs.registry.contents import MANIFEST_LIMIT
 from regfs.registry.findings import Kind, Reach
-from regfs.registry.terms import Mark, Role
+from regfs.registry.terms import Role
 
 #: Tags are kept somewhere else, as it seems, where there is none in so many repositories with manifests.
 _MANY_REPOSITORIES = 2
@@ -40,37 +40,35 @@ class Gap(NamedTuple):
     reach: Reach
 
 
-def gaps(connection: sqlite3.Connection) -> list[Gap]:
+def gaps(snapshot: Snapshot) -> list[Gap]:
     """Give all gaps."""
-    rows = connection.execute(
+    rows = snapshot.rows(
         "SELECT finding.rowid, repository.id, tag, digest, path, reach FROM finding "
         "LEFT JOIN repository ON repository.name = finding.repository WHERE reach != ''"
     )
     return [
         Gap(number, repository, tag, digest, path, Reach(reach))
-        for number, repository, tag, digest, path, reach in rows.fetchall()
+        for number, repository, tag, digest, path, reach in rows
     ]
 
 
-def has_gaps(connection: sqlite3.Connection) -> bool:
+def has_gaps(snapshot: Snapshot) -> bool:
     """Tell whether anything could not be read."""
-    return connection.execute("SELECT 1 FROM finding WHERE reach != '' LIMIT 1").fetchone() is not None
+    return snapshot.row("SELECT 1 FROM finding WHERE reach != '' LIMIT 1") is not None
 
 
-def has_no_tags(connection: sqlite3.Connection) -> bool:
+def has_no_tags(snapshot: Snapshot) -> bool:
     """Tell whether many repositories have manifests, and the whole store has no tag, nor a gap for one."""
-    if connection.execute("SELECT 1 FROM tag LIMIT 1").fetchone():
+    if snapshot.row("SELECT 1 FROM tag LIMIT 1"):
         return False
-    (count,) = connection.execute(
-        "SELECT count(DISTINCT repository) FROM revision WHERE blob IS NOT NULL"
-    ).fetchone()
+    (count,) = snapshot.row("SELECT count(DISTINCT repository) FROM revision WHERE blob IS NOT NULL")
     return int(count) >= _MANY_REPOSITORIES
 
 
 def note_unread(connection: sqlite3.Connection) -> None:
     """Note which blobs lie where the store was not read: they are neither stored nor missing."""
     connection.execute("DELETE FROM unread")
-    for gap in gaps(connection):
+    for gap in gaps(Snapshot(connection)):
         if gap.reach is Reach.BLOBS:
             first, behind = _digests_at(gap.path)
             connection.execute(
@@ -80,11 +78,11 @@ def note_unread(connection: sqlite3.Connection) -> None:
             )
 
 
-def unread(connection: sqlite3.Connection, digest: str) -> bool:
+def lies_unread(snapshot: Snapshot, digest: str) -> bool:
     """Tell whether a blob that nothing tells to be stored lies where the store was not read."""
     return any(
         first <= digest < behind
-        for gap in gaps(connection)
+        for gap in gaps(snapshot)
         if gap.reach is Reach.BLOBS
         for first, behind in (_digests_at(gap.path),)
     )
@@ -104,7 +102,7 @@ def note_doubts(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM gap")
     connection.execute("DELETE FROM doubted")
     contents = set()
-    for gap in gaps(connection):
+    for gap in gaps(Snapshot(connection)):
         if gap.reach is Reach.CONTENT:
             if gap.digest in contents:  # a finding for each tag that leads to it
                 continue
@@ -128,9 +126,9 @@ def note_doubts(connection: sqlite3.Connection) -> None:
     )
 
 
-def gaps_of(connection: sqlite3.Connection, blob: int) -> list[tuple[str, str]]:
+def gaps_of(snapshot: Snapshot, blob: int) -> list[tuple[str, str]]:
     """Give the path of each gap that reaches a blob, and why it could not be read; sorted."""
-    rows = connection.execute(
+    return snapshot.rows(
         """
         WITH RECURSIVE above (blob) AS (
             VALUES (?) UNION SELECT edge.source FROM above JOIN edge ON edge.target = above.blob
@@ -141,16 +139,15 @@ def gaps_of(connection: sqlite3.Connection, blob: int) -> list[tuple[str, str]]:
         """,
         (blob,),
     )
-    return rows.fetchall()
 
 
-def may_be_tagged(connection: sqlite3.Connection, *, no_tags: bool) -> set[tuple[int, int]]:
+def may_be_tagged(snapshot: Snapshot, *, no_tags: bool) -> set[tuple[int, int]]:
     """Give the revisions, as numbers of repository and blob, that a gap may tag: to delete one is to guess.
 
     A gap in a repository may tag what that holds. Another one may only tag what the repository has no tag
     for, if no tag leads to it at all. `no_tags`: so may tags that are kept somewhere else.
     """
-    rows = connection.execute(
+    rows = snapshot.rows(
         f"""
         WITH RECURSIVE may (repository, blob) AS (
             SELECT repository.id, gap.blob FROM gap JOIN finding ON finding.rowid = gap.finding
@@ -270,18 +267,3 @@ def linked(connection: sqlite3.Connection, repository: int | None) -> list[str]:
         for length in (LENGTHS[algorithm] // 2,)
         for start in range(0, len(digests), length)
     ]
-
-
-def passed_over(connection: sqlite3.Connection, hiding: Iterable[str]) -> Iterator[int]:
-    """Give the repositories that the collector does not see, for a file in `hiding` comes before them."""
-    repositories = connection.execute("SELECT id, name, marks FROM repository").fetchall()
-    for path in hiding:
-        above, _, file = path.removeprefix(layout.REPOSITORIES).rpartition("/")
-        above = above.strip("/")
-        start = f"{above}/" if above else ""
-        for number, name, marks in repositories:
-            if name == above:
-                if file < layout.LAYERS and marks & Mark.LAYERS:
-                    yield number
-            elif name.startswith(start) and name[len(start) :].partition("/")[0] > file:
-                yield number

@@ -15,9 +15,11 @@ from regfs.graph.index.schema import INDEXES
 from regfs.oci.digest import LENGTHS
 from regfs.registry import layout
 from regfs.registry.findings import Finding, storable
-from regfs.registry.reading import LinksRead, ManifestRead, tag_findings
+from regfs.registry.manifests import ManifestRead
+from regfs.registry.odd import tag_findings
 from regfs.registry.survey import BlobSeen, LinkSeen, TagSeen, UploadSeen
 from regfs.registry.terms import Mark, Role
+from regfs.registry.units import LinksRead
 
 T = TypeVar("T")
 
@@ -40,7 +42,6 @@ _PARTS = (
     (layout.MANIFESTS, Mark.MANIFESTS, ("tag", "history", "revision")),
     (layout.UPLOADS, Mark.UPLOADS, ("upload",)),
 )
-MARKS = {name: mark for name, mark, _ in _PARTS}
 
 #: Whether a blob is named as a manifest: by a tag, a revision or an index, or by what a tag has named whose
 #: link says nothing.
@@ -88,6 +89,8 @@ class Ledger:
         """End the pass. Tells whether anything had changed."""
         if self._forgot:
             self._forget_unnamed()
+        for table in ("kept_link", "kept_manifest"):
+            self._quiet += self._db.execute(f"DELETE FROM {table}").rowcount
         if self.fresh:
             for statement in INDEXES.strip().splitlines():
                 self._db.execute(statement)
@@ -409,7 +412,7 @@ class Ledger:
         self._write(
             "edge",
             [
-                (name, Role.ALIAS, repository.id, stored, None, "", "", False, "")
+                (name, Role.ALIAS, repository.id, stored, None, "", "", False, "", "")
                 for name, stored in aliases - known
             ],
         )
@@ -517,7 +520,18 @@ class Ledger:
                     self._named.add(ids[digest])
             if read.subject:
                 rows.append(
-                    (ids[read.subject], Role.REFERRER, source, source, None, read.media_type, "", False, "")
+                    (
+                        ids[read.subject],
+                        Role.REFERRER,
+                        source,
+                        source,
+                        None,
+                        read.media_type,
+                        "",
+                        False,
+                        "",
+                        "",
+                    )
                 )
         self._write("edge", rows)
 

@@ -1,10 +1,10 @@
 """Doing many small readings of the store: one after the other, or side by side where the store is slow.
 
-A task reads in whatever thread or process, and applies its result in the thread that runs them all, which may
-give more tasks. So only one thread touches the index, and no more results wait than `WINDOW`.
+A unit is read in whatever thread or process, and applied in the thread that runs them all, which may give
+more units. So only one thread touches the index, and no more results wait than `WINDOW`.
 
 A fast store is read by the caller, or by processes, which share out what Python costs. A slow one is read by
-threads as well, in those: there waiting is what counts, so each task looks at few names, and what it has to
+threads as well, in those: there waiting is what counts, so each unit looks at few names, and what it has to
 look at in one directory is looked at side by side.
 """
 
@@ -22,65 +22,55 @@ from typing import Any, NamedTuple
 
 from regfs.machine import can_open, end_with
 from regfs.registry.survey import Survey
+from regfs.registry.units import Algorithms, LinkStamps, OneBlob, Stamps, TagNames, Unit, Uploads
 
-#: Results that may wait at once. A task's result is bounded by what it was given: some hundred names.
+#: Results that may wait at once. A unit's result is bounded by what it was given: some hundred names.
 WINDOW = 64
 
-#: Names in one task: enough to be worth a directory's opening, few enough to share out; of a slow store.
+#: Names in one unit: enough to be worth a directory's opening, few enough to share out; of a slow store.
 NAMES, _FEW_NAMES = 256, 8
 
 #: Descriptors that processes which read take, at most. Without them the pool would wait for ever.
 _DESCRIPTORS = 32
 
-Read = Callable[..., Any]
+#: What brings a unit up to date, from what it gave; it may give more units.
+Apply = Callable[[Any, Any], Iterable[Unit]]
 
 
-class Task(NamedTuple):
-    """`read(survey, *arguments)` may run anywhere; `apply` gets what it gave, and may give more tasks."""
+class Beside(NamedTuple):
+    """Who reads beside the caller: `send` takes at most `batch` units, and gives what each read.
 
-    read: Read
-    arguments: tuple[object, ...]
-    apply: Callable[[Any], Iterable[Task] | None]
-
-
-#: What is sent of a task.
-Order = tuple[Read, tuple[object, ...]]
-
-
-class Elsewhere(NamedTuple):
-    """Who reads beside the caller: `send` takes at most `batch` orders, and gives what each read.
-
-    `light` are the readings that cost less than to ask for them: the caller does those itself. `names` is how
-    many a task should look at.
+    `light` are the kinds of units that cost less than to ask for them: the caller reads those itself. `names`
+    is how many a unit should look at.
     """
 
-    send: Callable[[Sequence[Order]], Future[list[Any]]]
+    send: Callable[[Sequence[Unit]], Future[list[Any]]]
     batch: int = 1
-    light: frozenset[Read] = frozenset()
+    light: frozenset[type] = frozenset()
     names: int = NAMES
 
 
-def run(survey: Survey, tasks: Iterable[Task], elsewhere: Elsewhere | None = None) -> None:
-    """Run tasks and all that come of them, in no order. What a task raises ends the run."""
-    waiting: Iterator[Task] = iter(tasks)
-    more: deque[Task] = deque()
-    batch: list[Task] = []
-    flying: deque[tuple[list[Task], Future[list[Any]]]] = deque()
+def run(survey: Survey, units: Iterable[Unit], apply: Apply, beside: Beside | None = None) -> None:
+    """Read units and all that come of them, in no order. What is raised ends the run."""
+    waiting: Iterator[Unit] = iter(units)
+    more: deque[Unit] = deque()
+    batch: list[Unit] = []
+    flying: deque[tuple[list[Unit], Future[list[Any]]]] = deque()
     while True:
-        task = more.popleft() if more else next(waiting, None)
-        if task is not None and (elsewhere is None or task.read in elsewhere.light):
-            more.extend(task.apply(task.read(survey, *task.arguments)) or ())
+        unit = more.popleft() if more else next(waiting, None)
+        if unit is not None and (beside is None or type(unit) in beside.light):
+            more.extend(apply(unit, unit.read(survey)))
             continue
-        if task is not None:
-            batch.append(task)
-        if elsewhere is not None and batch and (task is None or len(batch) == elsewhere.batch):
-            flying.append((batch, elsewhere.send([one[:2] for one in batch])))
+        if unit is not None:
+            batch.append(unit)
+        if beside is not None and batch and (unit is None or len(batch) == beside.batch):
+            flying.append((batch, beside.send(batch)))
             batch = []
-        if elsewhere is not None and len(flying) * elsewhere.batch >= (WINDOW if task is not None else 1):
+        if beside is not None and len(flying) * beside.batch >= (WINDOW if unit is not None else 1):
             done, future = flying.popleft()
             for one, result in zip(done, future.result(), strict=True):
-                more.extend(one.apply(result) or ())
-        elif task is None:
+                more.extend(apply(one, result))
+        elif unit is None:
             return
 
 
@@ -92,28 +82,28 @@ class Readers(NamedTuple):
 
 
 @contextmanager
-def side_by_side(survey: Survey, readers: Readers) -> Iterator[Elsewhere | None]:
+def side_by_side(survey: Survey, readers: Readers) -> Iterator[Beside | None]:
     """Start readers; give how to have something read by them, None for the caller alone."""
     if readers.processes > 1 and can_open(_DESCRIPTORS):
         with _processes(survey, readers) as send:
             slow = readers.threads > 1
-            yield Elsewhere(send, _BATCH, frozenset() if slow else _LIGHT, _FEW_NAMES if slow else NAMES)
+            yield Beside(send, _BATCH, frozenset() if slow else _LIGHT, _FEW_NAMES if slow else NAMES)
     elif readers.threads > 1:
         with _threads(survey, readers.threads) as (beside, tasks):
-            yield Elsewhere(lambda orders: tasks.submit(_read_all, beside, orders), names=_FEW_NAMES)
+            yield Beside(lambda units: tasks.submit(_read_all, beside, units), names=_FEW_NAMES)
     else:
         yield None
 
 
 @contextmanager
 def _threads(survey: Survey, count: int) -> Iterator[tuple[Survey, ThreadPoolExecutor]]:
-    """Start threads for tasks, and as many that look at single files for them."""
+    """Start threads for units, and as many that look at single files for them."""
     with ThreadPoolExecutor(count, "regfs-look") as looks, ThreadPoolExecutor(count, "regfs-index") as tasks:
         yield survey.looking_by(looks), tasks
 
 
 @contextmanager
-def _processes(survey: Survey, readers: Readers) -> Iterator[Callable[[Sequence[Order]], Future[list[Any]]]]:
+def _processes(survey: Survey, readers: Readers) -> Iterator[Callable[[Sequence[Unit]], Future[list[Any]]]]:
     # Only now: they take a while to import, and few need them. ctypes is for `end_with`, once for all.
     import ctypes  # noqa: F401
     from concurrent.futures import ProcessPoolExecutor
@@ -133,15 +123,15 @@ def _processes(survey: Survey, readers: Readers) -> Iterator[Callable[[Sequence[
             wait([pool.submit(_nothing) for _ in range(readers.processes)])
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        yield lambda orders: pool.submit(_read_here, orders)
+        yield lambda units: pool.submit(_read_here, units)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-#: Orders for a process at once: to send one takes as long as to look at a hundred files.
+#: Units for a process at once: to send one takes as long as to look at a hundred files.
 _BATCH = 8
 
-_LIGHT: frozenset[Read] = frozenset({Survey.directory, Survey.uploads, Survey.stamps, Survey.blob})
+_LIGHT = frozenset({TagNames, Algorithms, Uploads, Stamps, LinkStamps, OneBlob})
 
 
 def _begin(survey: Survey, parent: int, threads: int) -> None:
@@ -161,17 +151,17 @@ def _nothing() -> None:
     """Do nothing: to ask for it starts the processes, one each time before Python 3.11.2."""
 
 
-def _read_here(orders: Sequence[Order]) -> list[Any]:
-    return _read_here_by(orders)
+def _read_here(units: Sequence[Unit]) -> list[Any]:
+    return _read_here_by(units)
 
 
-def _read_all(survey: Survey, orders: Sequence[Order]) -> list[Any]:
-    return [read(survey, *arguments) for read, arguments in orders]
+def _read_all(survey: Survey, units: Sequence[Unit]) -> list[Any]:
+    return [unit.read(survey) for unit in units]
 
 
-def _read_by_threads(survey: Survey, tasks: ThreadPoolExecutor, orders: Sequence[Order]) -> list[Any]:
-    return list(tasks.map(lambda order: order[0](survey, *order[1]), orders))
+def _read_by_threads(survey: Survey, tasks: ThreadPoolExecutor, units: Sequence[Unit]) -> list[Any]:
+    return list(tasks.map(lambda unit: unit.read(survey), units))
 
 
-_read_here_by: Callable[[Sequence[Order]], list[Any]]
+_read_here_by: Callable[[Sequence[Unit]], list[Any]]
 _ENDS_WITH_THE_PROCESS = ExitStack()

@@ -1,7 +1,8 @@
 """The index of one store: brought up to date when it is asked, and believed for a while after.
 
-Safe for many threads: one connection, behind a lock that is held while the store is read for the index and
-while the index is read. What needs no index never waits for it.
+Safe for many threads, and for many processes: whoever asks has a snapshot of his own. One at a time writes:
+a pass over the store, and what is computed when it is first asked for. Only who finds the index older than
+`ttl`, or lacking what he needs, waits for that.
 """
 
 from __future__ import annotations
@@ -10,22 +11,27 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from regfs.errors import IndexFileError
 from regfs.graph.index.database import Database
+from regfs.graph.index.derived import Need, provide, provided
 from regfs.graph.index.ledger import LOOKED_ELSEWHERE
+from regfs.graph.index.read_connections import IndexFile
 from regfs.graph.index.readers import Readers, side_by_side
-from regfs.graph.index.states import CHANGED, WHEN, derive
+from regfs.graph.index.schema import CHANGED, WHEN
+from regfs.graph.index.snapshot import Snapshot
 from regfs.graph.index.update import Progress, Update
-from regfs.graph.pace import SLOW
 from regfs.machine import give_back
 from regfs.registry import layout
+from regfs.registry.pace import SLOW
 from regfs.registry.survey import Survey
 from regfs.storage import Storage
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +81,14 @@ class ReferenceIndex:
         self._clock = clock
         self._progress = progress
         self._lock = threading.RLock()
+        #: Until when the file that was seen last is believed to be as the store is.
         self._until = self._thorough_until = float("-inf")
+        self._seen: IndexFile | None = None
+
+    @property
+    def files(self) -> Database:
+        """Where the index lies, for whoever reads it without bringing it up to date."""
+        return self._database
 
     def close(self) -> None:
         """Close the file."""
@@ -83,44 +96,106 @@ class ReferenceIndex:
             self._database.close()
 
     @contextmanager
-    def reading(self, *, thorough: bool = False, elsewhere: bool = False) -> Iterator[sqlite3.Connection]:
-        """Give the index to ask, with what follows from it, at most `ttl` seconds old.
+    def snapshot(self, *needs: Need, thorough: bool = False, elsewhere: bool = False) -> Iterator[Snapshot]:
+        """Give one state of the index to ask, at most `ttl` seconds old, with what it needs of what follows.
 
         `thorough`: what a thorough pass saw; `elsewhere`: once there must have been one, which looked for
-        what is neither blob, link nor upload. What is asked together fits together. What the body writes
-        into it is kept: facts that never change.
+        what is neither blob, link nor upload. What is asked together fits together. Who finds it fresh
+        enough waits for nobody, and nobody waits for who has it.
+        """
+        try:
+            with ExitStack() as stack:
+                yield self._take(stack, needs, thorough=thorough, elsewhere=elsewhere)
+        except sqlite3.DatabaseError as error:
+            with self._lock:
+                if not self._give_up(error):
+                    raise
+            raise IndexFileError(str(error)) from error
+
+    def _take(
+        self, stack: ExitStack, needs: Collection[Need], *, thorough: bool, elsewhere: bool
+    ) -> Snapshot:
+        if self._fresh(thorough=thorough) and (found := self._read(stack, needs, elsewhere=elsewhere)):
+            return found
+        with self._lock:
+            if self._bring_up_to_date(needs, thorough=thorough, elsewhere=elsewhere):
+                give_back()
+        if found := self._read(stack, needs, elsewhere=elsewhere):
+            return found
+        # Nothing is kept, or it cannot be read beside the one who writes: that one's connection serves, and
+        # others wait.
+        stack.enter_context(self._lock)
+        connection = stack.enter_context(self._database.changing())
+        if _is_empty(connection):
+            self._update(connection, thorough=thorough)
+        provide(connection, needs)
+        return Snapshot(connection)
+
+    def _read(self, stack: ExitStack, needs: Collection[Need], *, elsewhere: bool) -> Snapshot | None:
+        """Begin to read; None, if that takes waiting, or if not all is there that is asked for."""
+        try:
+            with ExitStack() as attempt:
+                connection = attempt.enter_context(self._database.reader())
+                if connection is None or not provided(connection, needs):
+                    return None
+                if elsewhere and _never_looked_elsewhere(connection):
+                    return None
+                stack.push(attempt.pop_all())
+                return Snapshot(connection)
+        except sqlite3.DatabaseError:
+            return None
+
+    def _fresh(self, *, thorough: bool) -> bool:
+        """Tell whether the file in use is the one that was brought up to date, and not too long ago."""
+        until = self._thorough_until if thorough else self._until
+        return self._clock() < until and self._database.in_use == self._seen
+
+    def _bring_up_to_date(
+        self, needs: Collection[Need], *, thorough: bool, elsewhere: bool = False, anyway: bool = False
+    ) -> Pass | None:
+        """See that the facts are fresh, and that what is needed of what follows is there: all, or nothing.
+
+        `anyway`: fresh or not.
+        """
+        began = self._clock()
+
+        def work(connection: sqlite3.Connection) -> tuple[bool, tuple[bool, bool] | None]:
+            every_file = thorough or (elsewhere and _never_looked_elsewhere(connection))
+            done = None
+            if anyway or not self._fresh(thorough=every_file) or _is_empty(connection):
+                done = self._update(connection, thorough=every_file)
+            provide(connection, needs)
+            return every_file, done
+
+        every_file, done = self.write(work)
+        if done is None:
+            return None
+        seconds = self._clock() - began
+        self._believe(self._clock() + max(self._ttl, seconds * _SHARE), thorough=every_file)
+        return Pass(*done, seconds)
+
+    def _believe(self, until: float, *, thorough: bool) -> None:
+        if self._seen != (file := self._database.in_use):
+            self._until = self._thorough_until = float("-inf")
+            self._seen = file
+        self._until = max(self._until, until)
+        if thorough:
+            self._thorough_until = until
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Write into the index: all of it counts, or nothing. `work` is a function of this package's.
+
+        A file that turns out to be unusable is left for an empty one, once.
         """
         with self._lock:
-            thorough = thorough or (elsewhere and not self._looked_elsewhere())
-            if self._clock() >= (self._thorough_until if thorough else self._until):
-                self.refresh(thorough=thorough)
-                give_back()
             try:
-                self._derive(thorough)
                 with self._database.changing() as connection:
-                    derive(connection)  # another process may have been here since
-                    yield connection
+                    return work(connection)
             except sqlite3.DatabaseError as error:
                 if not self._give_up(error):
                     raise
-                raise IndexFileError(str(error)) from error
-
-    def _looked_elsewhere(self) -> bool:
-        with self._database.changing() as connection:
-            query = "SELECT 1 FROM meta WHERE key = ?"
-            return connection.execute(query, (LOOKED_ELSEWHERE,)).fetchone() is not None
-
-    def _derive(self, thorough: bool) -> None:
-        """Compute what follows from the index. A file that turns out to be unusable is built anew, once."""
-        try:
             with self._database.changing() as connection:
-                derive(connection)
-        except sqlite3.DatabaseError as error:
-            if not self._give_up(error):
-                raise
-            self.refresh(thorough=thorough)
-            with self._database.changing() as connection:
-                derive(connection)
+                return work(connection)
 
     def _give_up(self, error: sqlite3.DatabaseError) -> bool:
         """Let go of a file that cannot be used; tell whether it is the file's fault."""
@@ -129,49 +204,36 @@ class ReferenceIndex:
 
     def changed(self, *, thorough: bool = False, elsewhere: bool = False) -> int:
         """Tell when what the index says has last changed, in nanoseconds since 1970."""
-        with self.reading(thorough=thorough, elsewhere=elsewhere) as connection:
-            (when,) = connection.execute("SELECT value FROM meta WHERE key = ?", (WHEN,)).fetchone()
-            return int(when)
+        with self.snapshot(thorough=thorough, elsewhere=elsewhere) as snapshot:
+            return snapshot.changed
 
     def refresh(self, *, thorough: bool = False) -> Pass:
-        """Bring the index up to date. A first pass reads everything; a thorough one looks at every file.
-
-        What follows from the index is computed when it is next asked.
-        """
+        """Bring the index up to date. A first pass reads everything; a thorough one looks at every file."""
         with self._lock:
-            began = self._clock()
-            try:
-                first, changed = self._update(thorough)
-            except sqlite3.DatabaseError as error:
-                if not self._give_up(error):
-                    raise
-                first, changed = self._update(thorough)
-            seconds = self._clock() - began
-            until = self._clock() + max(self._ttl, seconds * _SHARE)
-            self._until = max(self._until, until)
-            if thorough:
-                self._thorough_until = until
-            return Pass(first, changed, seconds)
+            done = self._bring_up_to_date((), thorough=thorough, anyway=True)
+        if done is None:
+            raise AssertionError("a pass that was asked for was not done")
+        return done
 
-    def _update(self, thorough: bool) -> tuple[bool, bool]:
-        with self._database.changing() as connection, ExitStack() as stack:
-            first = connection.execute("SELECT 1 FROM place LIMIT 1").fetchone() is None
-            if first:
-                _log.info("reading the whole store for the index")
-            elsewhere = stack.enter_context(side_by_side(self._survey, self._readers(much=first or thorough)))
+    def _update(self, connection: sqlite3.Connection, *, thorough: bool) -> tuple[bool, bool]:
+        """Do a pass. Tells whether it is the first, and whether anything has changed."""
+        first = _is_empty(connection)
+        if first:
+            _log.info("reading the whole store for the index")
+        with side_by_side(self._survey, self._readers(much=first or thorough)) as beside:
             update = Update(
                 connection,
                 self._survey,
                 time.time_ns(),
                 thorough=thorough,
-                elsewhere=elsewhere,
+                beside=beside,
                 progress=self._progress,
             )
             changed = update.run()
-            if changed or first:
-                connection.execute("REPLACE INTO meta VALUES (?, TRUE)", (CHANGED,))
-                connection.execute("REPLACE INTO meta VALUES (?, ?)", (WHEN, time.time_ns()))
-            return first, changed
+        if changed or first:
+            connection.execute("REPLACE INTO meta VALUES (?, TRUE)", (CHANGED,))
+            connection.execute("REPLACE INTO meta VALUES (?, ?)", (WHEN, time.time_ns()))
+        return first, changed
 
     def _readers(self, *, much: bool) -> Readers:
         """Choose who reads, by how long the store takes to tell of the blobs' shards."""
@@ -188,3 +250,12 @@ class ReferenceIndex:
         if alone:
             return Readers()
         return _DISK if sum(taken) > len(taken) * _IN_MEMORY else Readers(self._processes)
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM place LIMIT 1").fetchone() is None
+
+
+def _never_looked_elsewhere(connection: sqlite3.Connection) -> bool:
+    query = "SELECT 1 FROM meta WHERE key = ?"
+    return connection.execute(query, (LOOKED_ELSEWHERE,)).fetchone() is None

@@ -1,7 +1,7 @@
 """The tables of the index: what stands in one store, and what follows from that.
 
 Everything above `untagged` is read from the store; that and what is below, and the findings whose owner is
-no path, follow from it and are made anew when it has changed (states.py, weights.py). Digests are text,
+no path, follow from it and are made anew when it has changed (derived.py). Digests are text,
 `sha256:…`, so that a person can ask the file with sqlite3(1) too. Sizes are bytes, blocks 512 bytes, times
 and stamps nanoseconds since 1970.
 """
@@ -13,7 +13,16 @@ import enum
 from regfs.registry.terms import Role
 
 #: Another number throws every older index away: it costs a pass over the store, and no migration.
-VERSION = 3
+VERSION = 5
+
+#: The key in `meta` of the run of the machine in which the index was last known to be whole.
+BOOT = "boot"
+
+#: The key in `meta` that says that what follows from the tables does not yet.
+CHANGED = "changed"
+
+#: The key in `meta` of the time at which they last changed, in nanoseconds since 1970.
+WHEN = "when"
 
 
 class State(enum.IntEnum):
@@ -75,7 +84,7 @@ CREATE TABLE manifest (
 
 -- What manifests, and links to aliases, say: `source` holds `target`. Size is what the manifest tells;
 -- `elsewhere` is a foreign layer; `platform` names a child's directory, `title` a layer's file that is not
--- numbered (naming.py).
+-- numbered (naming.py); `machine` is a child's platform.
 CREATE TABLE edge (
     source INTEGER NOT NULL,
     role INTEGER NOT NULL,
@@ -86,6 +95,7 @@ CREATE TABLE edge (
     platform TEXT NOT NULL,
     elsewhere INTEGER NOT NULL,
     title TEXT NOT NULL,
+    machine TEXT NOT NULL,
     PRIMARY KEY (source, role, position)
 ) WITHOUT ROWID;
 
@@ -139,6 +149,18 @@ CREATE TABLE upload (
     changed INTEGER NOT NULL,
     PRIMARY KEY (repository, name)
 ) WITHOUT ROWID;
+
+-- What mounts have read by themselves, until a pass has read it, too (keeper.py): tags' links, and what
+-- manifests say.
+CREATE TABLE kept_link (
+    repository TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    stamp INTEGER NOT NULL,
+    pushed INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (repository, tag)
+) WITHOUT ROWID;
+CREATE TABLE kept_manifest (digest TEXT PRIMARY KEY, outline BLOB NOT NULL) WITHOUT ROWID;
 
 -- What the first bytes of an orphan, and the configs of images, say: read when first asked for.
 CREATE TABLE content (blob INTEGER PRIMARY KEY, suffix TEXT NOT NULL, media_type TEXT NOT NULL);

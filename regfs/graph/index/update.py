@@ -1,7 +1,7 @@
-"""One pass over the store, which brings the index up to date. On an empty index that reads everything.
+"""One pass over the storage, which brings the index up to date. On an empty index that reads everything.
 
 What the registry writes shows in the time of a directory or of a link: a new blob in its shard's, a new tag
-in its repository's, a moved tag in its link's. So what has the stamp that it had before is not read again,
+in its repository's, a moved tag in its link's. So a unit with the stamp that it had before is not read again,
 and a manifest is read once for all, since its digest cannot change. What the registry does not do shows in no
 such time: a blob cut short in its place, a layer's link deleted alone. A thorough pass looks at those as
 well.
@@ -9,43 +9,54 @@ well.
 A directory whose stamp is hardly older than the pass may get another name within the same tick of the clock;
 it is noted as unknown, and read again the next time.
 
-Everything is read by `Survey`, in tasks; everything is written by `Ledger`, in one transaction. Nothing
-that is odd ends the pass: it becomes a finding, owned by what was read, and goes when that is read again.
+Units are read wherever there is room (readers.py); what each gives is written by `Ledger`, in one
+transaction, by the method that `Update` has for units of its kind, which may name more units. Nothing that is
+odd ends the pass: it becomes a finding, owned by what was read, and goes when that is read again.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from regfs.errors import StoreAwayError, UnreadableError
-from regfs.graph.index.ledger import MARKS, Ledger, Repository, chunks
-from regfs.graph.index.readers import NAMES, Elsewhere, Task, run
-from regfs.oci.digest import LENGTHS, Digest
+from regfs.graph.index.ledger import Ledger, Repository, chunks
+from regfs.graph.index.readers import NAMES, Beside, run
+from regfs.oci.digest import LENGTHS
 from regfs.registry import layout
 from regfs.registry.findings import Finding, Kind, Reach
-from regfs.registry.reading import (
-    LinksRead,
-    ManifestRead,
-    ShardRead,
-    algorithms_below,
-    look_elsewhere,
-    read_blobs,
-    read_layer_links,
-    read_manifests,
-    read_names,
-    read_revisions,
-    read_shard,
-    read_some_revisions,
-    refused,
-    tags_below,
-    unlisted,
-)
-from regfs.registry.survey import BlobSeen, DirectorySeen, LinkSeen, Survey, TagSeen, UploadSeen
+from regfs.registry.manifests import ManifestRead
+from regfs.registry.survey import BlobSeen, LinkSeen, Survey, TagSeen
 from regfs.registry.terms import Mark
+from regfs.registry.units import (
+    MARKS,
+    Algorithms,
+    AlgorithmShards,
+    Elsewhere,
+    LayerLinks,
+    LinksRead,
+    LinkStamps,
+    Manifests,
+    Names,
+    NamesRead,
+    OneBlob,
+    Read,
+    Revisions,
+    RevisionsRead,
+    Shard,
+    ShardRead,
+    SomeRevisions,
+    Stamps,
+    TagLinks,
+    TagNames,
+    TagNamesRead,
+    Unit,
+    Uploads,
+    UploadsRead,
+)
 
-#: Manifests in one task; each may have 4 MiB.
+#: Manifests in one unit; each may have 4 MiB.
 _MANIFESTS = 64
 
 #: How much older than the pass a stamp must be, in nanoseconds. Clocks of file systems tick every 10 ms or
@@ -54,8 +65,6 @@ _TICK = 2_500_000_000
 
 #: What a pass tells of its progress: of what, how many are done, and of how many (0: unknown).
 Progress = Callable[[str, int, int], None]
-
-_SHARD = re.compile("[0-9a-f]{2}")
 
 #: What is found of directories that no registry makes: it depends on what is in them.
 _LOOKED_INTO = frozenset({Kind.STRAY, Kind.COLLECTOR_STOPS})
@@ -80,34 +89,55 @@ class Update:
         now: int,
         *,
         thorough: bool = False,
-        elsewhere: Elsewhere | None = None,
+        beside: Beside | None = None,
         progress: Progress = lambda what, done, total: None,
     ) -> None:
         self._ledger = Ledger(connection, now - _TICK)
         self._survey = survey
         self._thorough = thorough
-        self._elsewhere = elsewhere
-        self._names = elsewhere.names if elsewhere else NAMES
+        self._beside = beside
+        self._some = beside.names if beside else NAMES
         self._progress = progress
+        self._done = self._total = 0
         self._same: set[str] = set()
+        self._seen: set[str] = set()
+        self._repositories: dict[str, Repository] = {}
+        self._below: dict[str, list[str]] = {}
+        #: For each kind of unit, what brings it up to date in the ledger, and gives the units that follow.
+        self._apply: dict[type, Callable[[Any, Any], Iterable[Unit] | None]] = {
+            Stamps: self._places,
+            Shard: self._shard,
+            OneBlob: self._blob,
+            Manifests: self._manifests,
+            Names: self._names,
+            TagNames: self._tag_names,
+            TagLinks: self._tag_links,
+            LinkStamps: self._links_changed,
+            Algorithms: self._algorithms,
+            Revisions: self._revisions,
+            SomeRevisions: self._some_revisions,
+            LayerLinks: self._layer_links,
+            Uploads: self._uploads,
+            Elsewhere: self._elsewhere,
+        }
 
     def run(self) -> bool:
         """Do the pass. Tells whether anything had changed."""
         last = self._ledger.last()
-        self._look_at_places()
-        self._beside()
-        self._blobs()
-        self._repositories()
-        self._manifests(last)
+        self._read(self._known_places())
+        self._ledger.found(
+            layout.DATABASE_LOCK, [_IN_DATABASE] if self._survey.beside(layout.DATABASE_LOCK) else []
+        )
+        self._read_shards()
+        self._read_repositories()
+        self._read_manifests(last)
         if self._thorough:
             self._look_elsewhere()
         self._see_store()
         return self._ledger.finish()
 
-    def _run(self, tasks: Iterable[Task]) -> None:
-        run(self._survey, tasks, self._elsewhere)
-
-    # --- directories -------------------------------------------------------------------------------
+    def _read(self, units: Iterable[Unit]) -> None:
+        run(self._survey, units, lambda unit, read: self._apply[type(unit)](unit, read) or (), self._beside)
 
     def _see_store(self) -> None:
         """Raise StoreAwayError if not even the store itself can be listed: it was not there to be read."""
@@ -115,59 +145,16 @@ class Update:
         if isinstance(error, UnreadableError) and not error.denied:
             raise StoreAwayError("", f"the store cannot be read any more: {error}", error.errno)
 
-    def _look_at_places(self) -> None:
-        """Find out which of the known directories are as they were."""
+    # --- which directories are as they were -----------------------------------------------------------
 
-        def look(paths: Sequence[str]) -> Task:
-            def apply(stamps: Sequence[int]) -> None:
-                self._same.update(
-                    path
-                    for path, stamp in zip(paths, stamps, strict=True)
-                    if stamp and stamp == self._ledger.places[path]
-                )
+    def _known_places(self) -> Iterator[Stamps]:
+        places = self._ledger.places
+        for paths in chunks(places, self._some):
+            yield Stamps("", paths, [places[path] for path in paths])
 
-            return Task(Survey.stamps, ("", paths), apply)
-
-        self._run(look(paths) for paths in chunks(self._ledger.places, self._names))
-
-    def _beside(self) -> None:
-        """See whether the registry says that it keeps its tags and manifests in a database."""
-        odd = [_IN_DATABASE] if self._survey.beside(layout.DATABASE_LOCK) else []
-        self._ledger.found(layout.DATABASE_LOCK, odd)
-
-    # --- blobs -------------------------------------------------------------------------------------
-
-    def _blobs(self) -> None:
-        shards = []
-        for algorithm in self._list(layout.BLOBS, LENGTHS.__contains__):
-            names = self._list(f"{layout.BLOBS}/{algorithm}", lambda name: bool(_SHARD.fullmatch(name)))
-            shards += [(algorithm, name) for name in names]
-        there = {layout.shard(*shard) for shard in shards}
-        for path in [path for path in self._ledger.places if path.startswith(f"{layout.BLOBS}/")]:
-            if path not in there:
-                _, algorithm, prefix = path.split("/")
-                self._apply_shard(algorithm, prefix, ShardRead(0, [], []))
-        changed = [shard for shard in shards if self._thorough or layout.shard(*shard) not in self._same]
-
-        def look(number: int, algorithm: str, prefix: str) -> Task:
-            def apply(read: ShardRead) -> None:
-                self._apply_shard(algorithm, prefix, read)
-                self._progress("blobs", number + 1, len(changed))
-
-            return Task(read_shard, (algorithm, prefix), apply)
-
-        self._run(look(number, *shard) for number, shard in enumerate(changed))
-
-    def _list(self, path: str, sound: Callable[[str], bool]) -> list[str]:
-        """List a directory above the shards."""
-        names, odd = read_blobs(self._survey, path, sound)
-        self._ledger.found(path, odd)
-        return names
-
-    def _apply_shard(self, algorithm: str, prefix: str, read: ShardRead) -> None:
-        path = layout.shard(algorithm, prefix)
-        self._ledger.store_shard(f"{algorithm}:{prefix}", read.blobs)
-        self._found_at(path, read.odd, read.stamp)
+    def _places(self, unit: Stamps, changed: list[int]) -> None:
+        self._same.update(unit.paths)
+        self._same.difference_update(unit.paths[position] for position in changed)
 
     def _found_at(self, path: str, odd: Sequence[Finding], stamp: int, *, again: bool = False) -> None:
         """Note that a directory was read; one with a gap, or with what nobody knows, is read each time."""
@@ -179,267 +166,239 @@ class Update:
         else:
             self._ledger.forget_place(path)
 
+    # --- blobs -------------------------------------------------------------------------------------
+
+    def _read_shards(self) -> None:
+        shards = [
+            Shard(algorithm, prefix)
+            for algorithm in self._list(AlgorithmShards())
+            for prefix in self._list(AlgorithmShards(algorithm))
+        ]
+        there = {shard.path for shard in shards}
+        for path in [path for path in self._ledger.places if path.startswith(f"{layout.BLOBS}/")]:
+            if path not in there:
+                _, algorithm, prefix = path.split("/")
+                self._store_shard(Shard(algorithm, prefix), ShardRead(0, [], []))
+        changed = [shard for shard in shards if self._thorough or shard.path not in self._same]
+        self._done, self._total = 0, len(changed)
+        self._read(changed)
+
+    def _list(self, unit: AlgorithmShards) -> list[str]:
+        """List a directory above the shards: there are few, and nothing else tells which."""
+        read: Read = unit.read(self._survey)
+        self._ledger.found(unit.path, read.odd)
+        return read.names
+
+    def _shard(self, unit: Shard, read: ShardRead) -> None:
+        self._store_shard(unit, read)
+        self._done += 1
+        self._progress("blobs", self._done, self._total)
+
+    def _store_shard(self, unit: Shard, read: ShardRead) -> None:
+        self._ledger.store_shard(f"{unit.algorithm}:{unit.prefix}", read.blobs)
+        self._found_at(unit.path, read.odd, read.stamp)
+
+    def _blob(self, _: OneBlob, seen: BlobSeen | None) -> None:
+        if seen:
+            self._ledger.store([seen])
+
     # --- repositories ------------------------------------------------------------------------------
 
-    def _repositories(self) -> None:
-        self._known = self._ledger.repositories()
-        self._below: dict[str, list[str]] = {}
-        for name in self._known:
+    def _read_repositories(self) -> None:
+        self._repositories = self._ledger.repositories()
+        for name in self._repositories:
             self._below.setdefault(name.rpartition("/")[0], []).append(name)
-        self._seen: set[str] = set()
+        known = list(self._repositories.values())
         self._done = 0
-        self._run(self._enter(""))
-        for name in self._known.keys() - self._seen:
-            self._ledger.forget_repository(self._known[name])
+        self._read(self._enter(""))
+        for repository in known:
+            if repository.name not in self._seen:
+                self._ledger.forget_repository(repository)
 
-    def _enter(self, name: str) -> Iterator[Task]:
-        """Give the tasks for a directory among the repositories, and all below it."""
-        path = layout.repository(name)
-        if path in self._same and (not name or name in self._known):
-            yield from self._entered(name, self._known.get(name))
+    def _enter(self, name: str) -> Iterator[Unit]:
+        """Give the units of a directory among the repositories, and of all below it."""
+        unit = Names(name)
+        if unit.path in self._same and (not name or name in self._repositories):
+            yield from self._entered(name)
             for below in self._below.get(name, ()):
                 yield from self._enter(below)
-            return
+        else:
+            yield unit
 
-        def apply(read: tuple[DirectorySeen, list[str], list[Finding]]) -> Iterator[Task]:
-            seen, nested, odd = read
-            repository = self._store_repository(name, seen) if name else None
-            if repository and repository.marks.repository:
-                odd = [*odd, *refused(name)]
-            self._found_at(path, odd, seen.stamp)
-            yield from self._entered(name, repository)
-            for below in nested:
-                yield from self._enter(below)
+    def _names(self, unit: Names, read: NamesRead) -> Iterator[Unit]:
+        name = unit.name
+        if name:
+            before = self._repositories.get(name)
+            self._repositories[name] = self._ledger.store_repository(name, read.marks, before)
+        self._found_at(unit.path, read.odd, read.stamp)
+        yield from self._entered(name)
+        for below in read.names:
+            yield from self._enter(below)
 
-        yield Task(read_names, (name,), apply)
-
-    def _store_repository(self, name: str, seen: DirectorySeen) -> Repository:
-        marks = Mark.NOTHING
-        for entry in seen.directories():
-            marks |= MARKS.get(entry, Mark.NOTHING)
-        if any(entry.name == layout.LAYERS for entry in seen.entries):
-            marks |= Mark.LAYERS  # whatever it is, the collector goes by its name
-        return self._ledger.store_repository(name, marks, self._known.get(name))
-
-    def _entered(self, name: str, repository: Repository | None) -> Iterator[Task]:
+    def _entered(self, name: str) -> Iterator[Unit]:
         self._seen.add(name)
-        if repository is None:
+        if not name:
             return
-        if Mark.MANIFESTS in repository.marks:
-            yield from self._revisions(repository)
-            yield from self._tags(repository)
-        if Mark.LAYERS in repository.marks:
-            yield from self._layers(repository)
-        if Mark.UPLOADS in repository.marks:
-            yield from self._uploads(repository)
-        if repository.marks.repository:
+        marks = self._repositories[name].marks
+        if Mark.MANIFESTS in marks:
+            yield from self._enter_algorithms(Algorithms(name, layers=False))
+            yield from self._enter_tags(name)
+        if Mark.LAYERS in marks:
+            yield from self._enter_algorithms(Algorithms(name, layers=True))
+        if Mark.UPLOADS in marks:
+            yield from self._enter_uploads(name)
+        if marks.repository:
             self._done += 1
             self._progress("repositories", self._done, 0)
 
     # --- tags --------------------------------------------------------------------------------------
 
-    def _tags(self, repository: Repository, *, again: bool = False) -> Iterator[Task]:
+    def _enter_tags(self, name: str, *, again: bool = False) -> Iterator[Unit]:
         """Read the tags whose link changed; all of them `again` where histories may have changed."""
-        again = again or self._thorough
-        path = layout.tags(repository.name)
+        unit = TagNames(name, again or self._thorough)
+        if unit.path in self._same:
+            known = self._ledger.tag_stamps(self._repositories[name])
+            yield from self._changed_tags(unit, known)
+        else:
+            yield unit
+
+    def _tag_names(self, unit: TagNames, read: TagNamesRead) -> Iterator[Unit]:
+        repository = self._repositories[unit.repository]
         known = self._ledger.tag_stamps(repository)
-        if path in self._same:
-            yield from self._changed_tags(repository, known, again=again)
-            return
+        names = {name: known.get(name, 0) for name in read.names}
+        for name in known.keys() - names.keys() - {tag.name for tag in read.unread}:
+            self._ledger.forget_tag(repository, name)
+        self._ledger.store_tags(repository, read.unread)
+        self._found_at(unit.path, read.odd, read.stamp, again=bool(read.unread))
+        return self._changed_tags(unit, names)
 
-        def apply(seen: DirectorySeen) -> Iterator[Task]:
-            there, unread, odd = tags_below(repository.name, seen)
-            names = {name: known.get(name, 0) for name in there}
-            for name in known.keys() - names.keys() - {tag.name for tag in unread}:
-                self._ledger.forget_tag(repository, name)
-            self._ledger.store_tags(repository, unread)
-            self._found_at(path, odd, seen.stamp, again=bool(unread))
-            return self._changed_tags(repository, names, again=again)
+    def _changed_tags(self, unit: TagNames, known: dict[str, int]) -> Iterator[Unit]:
+        unknown = [name for name, stamp in known.items() if unit.again or not stamp]
+        for names in chunks(unknown, self._some):
+            yield TagLinks(unit.repository, names)
+        believed = (name for name, stamp in known.items() if stamp and not unit.again)
+        for names in chunks(believed, self._some):
+            yield LinkStamps(unit.repository, "", names, [known[name] for name in names])
 
-        yield Task(Survey.directory, (path,), apply)
+    def _links_changed(self, unit: LinkStamps, changed: list[int]) -> Iterator[Unit]:
+        if changed and unit.algorithm:
+            yield Revisions(unit.repository, unit.algorithm, self._thorough)
+        elif changed:
+            yield TagLinks(unit.repository, [unit.names[position] for position in changed])
 
-    def _changed_tags(self, repository: Repository, known: dict[str, int], *, again: bool) -> Iterator[Task]:
-        unknown = [name for name, stamp in known.items() if again or not stamp]
-        for names in chunks(unknown, self._names):
-            yield self._read_tags(repository, names)
-        believed = (name for name, stamp in known.items() if stamp and not again)
-        for names in chunks(believed, self._names):
-
-            def apply(stamps: Sequence[int], names: Sequence[str] = names) -> Iterator[Task]:
-                if stamps != [known[name] for name in names]:
-                    changed = [
-                        name for name, stamp in zip(names, stamps, strict=True) if stamp != known[name]
-                    ]
-                    yield self._read_tags(repository, changed)
-
-            paths = [f"{name}/{layout.CURRENT}" for name in names]
-            yield Task(Survey.stamps, (layout.tags(repository.name), paths), apply)
-
-    def _read_tags(self, repository: Repository, names: Sequence[str]) -> Task:
-        def apply(seen: list[TagSeen]) -> Iterator[Task]:
-            for gone in set(names) - {tag.name for tag in seen}:
-                self._ledger.forget_tag(repository, gone)
-            before = set() if self._ledger.fresh else self._ledger.named_by(repository, names)
-            self._ledger.store_tags(repository, seen)
-            if not self._ledger.fresh and not self._thorough:
-                # What was pushed again has a new date as a revision; what no tag names now may be gone.
-                now = {tag.digest for tag in seen if tag.digest}
-                yield self._read_some_revisions(repository, before | now)
-
-        return Task(Survey.tags, (repository.name, names), apply)
+    def _tag_links(self, unit: TagLinks, seen: list[TagSeen]) -> Iterator[Unit]:
+        repository = self._repositories[unit.repository]
+        for gone in set(unit.names) - {tag.name for tag in seen}:
+            self._ledger.forget_tag(repository, gone)
+        before = set() if self._ledger.fresh else self._ledger.named_by(repository, unit.names)
+        self._ledger.store_tags(repository, seen)
+        if not self._ledger.fresh and not self._thorough:
+            # What was pushed again has a new date as a revision; what no tag names now may be gone.
+            now = {tag.digest for tag in seen if tag.digest}
+            yield SomeRevisions(unit.repository, sorted(before | now))
 
     # --- links -------------------------------------------------------------------------------------
 
-    def _algorithms(
-        self,
-        repository: Repository,
-        directory: str,
-        reach: Reach,
-        enter: Callable[[str, bool], Iterable[Task]],
-        gone: Callable[[str], Iterable[Task]],
-    ) -> Iterator[Task]:
-        """Enter the directory of each algorithm below `revisions` or `_layers`: `enter(algorithm, same)`."""
-        known = [name for name in LENGTHS if f"{directory}/{name}" in self._ledger.places]
+    def _enter_algorithms(self, unit: Algorithms) -> Iterator[Unit]:
+        if unit.path in self._same:
+            yield from self._in_algorithms(unit, self._known_algorithms(unit))
+        else:
+            yield unit
 
-        def tasks(algorithms: Iterable[str]) -> Iterator[Task]:
-            for algorithm in algorithms:
-                same = f"{directory}/{algorithm}" in self._same and not self._thorough
-                yield from enter(algorithm, same)
+    def _known_algorithms(self, unit: Algorithms) -> list[str]:
+        return [name for name in LENGTHS if f"{unit.path}/{name}" in self._ledger.places]
 
-        if directory in self._same:
-            yield from tasks(known)
-            return
+    def _algorithms(self, unit: Algorithms, read: Read) -> Iterator[Unit]:
+        known = self._known_algorithms(unit)
+        self._found_at(unit.path, read.odd, read.stamp)
+        for algorithm in known:
+            if algorithm not in read.names:
+                self._ledger.forget_below(f"{unit.path}/{algorithm}")
+                if unit.layers:
+                    repository = self._repositories[unit.repository]
+                    self._ledger.store_layers(repository, algorithm, LinksRead(0, b"", [], []))
+                else:
+                    yield from self._store_revisions(unit.repository, algorithm, [])
+        yield from self._in_algorithms(unit, read.names)
 
-        def apply(seen: DirectorySeen) -> Iterator[Task]:
-            there, odd = algorithms_below(directory, seen, reach, repository.name)
-            self._found_at(directory, odd, seen.stamp)
-            for algorithm in known:
-                if algorithm not in there:
-                    self._ledger.forget_below(f"{directory}/{algorithm}")
-                    yield from gone(algorithm)
-            yield from tasks(there)
+    def _in_algorithms(self, unit: Algorithms, algorithms: Iterable[str]) -> Iterator[Unit]:
+        for algorithm in algorithms:
+            same = f"{unit.path}/{algorithm}" in self._same and not self._thorough
+            if same and not unit.layers:
+                yield from self._deleted_revisions(unit.repository, algorithm)
+            elif not same and unit.layers:
+                yield LayerLinks(unit.repository, algorithm, self._thorough)
+            elif not same:
+                yield Revisions(unit.repository, algorithm, self._thorough)
 
-        yield Task(Survey.directory, (directory,), apply)
+    def _revisions(self, unit: Revisions, read: RevisionsRead) -> Iterable[Unit]:
+        self._found_at(unit.path, read.odd, read.stamp)
+        return self._store_revisions(unit.repository, unit.algorithm, read.links)
 
-    def _revisions(self, repository: Repository) -> Iterator[Task]:
-        def enter(algorithm: str, same: bool) -> Iterable[Task]:
-            if same:
-                return self._deleted_revisions(repository, algorithm)
-            return [self._read_revisions(repository, algorithm)]
+    def _store_revisions(self, name: str, algorithm: str, links: list[LinkSeen]) -> Iterable[Unit]:
+        gone = self._ledger.replace_revisions(self._repositories[name], algorithm, links)
+        # A collection takes the entry of a deleted revision out of each tag's history as well.
+        return self._enter_tags(name, again=True) if gone else ()
 
-        return self._algorithms(
-            repository,
-            layout.revisions(repository.name),
-            Reach.REVISIONS,
-            enter,
-            lambda algorithm: self._apply_revisions(repository, algorithm, []),
-        )
+    def _some_revisions(self, unit: SomeRevisions, links: list[LinkSeen]) -> None:
+        repository = self._repositories[unit.repository]
+        self._ledger.forget_revisions(repository, set(unit.digests) - {link.name for link in links})
+        self._ledger.store_revisions(repository, links)
 
-    def _read_revisions(self, repository: Repository, algorithm: str) -> Task:
-        path = f"{layout.revisions(repository.name)}/{algorithm}"
-
-        def apply(read: tuple[int, list[LinkSeen], list[Finding]]) -> Iterable[Task]:
-            stamp, links, odd = read
-            self._found_at(path, odd, stamp)
-            return self._apply_revisions(repository, algorithm, links)
-
-        return Task(read_revisions, (repository.name, algorithm, self._thorough), apply)
-
-    def _read_some_revisions(self, repository: Repository, digests: set[str]) -> Task:
-        def apply(links: list[LinkSeen]) -> None:
-            self._ledger.forget_revisions(repository, digests - {link.name for link in links})
-            self._ledger.store_revisions(repository, links)
-
-        return Task(read_some_revisions, (layout.revisions(repository.name), sorted(digests)), apply)
-
-    def _deleted_revisions(self, repository: Repository, algorithm: str) -> Iterator[Task]:
+    def _deleted_revisions(self, name: str, algorithm: str) -> Iterator[Unit]:
         """Look at links in a directory that did not change: the API deletes one and leaves its directory.
 
         With a manifest it deletes all tags that name it: as long as the tags' directory is the same, only
         revisions without a tag can be gone.
         """
-        same = layout.tags(repository.name) in self._same
-        rows = self._ledger.revision_stamps(repository, algorithm, untagged=same)
-        directory = f"{layout.revisions(repository.name)}/{algorithm}"
-        skip = len(algorithm) + 1
-        for chunk in chunks(rows, self._names):
+        same = layout.tags(name) in self._same
+        rows = self._ledger.revision_stamps(self._repositories[name], algorithm, untagged=same)
+        for chunk in chunks(rows, self._some):
+            names, stamps = zip(*chunk, strict=True)
+            yield LinkStamps(name, algorithm, names, stamps)
 
-            def apply(stamps: Sequence[int], chunk: Sequence[tuple[str, int]] = chunk) -> Iterator[Task]:
-                if stamps != [stamp for _, stamp in chunk]:
-                    yield self._read_revisions(repository, algorithm)
-
-            paths = [f"{name[skip:]}/{layout.LINK}" for name, _ in chunk]
-            yield Task(Survey.stamps, (directory, paths), apply)
-
-    def _apply_revisions(
-        self, repository: Repository, algorithm: str, links: list[LinkSeen]
-    ) -> Iterable[Task]:
-        gone = self._ledger.replace_revisions(repository, algorithm, links)
-        # A collection takes the entry of a deleted revision out of each tag's history as well.
-        return self._tags(repository, again=True) if gone else ()
-
-    def _layers(self, repository: Repository) -> Iterator[Task]:
-        def enter(algorithm: str, same: bool) -> Iterator[Task]:
-            path = f"{layout.layers(repository.name)}/{algorithm}"
-
-            def apply(read: LinksRead) -> None:
-                self._found_at(path, read.odd, read.stamp)
-                self._ledger.store_layers(repository, algorithm, read)
-
-            if not same:
-                yield Task(read_layer_links, (repository.name, algorithm, self._thorough), apply)
-
-        def gone(algorithm: str) -> Iterable[Task]:
-            self._ledger.store_layers(repository, algorithm, LinksRead(0, b"", [], []))
-            return ()
-
-        return self._algorithms(repository, layout.layers(repository.name), Reach.LAYERS, enter, gone)
+    def _layer_links(self, unit: LayerLinks, read: LinksRead) -> None:
+        self._found_at(unit.path, read.odd, read.stamp)
+        self._ledger.store_layers(self._repositories[unit.repository], unit.algorithm, read)
 
     # --- uploads -----------------------------------------------------------------------------------
 
-    def _uploads(self, repository: Repository) -> Iterator[Task]:
-        path = layout.uploads(repository.name)
-        if path in self._same and not self._ledger.has_uploads(repository):
-            return
+    def _enter_uploads(self, name: str) -> Iterator[Unit]:
+        unit = Uploads(name)
+        if unit.path not in self._same or self._ledger.has_uploads(self._repositories[name]):
+            yield unit
 
-        def apply(read: tuple[DirectorySeen, list[UploadSeen]]) -> None:
-            seen, uploads = read
-            self._ledger.store_uploads(repository, uploads)
-            odd = [_undated(repository.name, upload.name) for upload in uploads if not upload.started]
-            odd += unlisted(path, seen.error, Reach.NOTHING, repository.name)
-            self._found_at(path, odd, seen.stamp)
-
-        yield Task(Survey.uploads, (repository.name,), apply)
+    def _uploads(self, unit: Uploads, read: UploadsRead) -> None:
+        self._ledger.store_uploads(self._repositories[unit.repository], read.uploads)
+        self._found_at(unit.path, read.odd, read.stamp)
 
     # --- manifests ---------------------------------------------------------------------------------
 
-    def _manifests(self, last: int) -> None:
+    def _read_manifests(self, last: int) -> None:
         """Read each manifest that is named and was not read yet, then the manifests that those name.
 
         `last` is the last number of a blob from before the pass.
         """
-        done = 0
+        self._done = self._total = 0
         while True:
-            self._look_for_unknown(last)
+            # Those that were not there when their shard was read.
+            self._read(map(OneBlob, self._ledger.not_stored(last)))
             last = self._ledger.last()
             digests = list(self._ledger.unread())
             if not digests:
                 return
+            self._total = self._done + len(digests)
+            self._read(map(Manifests, chunks(digests, min(self._some, _MANIFESTS))))
 
-            def look(chunk: Sequence[str], before: int, total: int = done + len(digests)) -> Task:
-                def apply(manifests: list[ManifestRead]) -> None:
-                    self._ledger.store_manifests(manifests)
-                    self._progress("manifests", before + len(chunk), total)
+    def _manifests(self, unit: Manifests, read: list[ManifestRead]) -> None:
+        self._ledger.store_manifests(read)
+        self._done += len(unit.digests)
+        self._progress("manifests", self._done, self._total)
 
-                return Task(read_manifests, (chunk,), apply)
-
-            size = min(self._names, _MANIFESTS)
-            starts = range(done, done + len(digests), size)
-            self._run(look(*pair) for pair in zip(chunks(digests, size), starts, strict=True))
-            done += len(digests)
+    # --- what is neither blob, link nor upload -----------------------------------------------------
 
     def _look_elsewhere(self) -> None:
-        """Find what is neither blob, link nor upload: in each shard, in each repository, and beside them."""
+        """Find it in each shard, in each repository, and beside them."""
         top = [entry.name for entry in self._survey.directory("").entries]
         shards = [path for path in self._ledger.places if path.startswith(f"{layout.BLOBS}/")]
         parts = [
@@ -456,34 +415,9 @@ class Update:
             layout.REPOSITORIES: frozenset(parts),
             **{path: frozenset(below) for path, below in uploads.items()},
         }
-
-        def look(path: str) -> Task:
-            def apply(found: list[tuple[str, int]]) -> None:
-                self._ledger.store_elsewhere(path, found)
-
-            return Task(look_elsewhere, (path, passed.get(path, frozenset())), apply)
-
         paths = [*top, *shards, *parts]
         self._ledger.keep_elsewhere(paths)
-        self._run(map(look, paths))
+        self._read(Elsewhere(path, passed.get(path, frozenset())) for path in paths)
 
-    def _look_for_unknown(self, last: int) -> None:
-        """Look for blobs that are named, and were not there when their shard was read."""
-
-        def apply(seen: BlobSeen | None) -> None:
-            if seen:
-                self._ledger.store([seen])
-
-        self._run(
-            [Task(Survey.blob, (Digest.parse(digest),), apply) for digest in self._ledger.not_stored(last)]
-        )
-
-
-def _undated(repository: str, upload: str) -> Finding:
-    return Finding(
-        Kind.UPLOAD,
-        repository,
-        wanted="a date in startedat",
-        found="none: no purge takes this upload",
-        path=layout.upload(repository, upload),
-    )
+    def _elsewhere(self, unit: Elsewhere, found: list[tuple[str, int]]) -> None:
+        self._ledger.store_elsewhere(unit.path, found)

@@ -1,5 +1,6 @@
 """What regfs tells of a store: tables, the same in `@reports/` and in `regfs report`.
 
 `lists`, `summary`: the reports; `explain`, `reclaim`, `check`, `difference`: answers to one question each.
-`table` gives them form; `weights` and `contents` fill in what is costly, when it is first asked for.
+They take a snapshot of the index and turn its answers into tables and words; `table` gives them form.
+`contents` has the index keep what only the blobs tell, before a report asks for it.
 """

@@ -7,24 +7,29 @@ stopped goes on where it was, and one that came to its end begins anew.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import NamedTuple
 
 from regfs.errors import MissingError, StoreError
-from regfs.graph.index import Finding, Kind, ReferenceIndex, Role
-from regfs.graph.index.ancestry import tags_above
-from regfs.graph.index.states import keep_findings
+from regfs.graph.index import Kind, ReferenceIndex, Snapshot
+from regfs.graph.index.findings import findings
+from regfs.graph.index.hashes import (
+    Hashed,
+    ToHash,
+    begin_check,
+    bytes_hashed,
+    end_check,
+    keep_hashes,
+    left_to_hash,
+)
+from regfs.graph.index.tags import count_tags, tags
 from regfs.graph.reports.table import Row, Table, columns
 from regfs.oci import Digest
 from regfs.registry import Contents
-
-#: The owner of findings about content, and the key in `meta` that says that a check came to its end.
-OWNER = "content"
-_ENDED = "check ended"
 
 #: Bytes that are hashed at once.
 _PIECE = 1 << 20
@@ -41,53 +46,34 @@ class Verdict(NamedTuple):
     untold: int
 
 
-def look_at_contents(connection: sqlite3.Connection) -> None:
-    """See that what the last check of contents found wrong is among the findings."""
-    keep_findings(connection, OWNER, _wrong_contents)
+def verdict(snapshot: Snapshot) -> Verdict:
+    """Sum up what is wrong. Needs LINKS and CONTENTS."""
+    every = count_tags(snapshot)
+    answers = [row[3] for row in by_tag(snapshot, sound=False).rows]
+    return Verdict(every, every - len(answers), answers.count("unknown"))
 
 
-def _wrong_contents(connection: sqlite3.Connection) -> Iterator[Finding]:
-    rows = connection.execute(
-        "SELECT id, hashed.digest, found FROM hashed JOIN blob ON blob.digest = hashed.digest "
-        "AND blob.size = hashed.size AND blob.stored = hashed.stored WHERE found != hashed.digest"
-    ).fetchall()
-    for number, digest, found in rows:
-        tags = tags_above(connection, number, set(Role) - {Role.REFERRER})
-        for repository, tag in tags or [("", "")]:
-            yield Finding(Kind.CONTENT, repository, tag, "", digest, "content of this digest", found)
-
-
-def verdict(connection: sqlite3.Connection) -> Verdict:
-    """Sum up what is wrong."""
-    (tags,) = connection.execute("SELECT count(*) FROM tag").fetchone()
-    answers = [row[3] for row in by_tag(connection, sound=False).rows]
-    return Verdict(tags, tags - len(answers), answers.count("unknown"))
-
-
-def by_tag(connection: sqlite3.Connection, *, sound: bool) -> Table:
+def by_tag(snapshot: Snapshot, *, sound: bool) -> Table:
     """List the tags that cannot be pulled, and what each lacks; the sound ones as well, if asked for.
 
-    Of one that needs what was not read, that is unknown.
+    Of one that needs what was not read, that is unknown. Needs LINKS and CONTENTS.
     """
     lacks: dict[tuple[str, str], list[str]] = {}
     broken: set[tuple[str, str]] = set()
-    for kind, repository, tag, digest, wanted, found in connection.execute(
-        "SELECT kind, repository, tag, digest, wanted, found FROM finding WHERE tag != '' ORDER BY rowid"
-    ):
-        if Kind(kind).stops_pull or Kind(kind) in _UNTOLD:
-            lacks.setdefault((repository, tag), []).append(f"{wanted} {digest}: {found}".replace(" :", ":"))
-            if Kind(kind).stops_pull:
-                broken.add((repository, tag))
+    for found in findings(snapshot):
+        name = found.repository, found.tag
+        if found.tag and (found.kind.stops_pull or found.kind in _UNTOLD):
+            text = f"{found.wanted} {found.digest}: {found.found}"
+            lacks.setdefault(name, []).append(text.replace(" :", ":"))
+            if found.kind.stops_pull:
+                broken.add(name)
     rows: list[Row] = []
-    for repository, tag, digest in connection.execute(
-        "SELECT repository.name, tag.name, digest FROM tag JOIN repository ON repository.id = repository "
-        "LEFT JOIN blob ON blob.id = blob ORDER BY 1, 2"
-    ):
-        name = repository, tag
+    for tag in tags(snapshot):
+        name = tag.repository, tag.tag
         lacking = lacks.get(name, [])
         if lacking or sound:
             answer = "no" if name in broken else "unknown" if lacking else "yes"
-            rows.append((repository, tag, digest, answer, "; ".join(lacking)))
+            rows.append((*name, tag.digest, answer, "; ".join(lacking)))
     return Table(columns("repository", "tag", "digest", "can_be_pulled", "lacks"), rows)
 
 
@@ -122,14 +108,6 @@ class Throttle:
             self._pause(start - now)
 
 
-class Job(NamedTuple):
-    """A blob to hash."""
-
-    digest: str
-    size: int
-    stored: int
-
-
 class DigestCheck:
     """Hashes every stored blob. `jobs` blobs are read side by side."""
 
@@ -139,13 +117,11 @@ class DigestCheck:
         self._throttle = throttle
         self._jobs = jobs
         self._stop = threading.Event()
-        with index.reading() as connection:
-            if connection.execute("DELETE FROM meta WHERE key = ?", (_ENDED,)).rowcount:
-                connection.execute("DELETE FROM hashed")
-            self.done, self.total = connection.execute(
-                "SELECT coalesce(sum(CASE WHEN found IS NOT NULL THEN blob.size END), 0), "
-                f"coalesce(sum(blob.size), 0) FROM blob {_HASHED} WHERE blob.size IS NOT NULL"
-            ).fetchone()
+        with index.snapshot():
+            pass  # there has to be what is to be hashed
+        index.write(begin_check)
+        with index.snapshot() as snapshot:
+            self.done, self.total = bytes_hashed(snapshot)
 
     def run(self, progress: Callable[[int], object]) -> None:
         """Hash what is left. `progress` is told of bytes, in the thread of the caller."""
@@ -156,21 +132,13 @@ class DigestCheck:
         finally:
             self._stop.set()
             pool.shutdown(cancel_futures=True)
-        with self._index.reading() as connection:
-            connection.execute("REPLACE INTO meta VALUES (?, TRUE)", (_ENDED,))
-            connection.execute("DELETE FROM meta WHERE key = ?", (f"findings {OWNER}",))
+        self._index.write(end_check)
 
     def _hash_all(self, pool: ThreadPoolExecutor, progress: Callable[[int], object]) -> None:
-        with self._index.reading() as connection:
-            waiting = [
-                Job(*row)
-                for row in connection.execute(
-                    f"SELECT blob.digest, blob.size, blob.stored FROM blob {_HASHED} "
-                    "WHERE blob.size IS NOT NULL AND found IS NULL ORDER BY blob.digest DESC"
-                )
-            ]
-        flying: dict[Future[str | None], Job] = {}
-        ended: list[tuple[str, int, int, str]] = []
+        with self._index.snapshot() as snapshot:
+            waiting = left_to_hash(snapshot)
+        flying: dict[Future[str | None], ToHash] = {}
+        ended: list[Hashed] = []
         kept = time.monotonic()
         try:
             while waiting or flying:
@@ -180,7 +148,7 @@ class DigestCheck:
                 for future in wait(flying, 0.2, FIRST_COMPLETED).done:
                     job, found = flying.pop(future), future.result()
                     if found is not None:
-                        ended.append((*job, found))
+                        ended.append(Hashed(*job, found))
                 with self._lock:
                     read, self._bytes = self._bytes, 0
                 progress(read)
@@ -190,12 +158,11 @@ class DigestCheck:
         finally:
             self._keep(ended)
 
-    def _keep(self, ended: list[tuple[str, int, int, str]]) -> None:
-        with self._index.reading() as connection:
-            connection.executemany("REPLACE INTO hashed VALUES (?, ?, ?, ?)", ended)
+    def _keep(self, ended: list[Hashed]) -> None:
+        self._index.write(partial(keep_hashes, hashed=ended))
         ended.clear()
 
-    def _hash(self, job: Job) -> str | None:
+    def _hash(self, job: ToHash) -> str | None:
         """Hash one blob: gives the digest found, what is wrong instead, or None if it is gone meanwhile."""
         digest = Digest.parse(job.digest)
         if not digest.computable:
@@ -221,10 +188,3 @@ class DigestCheck:
         finally:
             content.close()
         return None if self._stop.is_set() else f"{digest.algorithm}:{hashing.hexdigest()}"
-
-
-#: What was hashed, and has not changed since.
-_HASHED = """
-    LEFT JOIN hashed ON hashed.digest = blob.digest
-    AND hashed.size = blob.size AND hashed.stored = blob.stored
-"""

@@ -1,74 +1,64 @@
 """What only the blobs themselves tell: when an image was built, what an orphan is.
 
-Read when a report first needs it, and kept in the index: the content of a digest does not change.
+Read when a report first needs it, before that takes its snapshot, and kept in the index: the content of a
+digest does not change.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 
 from regfs.errors import MissingError, RegfsError
-from regfs.graph.index import Role, State
+from regfs.graph.index import ReferenceIndex
+from regfs.graph.index.contents import (
+    ConfigRead,
+    Recognised,
+    keep_configs,
+    keep_recognised,
+    unread_configs,
+    unrecognised,
+)
 from regfs.oci import Digest, ImageConfig, Schema1Manifest, parse_manifest
-from regfs.oci.media_types import SCHEMA1
 from regfs.oci.signature import ENOUGH, recognise
 from regfs.registry import Contents
 from regfs.registry.contents import CONFIG_LIMIT
 
-#: The configs of images, and the manifests that hold their own, which were not read yet.
-_CONFIGS = f"""
-    SELECT DISTINCT blob.id, blob.digest FROM edge JOIN manifest ON manifest.blob = edge.source
-    JOIN blob ON blob.id = edge.target
-    WHERE edge.role = {Role.CONFIG:d} AND manifest.kind = 'image' AND blob.size IS NOT NULL
-    AND blob.id NOT IN (SELECT blob FROM config)
-    UNION ALL
-    SELECT blob.id, blob.digest FROM manifest JOIN blob ON blob.id = manifest.blob
-    WHERE manifest.media_type IN ({", ".join("?" * len(SCHEMA1))}) AND blob.size IS NOT NULL
-    AND blob.id NOT IN (SELECT blob FROM config)
-"""
-
-_ORPHANS = f"""
-    SELECT id, digest FROM blob LEFT JOIN held ON held.blob = id WHERE size IS NOT NULL
-    AND coalesce(state, {State.ORPHANED:d}) IN ({State.ORPHANED:d}, {State.UNKNOWN:d})
-    AND id NOT IN (SELECT blob FROM content)
-"""
+#: Blobs that are read before what they tell is kept.
+_AT_ONCE = 1000
 
 
 class BlobContents:
-    """Fills in the tables `config` and `content` from the store."""
+    """Reads what the index lacks from the store, and has the index keep it. No lock is held meanwhile."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, index: ReferenceIndex, contents: Contents) -> None:
+        self._index = index
         self._contents = contents
 
-    def read_configs(self, connection: sqlite3.Connection) -> None:
+    def read_configs(self) -> None:
         """Read when, and for which platform, each image was built."""
-        self._fill(connection, "config", _CONFIGS, tuple(SCHEMA1), self._config)
+        with self._index.snapshot() as snapshot:
+            lacking = unread_configs(snapshot)
+        for some in _read(lacking, self._config):
+            rows = [ConfigRead(digest, *texts) for digest, texts in some]
+            self._index.write(partial(keep_configs, configs=rows))
 
-    def read_orphans(self, connection: sqlite3.Connection) -> None:
+    def read_orphans(self) -> None:
         """Recognise each blob that is orphaned or unknown by its first bytes."""
-        self._fill(connection, "content", _ORPHANS, (), self._orphan)
+        self._recognise(None)
 
-    def read_orphan(self, connection: sqlite3.Connection, digest: str) -> None:
+    def read_orphan(self, digest: str) -> None:
         """Recognise one blob, if it is orphaned or unknown."""
-        self._fill(connection, "content", f"{_ORPHANS} AND digest = ?", (digest,), self._orphan)
+        self._recognise(digest)
 
-    def _fill(
-        self,
-        connection: sqlite3.Connection,
-        table: str,
-        query: str,
-        values: Sequence[str],
-        read: Callable[[Digest], tuple[str, str]],
-    ) -> None:
-        for number, digest in connection.execute(query, values).fetchall():
-            with suppress(MissingError):  # collected meanwhile
-                row = (
-                    number,
-                    *(text.encode(errors="replace").decode() for text in read(Digest.parse(digest))),
-                )
-                connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?)", row)
+    def _recognise(self, digest: str | None) -> None:
+        with self._index.snapshot() as snapshot:
+            lacking = unrecognised(snapshot, digest)
+        for some in _read(lacking, self._orphan):
+            rows = [Recognised(digest, *texts) for digest, texts in some]
+            self._index.write(partial(keep_recognised, blobs=rows))
 
     def _config(self, digest: Digest) -> tuple[str, str]:
         try:
@@ -104,3 +94,17 @@ class BlobContents:
             with suppress(RegfsError):
                 return self._contents.read_blob(digest, CONFIG_LIMIT)
         return start
+
+
+def _read(
+    digests: Iterable[str], read: Callable[[Digest], tuple[str, str]]
+) -> Iterator[list[tuple[str, tuple[str, str]]]]:
+    """Read blobs, and give what they tell, some at a time; without those that were collected meanwhile."""
+    waiting = iter(digests)
+    while some := list(islice(waiting, _AT_ONCE)):
+        found = []
+        for digest in some:
+            with suppress(MissingError):
+                one, other = (text.encode(errors="replace").decode() for text in read(Digest.parse(digest)))
+                found.append((digest, (one, other)))
+        yield found

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from regfs.graph.index import State
-from regfs.graph.index.doubt import gaps, unread
+from regfs.graph.index import Snapshot
+from regfs.graph.index.blobs import size_of, tagged_blobs
+from regfs.graph.index.doubt import gaps, lies_unread
+from regfs.graph.index.tags import TagNamed
+from regfs.graph.index.tags import tags as all_tags
 from regfs.graph.reports.paths import Paths
 from regfs.graph.reports.table import Row, Table, Type, columns
 from regfs.registry import layout
 
 
-class Named(NamedTuple):
-    """What a tag names in one store, and since when (ns)."""
-
-    digest: str | None
-    pushed: int | None
-
-
-def tags(first: sqlite3.Connection, second: sqlite3.Connection) -> Table:
+def tags(first: Snapshot, second: Snapshot) -> Table:
     """List the tags that the second store has and the first has not (added), lacks, or names differently."""
     return Table(
         columns(
@@ -30,17 +24,11 @@ def tags(first: sqlite3.Connection, second: sqlite3.Connection) -> Table:
     )
 
 
-def _names(connection: sqlite3.Connection) -> dict[tuple[str, str], Named]:
-    return {
-        (repository, tag): Named(digest, pushed)
-        for repository, tag, digest, pushed in connection.execute(
-            "SELECT repository.name, tag.name, digest, pushed FROM tag "
-            "JOIN repository ON repository.id = repository LEFT JOIN blob ON blob.id = blob"
-        )
-    }
+def _names(snapshot: Snapshot) -> dict[tuple[str, str], TagNamed]:
+    return {(tag.repository, tag.tag): tag for tag in all_tags(snapshot)}
 
 
-def _tags(first: sqlite3.Connection, second: sqlite3.Connection) -> Iterator[Row]:
+def _tags(first: Snapshot, second: Snapshot) -> Iterator[Row]:
     ours, theirs = _names(first), _names(second)
     for name in sorted(ours.keys() | theirs.keys()):
         one, other = ours.get(name), theirs.get(name)
@@ -59,15 +47,13 @@ def _tags(first: sqlite3.Connection, second: sqlite3.Connection) -> Iterator[Row
             yield change, *name, one.digest, other.digest, one.pushed, other.pushed
 
 
-def _may_hold(connection: sqlite3.Connection, repository: str, tag: str) -> bool:
+def _may_hold(snapshot: Snapshot, repository: str, tag: str) -> bool:
     """Tell whether a tag may stand, or name something, where that store could not be read."""
     path = layout.tag_link(repository, tag)
-    return any(
-        f"{path}/".startswith(f"{gap.path}/") or gap.path.startswith("../") for gap in gaps(connection)
-    )
+    return any(f"{path}/".startswith(f"{gap.path}/") or gap.path.startswith("../") for gap in gaps(snapshot))
 
 
-def blobs(first: sqlite3.Connection, second: sqlite3.Connection) -> Table:
+def blobs(first: Snapshot, second: Snapshot) -> Table:
     """List the blobs that tags of the first store need, and the second lacks or has with another size.
 
     Or of which that cannot be told, for the second could not be read there.
@@ -78,15 +64,11 @@ def blobs(first: sqlite3.Connection, second: sqlite3.Connection) -> Table:
     )
 
 
-def _blobs(first: sqlite3.Connection, second: sqlite3.Connection) -> Iterator[Row]:
+def _blobs(first: Snapshot, second: Snapshot) -> Iterator[Row]:
     paths = Paths(first)
-    for number, digest, size in first.execute(
-        "SELECT id, digest, size FROM blob JOIN held ON held.blob = id "
-        "WHERE size IS NOT NULL AND state = ? ORDER BY digest",
-        (State.TAGGED,),
-    ).fetchall():
-        there = second.execute("SELECT size FROM blob WHERE digest = ?", (digest,)).fetchone()
-        if there is None or there[0] != size:
-            found = there and there[0]
-            said = "other size" if found is not None else "not read" if unread(second, digest) else "missing"
-            yield digest, size, found, said, paths.example(number)
+    for blob in tagged_blobs(first):
+        there = size_of(second, blob.digest)
+        if there != blob.size:
+            unread = there is None and lies_unread(second, blob.digest)
+            said = "other size" if there is not None else "not read" if unread else "missing"
+            yield blob.digest, blob.size, there, said, paths.example(blob.id)

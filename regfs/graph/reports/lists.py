@@ -1,44 +1,29 @@
 """The reports that are lists: of repositories, tags, blobs, and of what could go.
 
-Each takes the index, and gives its rows as they are read. `contents.py` fills in what only blobs tell.
+Each takes a snapshot, and gives its rows as they are read. What each needs of that says `catalogue`.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from regfs.graph.index import Kind, Mark, Role, State
-from regfs.graph.reports.check import look_at_contents
-from regfs.graph.reports.kinds import KIND, MEDIA_TYPE, NAMED_AS
-from regfs.graph.reports.links import look_at_links
+from regfs.graph.index import Snapshot, State
+from regfs.graph.index import blobs as index_of_blobs
+from regfs.graph.index import findings as index_of_findings
+from regfs.graph.index.repositories import repositories_described
+from regfs.graph.index.revisions import untagged_images
+from regfs.graph.index.signatures import tags_that_belong
+from regfs.graph.index.tags import tags_described
+from regfs.graph.index.uploads import uploads as unfinished_pushes
 from regfs.graph.reports.paths import Paths
-from regfs.graph.reports.signatures import images_of_tags
 from regfs.graph.reports.table import Row, Table, Type, columns
-from regfs.graph.reports.weights import weigh
+from regfs.graph.reports.words import image_in_words
 
 _NUMBER, _SIZE, _TIME = Type.NUMBER, Type.SIZE, Type.TIME
 
-#: Rows that are read at once.
-_PAGE = 2000
 
-
-def repositories(connection: sqlite3.Connection) -> Table:
+def repositories(snapshot: Snapshot) -> Table:
     """List the repositories: how many tags and images, what they take, and what is theirs alone."""
-    weigh(connection)
-    rows = connection.execute(
-        f"""
-        SELECT name,
-            (SELECT count(*) FROM tag WHERE repository = id),
-            (SELECT count(*) FROM revision WHERE repository = id),
-            (SELECT count(*) FROM untagged WHERE repository = id AND NOT doubt),
-            coalesce(size, 0), CASE WHEN size IS NULL THEN 0 ELSE exclusive END,
-            coalesce((SELECT sum(size) FROM upload WHERE repository = id), 0),
-            (SELECT max(pushed) FROM tag WHERE repository = id)
-        FROM repository LEFT JOIN repository_weight ON repository = id
-        WHERE marks & {Mark.LAYERS | Mark.MANIFESTS:d} ORDER BY name
-        """
-    )
     return Table(
         columns(
             "repository",
@@ -50,34 +35,12 @@ def repositories(connection: sqlite3.Connection) -> Table:
             uploads=_SIZE,
             pushed=_TIME,
         ),
-        rows.fetchall(),
+        repositories_described(snapshot),
     )
 
 
-def tags(connection: sqlite3.Connection) -> Table:
+def tags(snapshot: Snapshot) -> Table:
     """List the tags: what they name, since when, what that takes, and what deleting it alone would free."""
-    weigh(connection)
-    rows = connection.execute(
-        f"""
-        SELECT repository.name, tag.name, digest, manifest.kind,
-            coalesce(
-                nullif((SELECT group_concat(platform, ' ') FROM (
-                    SELECT platform FROM edge WHERE source = tag.blob AND role = {Role.CHILD:d} ORDER BY
-                    position
-                )), ''),
-                (SELECT platform FROM config WHERE blob = {_CONFIG})
-            ),
-            (SELECT created FROM config WHERE blob = {_CONFIG}),
-            pushed,
-            (SELECT count(*) FROM history WHERE repository = tag.repository AND tag = tag.name),
-            weight.size, weight.exclusive, weight.size - weight.exclusive
-        FROM tag JOIN repository ON repository.id = tag.repository
-        LEFT JOIN blob ON blob.id = tag.blob
-        LEFT JOIN manifest ON manifest.blob = tag.blob
-        LEFT JOIN weight ON weight.blob = tag.blob
-        ORDER BY 1, 2
-        """
-    )
     return Table(
         columns(
             "repository",
@@ -93,31 +56,19 @@ def tags(connection: sqlite3.Connection) -> Table:
             shared=_SIZE,
             of=Type.TEXT,
         ),
-        _names_only(rows.fetchall(), images_of_tags(connection)),
+        _tags(snapshot),
     )
 
 
-#: The config that tells when a tag's image was built: a manifest of schema 1 itself, or the image's own, or
-#: that of the first child that has one.
-_CONFIG = f"""(
-    SELECT config.blob FROM (
-        SELECT tag.blob AS blob, -2 AS place
-        UNION ALL SELECT target, -1 FROM edge WHERE source = tag.blob AND role = {Role.CONFIG:d}
-        UNION ALL SELECT below.target, child.position FROM edge AS child
-            JOIN edge AS below ON below.source = child.target AND below.role = {Role.CONFIG:d}
-            WHERE child.source = tag.blob AND child.role = {Role.CHILD:d}
-    ) AS found JOIN config ON config.blob = found.blob ORDER BY place LIMIT 1
-)"""
-
-
-def _names_only(rows: list[Row], of: Mapping[object, str]) -> Iterator[Row]:
+def _tags(snapshot: Snapshot) -> Iterator[Row]:
     """Show a tag without a digest with what is known of it: its names, its time, whose signature it is."""
-    for row in rows:
-        image = of.get((row[0], row[1]), "")
-        yield (*row, image) if row[2] else (*row[:2], None, "broken", *row[4:], image)
+    of = {(found.repository, found.tag): image_in_words(found) for found in tags_that_belong(snapshot)}
+    for tag in tags_described(snapshot):
+        shown = tag if tag.digest else tag._replace(digest=None, kind="broken")
+        yield (*shown, of.get((tag.repository, tag.tag), ""))
 
 
-def blobs(connection: sqlite3.Connection) -> Table:
+def blobs(snapshot: Snapshot) -> Table:
     """List the stored blobs: what they are, who needs them, and one path at which each shows."""
     return Table(
         columns(
@@ -132,147 +83,85 @@ def blobs(connection: sqlite3.Connection) -> Table:
             images=_NUMBER,
             example=Type.TEXT,
         ),
-        _blobs(connection),
+        _blobs(snapshot),
     )
 
 
-def _blobs(connection: sqlite3.Connection) -> Iterator[Row]:
-    """Give the rows page by page: there may be millions."""
-    connection.execute("DROP TABLE IF EXISTS temp.shown")
-    connection.execute(
-        f"""
-        CREATE TEMP TABLE shown AS
-        WITH RECURSIVE shown (manifest, repository) AS (
-            SELECT blob, repository FROM tag WHERE blob IS NOT NULL
-            UNION SELECT blob, repository FROM untagged
-            UNION
-            SELECT edge.target, repository FROM shown JOIN edge ON edge.source = manifest
-            WHERE edge.role = {Role.CHILD:d}
+def _blobs(snapshot: Snapshot) -> Iterator[Row]:
+    paths = Paths(snapshot)
+    for blob in index_of_blobs.blobs(snapshot):
+        yield (
+            blob.digest,
+            blob.kind,
+            blob.media_type,
+            blob.state.word,
+            blob.repositories,
+            blob.size,
+            blob.blocks,
+            blob.stored,
+            blob.images,
+            "" if blob.state is State.ORPHANED else paths.example(blob.id),
         )
-        SELECT manifest, name FROM shown JOIN repository ON repository.id = repository
-        """
-    )
-    connection.execute("CREATE INDEX temp.shown_manifest ON shown (manifest)")
-    paths = Paths(connection)
-    last = 0
-    while page := connection.execute(_PAGE_OF_BLOBS, (last, _PAGE)).fetchall():
-        last = page[-1][0]
-        for number, digest, size, blocks, stored, state, kind, media_type, images, repositories in page:
-            yield (
-                digest,
-                kind,
-                media_type,
-                State(state or State.ORPHANED).word,
-                repositories,
-                size,
-                blocks,
-                stored,
-                images,
-                paths.example(number) if state else "",
-            )
-    connection.execute("DROP TABLE temp.shown")
 
 
-_PAGE_OF_BLOBS = f"""
-    SELECT id, digest, size, blocks, stored, held.state, {KIND}, {MEDIA_TYPE},
-        (SELECT count(DISTINCT source) {NAMED_AS}) + (manifest.kind IS NOT NULL AND held.state IS NOT NULL),
-        (SELECT group_concat(name, ' ') FROM (
-            SELECT DISTINCT name FROM shown WHERE manifest = id
-            OR manifest IN (SELECT source {NAMED_AS}) ORDER BY name
-        ))
-    FROM blob LEFT JOIN manifest ON manifest.blob = id LEFT JOIN held ON held.blob = id
-    LEFT JOIN content ON content.blob = id
-    WHERE size IS NOT NULL AND id > ? ORDER BY id LIMIT ?
-"""
-
-
-def untagged(connection: sqlite3.Connection) -> Table:
+def untagged(snapshot: Snapshot) -> Table:
     """List the images that no tag names, and what deleting each alone would free."""
-    weigh(connection)
-    rows = connection.execute(
-        """
-        SELECT repository.name, digest, manifest.kind, untagged.referrer, revision.pushed, weight.size,
-            weight.exclusive
-        FROM untagged JOIN repository ON repository.id = untagged.repository
-        JOIN blob ON blob.id = untagged.blob
-        LEFT JOIN revision ON revision.repository = untagged.repository AND revision.blob = untagged.blob
-        LEFT JOIN manifest ON manifest.blob = untagged.blob
-        LEFT JOIN weight ON weight.blob = untagged.blob
-        WHERE NOT doubt ORDER BY 1, 2
-        """
-    )
     return Table(
         columns("repository", "digest", "kind", "needed_as", pushed=_TIME, size=_SIZE, exclusive=_SIZE),
         [
-            (*row[:2], row[2] or "broken", "referrer of a tagged image" if row[3] else "", *row[4:])
-            for row in rows.fetchall()
+            (
+                image.repository,
+                image.digest,
+                image.kind or "broken",
+                "referrer of a tagged image" if image.referrer else "",
+                image.pushed,
+                image.size,
+                image.exclusive,
+            )
+            for image in untagged_images(snapshot)
         ],
     )
 
 
-def orphans(connection: sqlite3.Connection) -> Table:
+def orphans(snapshot: Snapshot) -> Table:
     """List the blobs that no revision leads to."""
-    return _in_state(connection, State.ORPHANED)
+    return _in_state(snapshot, State.ORPHANED)
 
 
-def unknown(connection: sqlite3.Connection) -> Table:
+def unknown(snapshot: Snapshot) -> Table:
     """List the blobs that what was not read may lead to, and no tag that was."""
-    return _in_state(connection, State.UNKNOWN)
+    return _in_state(snapshot, State.UNKNOWN)
 
 
-def _in_state(connection: sqlite3.Connection, state: State) -> Table:
-    rows = connection.execute(
-        f"""
-        SELECT digest, content.media_type, stored, size, blocks FROM blob
-        LEFT JOIN content ON content.blob = id LEFT JOIN held ON held.blob = id
-        WHERE size IS NOT NULL AND coalesce(state, {State.ORPHANED:d}) = ? ORDER BY digest
-        """,
-        (state,),
-    )
-    return Table(columns("digest", "media_type", stored=_TIME, size=_SIZE, blocks=_NUMBER), rows.fetchall())
-
-
-def uploads(connection: sqlite3.Connection) -> Table:
-    """List the unfinished pushes."""
-    rows = connection.execute(
-        "SELECT repository.name, upload.name, started, changed, size, files FROM upload "
-        "JOIN repository ON repository.id = repository ORDER BY 1, 2"
-    )
+def _in_state(snapshot: Snapshot, state: State) -> Table:
     return Table(
-        columns("repository", "upload", "started", changed=_TIME, size=_SIZE, files=_NUMBER), rows.fetchall()
+        columns("digest", "media_type", stored=_TIME, size=_SIZE, blocks=_NUMBER),
+        [
+            (blob.digest, blob.media_type, blob.stored, blob.size, blob.blocks)
+            for blob in index_of_blobs.blobs_in_state(snapshot, state)
+        ],
     )
 
 
-def broken(connection: sqlite3.Connection) -> Table:
+def uploads(snapshot: Snapshot) -> Table:
+    """List the unfinished pushes."""
+    return Table(
+        columns("repository", "upload", "started", changed=_TIME, size=_SIZE, files=_NUMBER),
+        unfinished_pushes(snapshot),
+    )
+
+
+def broken(snapshot: Snapshot) -> Table:
     """List what is wrong, the loudest first."""
     return Table(
         columns("severity", "kind", "repository", "tag", "image", "digest", "wanted", "found", "path"),
-        _findings(connection, "TRUE", ()),
+        [
+            (found.kind.severity, found.kind.value, *found[1:])
+            for found in loudest_first(index_of_findings.findings(snapshot))
+        ],
     )
 
 
-def broken_in(connection: sqlite3.Connection, repository: str) -> list[Row]:
-    """Give the rows of `broken` that are of one repository; "" for those of none."""
-    return _findings(connection, "repository = ?", (repository,))
-
-
-def broken_repositories(connection: sqlite3.Connection) -> list[str]:
-    """Name the repositories that `broken` has rows of, sorted."""
-    _look(connection)
-    rows = connection.execute("SELECT DISTINCT repository FROM finding ORDER BY 1")
-    return [name for (name,) in rows.fetchall()]
-
-
-def _findings(connection: sqlite3.Connection, condition: str, values: tuple[str, ...]) -> list[Row]:
-    _look(connection)
-    rows = connection.execute(
-        f"SELECT kind, repository, tag, image, digest, wanted, found, path FROM finding WHERE {condition}",
-        values,
-    ).fetchall()
-    rows.sort(key=lambda row: (Kind(row[0]).rank, row[1:]))
-    return [(Kind(row[0]).severity, *row) for row in rows]
-
-
-def _look(connection: sqlite3.Connection) -> None:
-    look_at_links(connection)
-    look_at_contents(connection)
+def loudest_first(findings: list[index_of_findings.Found]) -> list[index_of_findings.Found]:
+    """Sort what is wrong, as `broken` lists it."""
+    return sorted(findings, key=lambda found: (found.kind.rank, found[1:]))

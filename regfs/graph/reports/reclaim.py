@@ -8,18 +8,20 @@ each blob that no remaining revision names.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from regfs.graph.reports.freed import Freed, freed_by
+from regfs.graph.index import Snapshot
+from regfs.graph.index.blobs import Sum
+from regfs.graph.index.garbage import Freed, freed_by
+from regfs.graph.index.signatures import Belonging, names_of
+from regfs.graph.index.weights import sizes_of_images
 from regfs.graph.reports.holdings import Holding, read_holdings
 from regfs.graph.reports.notes import notes
 from regfs.graph.reports.rules import Rules
 from regfs.graph.reports.selection import Candidate, Selected, select
-from regfs.graph.reports.signatures import image_names
 from regfs.graph.reports.table import Row, Table, Type, columns
-from regfs.graph.reports.weights import weigh
+from regfs.graph.reports.words import image_in_words
 
 
 class SelectedTag(NamedTuple):
@@ -44,7 +46,7 @@ class Reclaim:
     digests: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     withheld: int = 0
-    freed: Freed = field(default_factory=lambda: Freed({}, (0, 0)))
+    freed: Freed = field(default_factory=lambda: Freed({}, Sum(0, 0)))
 
     @property
     def leaves_out(self) -> bool:
@@ -74,13 +76,12 @@ class Reclaim:
         return Table(columns("repository", tags=Type.NUMBER, blobs=Type.NUMBER, freed=Type.SIZE), rows)
 
 
-def by_tag(connection: sqlite3.Connection, found: Reclaim, now: int) -> Table:
+def by_tag(snapshot: Snapshot, found: Reclaim, now: int) -> Table:
     """List the selected tags with size and age, which rules select each, and whether it can go.
 
-    `now` is the time in nanoseconds that ages are counted to.
+    `now` is the time in nanoseconds that ages are counted to. Needs WEIGHTS.
     """
-    weigh(connection)
-    sizes = dict(connection.execute("SELECT blob, size FROM weight"))
+    sizes = sizes_of_images(snapshot)
     rows = [
         (
             tag.path,
@@ -88,7 +89,7 @@ def by_tag(connection: sqlite3.Connection, found: Reclaim, now: int) -> Table:
             tag.digest or None,
             tag.pushed,
             None if tag.pushed is None else max(now - tag.pushed, 0),
-            sizes.get(tag.blob),
+            None if tag.blob is None else sizes.get(tag.blob),
             selected_by,
             f"no: {stays}" if stays else "yes",
         )
@@ -101,26 +102,26 @@ def by_tag(connection: sqlite3.Connection, found: Reclaim, now: int) -> Table:
     )
 
 
-def reclaim(connection: sqlite3.Connection, rules: Rules) -> Reclaim:
+def reclaim(snapshot: Snapshot, rules: Rules) -> Reclaim:
     """Compute what deleting what the rules select would free.
 
-    `rules.need_created`: what the table `config` lacks has no date.
+    `rules.need_created`: an image whose config was not read has no date.
     """
     found = Reclaim()
     deleted: list[tuple[int, int]] = []
     chosen: list[Selected] = []
     ignore = rules.ignore_no_tags
-    holdings = read_holdings(connection, with_dates=rules.need_created, ignore_no_tags=ignore)
+    holdings = read_holdings(snapshot, with_dates=rules.need_created, ignore_no_tags=ignore)
     for holding in holdings:
         selected = select(holding.candidates, rules)
         goes = _deleted(holding, selected, rules)
-        _tell(connection, found, holding, selected, goes)
+        _tell(snapshot, found, holding, selected, goes)
         found.digests.extend(f"{holding.path}@{holding.revisions[blob]}" for blob in goes)
         deleted.extend((holding.repository, blob) for blob in goes)
         chosen.append(selected)
     found.digests.sort()
     found.notes = notes(holdings, chosen, rules)
-    found.freed = freed_by(connection, deleted, ignore_no_tags=ignore)
+    found.freed = freed_by(snapshot, deleted, ignore_no_tags=ignore)
     found.withheld = sum(len(selected.unknown) for selected in chosen)
     return found
 
@@ -144,7 +145,7 @@ def _deleted(holding: Holding, selected: Selected, rules: Rules) -> set[int]:
 
 
 def _tell(
-    connection: sqlite3.Connection, found: Reclaim, holding: Holding, selected: Selected, deleted: set[int]
+    snapshot: Snapshot, found: Reclaim, holding: Holding, selected: Selected, deleted: set[int]
 ) -> None:
     """Note which tags of one repository go, and which that are selected stay."""
     kept = {tag.blob: tag.tag for tag in selected.stays if tag.tag and not tag.belongs_to}
@@ -153,9 +154,11 @@ def _tell(
             continue
         if tag.blob in deleted:
             subject = tag.belongs_to
-            why = selected.goes.get(tag) or (
-                f"with {image_names(connection, holding.repository, subject)}" if subject else ""
-            )
+            why = selected.goes.get(tag, "")
+            if subject and not why:
+                name = names_of(snapshot, holding.repository, subject)
+                belonging = Belonging(tag.path, tag.tag, name, subject.place)
+                why = f"with {image_in_words(belonging)}"
             found.tags.append(SelectedTag(tag, why))
         elif tag in selected.goes:
             if tag.blob in kept:

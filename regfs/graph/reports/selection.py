@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from regfs.graph.index.signatures import Place, Subject
 from regfs.graph.reports.last import last
 from regfs.graph.reports.rules import Rules
-from regfs.graph.reports.signatures import Place, Subject
 
 #: What many pull without naming it: only who names it here as well means it.
 _LATEST = "latest"

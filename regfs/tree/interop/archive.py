@@ -85,7 +85,7 @@ class Archive:
             size = stored_size(image.scope, member.descriptor)
             self._computed += _header(blob_path(digest), size)
             self._flush()
-            file = BlobFile(image.scope, member.descriptor, member.kind, directory)
+            file = BlobFile(image.scope, member.named, member.kind, directory)
             self._append(size, file, digest)
             self._computed += _padding(size)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from regfs.errors import BlobMissingError, NestingError, RegfsError, StoreAwayError
+from regfs.graph.outline import Named
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest
 from regfs.oci.platform import choose
 from regfs.tree.scope import Scope
@@ -71,6 +72,11 @@ class Member(NamedTuple):
     descriptor: Descriptor
     role: str
     kind: str
+
+    @property
+    def named(self) -> Named:
+        """The blob as the graph and the tree name it."""
+        return as_named(self.descriptor)
 
 
 @dataclass(slots=True)
@@ -153,9 +159,14 @@ def describe(digest: Digest, manifest: Manifest) -> Descriptor:
     return Descriptor(manifest.media_type, digest, len(manifest.raw), artifact_type=artifact_type)
 
 
+def as_named(descriptor: Descriptor) -> Named:
+    """Give what a descriptor says of a blob, as the graph takes it."""
+    return Named(0, 0, descriptor.digest, descriptor.size, descriptor.media_type)
+
+
 def is_foreign(scope: Scope, descriptor: Descriptor) -> bool:
     """Tell whether a layer is kept elsewhere: no registry stores it."""
-    return bool(descriptor.urls) and not scope.graph.stored(scope.repository, descriptor.digest)
+    return bool(descriptor.urls) and not scope.graph.stored(scope.repository, as_named(descriptor))
 
 
 def default_child(scope: Scope, index: Index) -> Descriptor | None:
@@ -164,7 +175,7 @@ def default_child(scope: Scope, index: Index) -> Descriptor | None:
     if position is None:
         return None
     child = index.children[position]
-    return child if scope.graph.stored(scope.repository, child.digest) else None
+    return child if scope.graph.stored(scope.repository, as_named(child)) else None
 
 
 def image_for_platform(image: NamedImage) -> ImageManifest | None:

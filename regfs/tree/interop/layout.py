@@ -141,4 +141,4 @@ class LayoutAlgorithm(Part):
         member = self._members.get(name)
         if member is None:
             raise NoEntryError(name)
-        return BlobFile(self._scope, member.descriptor, member.kind, self)
+        return BlobFile(self._scope, member.named, member.kind, self)

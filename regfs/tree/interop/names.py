@@ -64,7 +64,7 @@ def _blob(parent: Directory, image: NamedImage, encoded: str, *, manifest: bool)
     for part in parts:
         for digest, member in part.items():
             if digest.hex == encoded and digest != image.digest:
-                return BlobFile(image.scope, member.descriptor, member.kind, parent)
+                return BlobFile(image.scope, member.named, member.kind, parent)
     raise NoEntryError(encoded)
 
 

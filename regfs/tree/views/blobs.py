@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from regfs.errors import DigestError, MissingError, NoEntryError
+from regfs.graph.index.blobs import number_of
 from regfs.graph.reports.explain import describe
 from regfs.graph.reports.paths import Paths
 from regfs.oci import Digest
@@ -88,10 +89,10 @@ class BlobDirectory(Directory):
 
     def _info(self) -> TextFile:
         digest = str(self._digest)
-        with self._source.reports.explaining() as known_of:
-            found = describe(known_of(digest), digest)
+        with self._source.reports.explaining(digest) as snapshot:
+            found, when = describe(snapshot, digest), snapshot.changed
         text = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
-        return TextFile(text, inode.of_child(self.inode, "info.json"), self._source.references.changed())
+        return TextFile(text, inode.of_child(self.inode, "info.json"), when)
 
 
 class ReferrersDirectory(Part):
@@ -118,7 +119,7 @@ class ReferrersDirectory(Part):
         return FixedLink(self, name, _TO_ROOT + image)
 
     def _links(self) -> dict[str, str]:
-        with self._source.references.reading() as connection:
-            row = connection.execute("SELECT id FROM blob WHERE digest = ?", (str(self._digest),)).fetchone()
-            holders = Paths(connection).holders(row[0]) if row else ()
+        with self._source.references.snapshot() as snapshot:
+            blob = number_of(snapshot, str(self._digest))
+            holders = () if blob is None else Paths(snapshot).holders(blob)
             return {holder.image.replace("/", _FOR_SLASH): holder.image for holder in holders}

@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from regfs.errors import NoEntryError
+from regfs.graph.outline import Named
 from regfs.graph.times import iso
-from regfs.oci import Descriptor, Digest
+from regfs.oci import Digest
+from regfs.registry.terms import Role
 from regfs.tree import inode
-from regfs.tree.image import ChildDirectory
+from regfs.tree.image import SparseDirectory
 from regfs.tree.interop.names import without_colon
 from regfs.tree.names import NamesDirectory
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
@@ -72,15 +74,15 @@ class TagHistory(Directory):
         return pushes
 
 
-class PushDirectory(ChildDirectory):
+class PushDirectory(SparseDirectory):
     """What a tag named after one push; empty if that manifest was deleted since, which is no damage."""
 
     __slots__ = ("_pushed",)
 
-    XATTRS = (*ChildDirectory.XATTRS, "pushed")
+    XATTRS = (*SparseDirectory.XATTRS, "pushed")
 
     def __init__(self, scope: Scope, number: int, digest: Digest, pushed: int) -> None:
-        super().__init__(scope, number, Descriptor("", digest, None), 0)
+        super().__init__(scope, number, Named(Role.CHILD, 0, digest, None))
         self._pushed = pushed
 
     def attributes(self) -> Attributes:

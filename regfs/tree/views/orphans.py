@@ -10,18 +10,12 @@ from typing import ClassVar
 
 from regfs.errors import DigestError, NoEntryError
 from regfs.graph.index import State
+from regfs.graph.index.blobs import BlobInState, blobs_in_state
 from regfs.oci import Digest
 from regfs.tree import inode
 from regfs.tree.blob import StoredFile
 from regfs.tree.node import Child, Node, NodeType
 from regfs.tree.views.algorithms import OfAlgorithm
-
-_IN_STATE = f"""
-    SELECT digest, suffix, media_type FROM blob JOIN content ON content.blob = id
-    LEFT JOIN held ON held.blob = id
-    WHERE size IS NOT NULL AND coalesce(state, {State.ORPHANED:d}) = ? AND digest >= ? AND digest < ?
-    ORDER BY digest
-"""
 
 
 class OrphansOfAlgorithm(OfAlgorithm):
@@ -36,9 +30,10 @@ class OrphansOfAlgorithm(OfAlgorithm):
     def children(self) -> Iterable[Child]:
         """List them."""
         start = len(self._algorithm) + 1
-        for digest, suffix, _ in self._find(f"{self._algorithm}:", f"{self._algorithm};"):
-            number = inode.of_blob(Digest.parse(digest))
-            yield Child(digest[start:] + suffix, NodeType.FILE, number)
+        for blob in self._find(f"{self._algorithm}:", f"{self._algorithm};"):
+            if blob.suffix is not None:
+                number = inode.of_blob(Digest.parse(blob.digest))
+                yield Child(blob.digest[start:] + blob.suffix, NodeType.FILE, number)
 
     def lookup(self, name: str) -> Node:
         """Find one of them by its whole name."""
@@ -47,14 +42,15 @@ class OrphansOfAlgorithm(OfAlgorithm):
             digest = Digest.parse(f"{self._algorithm}:{encoded}")
         except DigestError:
             raise NoEntryError(name) from None
-        for _, known, media_type in self._find(str(digest), f"{digest}g"):
-            if known == f".{suffix}":
+        for blob in self._find(str(digest), f"{digest}g"):
+            if blob.suffix == f".{suffix}":
+                media_type = blob.media_type or ""
                 return StoredFile(self._source.scope(""), digest, media_type, self.kind, self)
         raise NoEntryError(name)
 
-    def _find(self, first: str, behind: str) -> list[tuple[str, str, str]]:
-        with self._source.reports.recognised_orphans() as connection:
-            return connection.execute(_IN_STATE, (self.state, first, behind)).fetchall()
+    def _find(self, first: str, behind: str) -> list[BlobInState]:
+        with self._source.reports.recognised_orphans() as snapshot:
+            return blobs_in_state(snapshot, self.state, first, behind)
 
 
 class UnknownOfAlgorithm(OrphansOfAlgorithm):

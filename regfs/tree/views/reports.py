@@ -40,12 +40,12 @@ class MadeReports:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._made: dict[str, Made] = {}
-        self._lock = threading.Lock()
+        self._locks = {f"{name}.{suffix}": threading.Lock() for name in REPORTS for suffix in _FORMS}
 
     def get(self, name: str) -> Made:
         """Give a report by its file's name, made anew if the index has changed."""
         report, _, suffix = name.partition(".")
-        with self._lock:
+        with self._locks[name]:  # so that many who ask at once wait for one, and nobody for another report
             made_from = REPORTS[report]
             when = self._source.references.changed(thorough=made_from.thorough, elsewhere=made_from.elsewhere)
             made = self._made.get(name)

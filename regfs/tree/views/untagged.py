@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from regfs.errors import DigestError, NoEntryError
+from regfs.graph.index.revisions import repositories_with_untagged, untagged_digests
 from regfs.tree import inode
 from regfs.tree.image import RevisionDirectory
 from regfs.tree.interop.names import read_digest
@@ -24,22 +25,14 @@ class Untagged(Shelf):
 
     def repositories(self) -> list[str]:
         """Name the repositories that have some."""
-        with self._source.references.reading() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT name FROM untagged "
-                "JOIN repository ON repository.id = repository WHERE NOT doubt ORDER BY name"
-            ).fetchall()
-        return [name for (name,) in rows]
+        with self._source.references.snapshot() as snapshot:
+            return repositories_with_untagged(snapshot)
 
     def entries(self, repository: str, parent: Directory) -> Iterable[Child]:
         """List their digests."""
-        with self._source.references.reading() as connection:
-            rows = connection.execute(
-                "SELECT digest FROM untagged JOIN blob ON blob.id = blob "
-                "JOIN repository ON repository.id = repository WHERE name = ? AND NOT doubt ORDER BY digest",
-                (repository,),
-            ).fetchall()
-        return [Child(name, NodeType.DIRECTORY, inode.of_child(parent.inode, name)) for (name,) in rows]
+        with self._source.references.snapshot() as snapshot:
+            digests = untagged_digests(snapshot, repository)
+        return [Child(name, NodeType.DIRECTORY, inode.of_child(parent.inode, name)) for name in digests]
 
     def entry(self, repository: str, parent: Directory, name: str) -> Node:
         """Find one by its digest."""
@@ -47,12 +40,8 @@ class Untagged(Shelf):
             digest = read_digest(name)
         except DigestError:
             raise NoEntryError(name) from None
-        with self._source.references.reading() as connection:
-            found = connection.execute(
-                "SELECT 1 FROM untagged JOIN blob ON blob.id = blob "
-                "JOIN repository ON repository.id = repository WHERE name = ? AND digest = ? AND NOT doubt",
-                (repository, str(digest)),
-            ).fetchone()
+        with self._source.references.snapshot() as snapshot:
+            found = untagged_digests(snapshot, repository, str(digest))
         if not found:
             raise NoEntryError(name)
         number = inode.of_child(parent.inode, str(digest))

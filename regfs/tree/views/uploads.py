@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from regfs.errors import MissingError, NoEntryError, StoreError
+from regfs.graph.index.uploads import repositories_with_uploads
 from regfs.registry import Contents, layout
 from regfs.storage import Content, FileType
 from regfs.tree import inode
@@ -22,12 +23,8 @@ class Uploads(Shelf):
 
     def repositories(self) -> list[str]:
         """Name the repositories that have some."""
-        with self._source.references.reading() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT repository.name FROM upload "
-                "JOIN repository ON repository.id = repository ORDER BY 1"
-            ).fetchall()
-        return [name for (name,) in rows]
+        with self._source.references.snapshot() as snapshot:
+            return repositories_with_uploads(snapshot)
 
     def entries(self, repository: str, parent: Directory) -> Iterable[Child]:
         """List their ids."""

@@ -1,9 +1,11 @@
-"""Reading what will probably be asked next, in threads of its own.
+"""Many small questions to a storage at once, side by side where it is slow.
 
-It knows neither the store nor the caches: a `load` puts what it finds where a reader looks first. What fails
-is silent here, for the reader meets it again. Threads are started as needed, and end when there was nothing
-to do for a while; they are daemons, so none that is stuck in the store holds up an exit. Safe for many
-threads.
+A fast storage is asked by whoever wants to know, one question after the other: threads would only cost. Where
+it proves slow (`pace`), questions that somebody will probably ask next are begun in threads of their own, and
+whoever needs an answer that is under way waits for that instead of asking again. It knows neither the storage
+nor who keeps the answers: a `load` puts what it finds where its reader looks first. What fails is silent
+here, for the reader meets it again. Threads are started as needed, and end when there was nothing to do for a
+while; they are daemons, so none that is stuck holds up an exit. Safe for many threads.
 """
 
 from __future__ import annotations
@@ -13,13 +15,22 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from threading import Condition, Event, Lock, Thread, get_ident
+from typing import TypeVar
 
 from regfs.errors import GivenUpError, RegfsError
+from regfs.registry.pace import Pace
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 #: Loads that wait for a thread, or run.
 _ROOM = 4096
+
+#: Loads that run side by side. Of a storage on a network nearly all of the time they wait for it: to know
+#: 1,000 tags takes each thread three round trips for each of its share, and three shares are as much as
+#: `ls -l` has time for. A disk answers so soon that more threads wait for each other.
+_FAR, _NEAR = 384, 2
 
 #: Seconds after which a thread without work ends; seconds between two questions whether to go on waiting.
 _IDLE = 5.0
@@ -38,22 +49,26 @@ class Flight:
         self.done = Event()
 
 
-class ReadAhead:
-    """The threads, and what they load.
+class SideBySide:
+    """The threads, what they load, and how fast the storage answers.
 
-    `given_up` tells whether who asks the calling thread waits no more, `threads` how many may load just now.
+    `given_up` tells whether nobody waits for the calling thread any more; `near` and `far` are how many loads
+    may run at once on a slow storage, by how slow it is.
     """
 
     def __init__(
         self,
         given_up: Callable[[], bool],
-        threads: Callable[[], int],
+        pace: Pace | None = None,
         *,
+        near: int = _NEAR,
+        far: int = _FAR,
         room: int = _ROOM,
         idle: float = _IDLE,
     ) -> None:
         self._given_up = given_up
-        self._most = threads
+        self._pace = pace or Pace()
+        self._near, self._far = near, far
         self._room = room
         self._idle = idle
         self._lock = Lock()
@@ -64,6 +79,25 @@ class ReadAhead:
         self._starting = 0
         self._resting = 0
         self._closed = False
+
+    @property
+    def slow(self) -> bool:
+        """Whether the storage is slow, so that it is worth asking ahead."""
+        return self._pace.slow
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the next answer is to decide anew: not while others ask, which would blur it."""
+        return self._pace.expired() and not self.busy
+
+    def timed(self, ask: Callable[[], T]) -> T:
+        """Ask one small question in the calling thread, and note how long it took."""
+        began = self._pace.now()
+        try:
+            return ask()
+        finally:
+            if not self.busy:
+                self._pace.took(began)
 
     @property
     def busy(self) -> bool:
@@ -100,7 +134,7 @@ class ReadAhead:
                 return
         while not flight.done.wait(_PAUSE):
             if self._given_up():
-                raise GivenUpError("read ahead")
+                raise GivenUpError("asked ahead")
 
     def close(self) -> None:
         """Begin nothing more. What is under way ends when the store answers, and nobody waits for it."""
@@ -112,13 +146,17 @@ class ReadAhead:
 
     def _wants_thread(self) -> bool:
         """Tell, under the lock, whether to start another thread; it is counted as starting then."""
-        if self._starting or len(self._queue) <= self._resting or len(self._threads) >= self._most():
+        if (
+            self._starting
+            or len(self._queue) <= self._resting
+            or len(self._threads) >= (self._far if self._pace.far else self._near)
+        ):
             return False
         self._starting += 1
         return True
 
     def _start(self) -> None:
-        Thread(target=self._work, name="read-ahead", daemon=True).start()
+        Thread(target=self._work, name="regfs-ask", daemon=True).start()
 
     def _work(self) -> None:
         """Load one after the other, until there is nothing to do for a while."""
@@ -162,7 +200,7 @@ class ReadAhead:
             with suppress(RegfsError):
                 flight.load()
         except Exception:  # noqa: BLE001 - the thread goes on, and the reader meets it again
-            _log.exception("reading ahead: unexpected error, please report it")
+            _log.exception("asking ahead: unexpected error, please report it")
         finally:
             with self._lock:
                 if self._flights.get(flight.key) is flight:

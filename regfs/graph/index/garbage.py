@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from regfs.graph.index import Doubt, Role
+from regfs.graph.index.blobs import Sum
+from regfs.graph.index.schema import Doubt
+from regfs.graph.index.snapshot import Snapshot
 from regfs.graph.index.states import NAMED
+from regfs.registry.terms import Role
 
 
 class Freed(NamedTuple):
@@ -17,26 +19,28 @@ class Freed(NamedTuple):
     collection frees without any deletion. `unknown` is in neither: what would go, but that a gap may hold.
     """
 
-    by_repository: dict[str, tuple[int, int]]
-    orphaned: tuple[int, int]
-    unknown: tuple[int, int] = (0, 0)
+    by_repository: dict[str, Sum]
+    orphaned: Sum
+    unknown: Sum = Sum(0, 0)
 
     @property
-    def total(self) -> tuple[int, int]:
+    def total(self) -> Sum:
         """All blobs, and all bytes that the store would shrink by."""
         rows = [*self.by_repository.values(), self.orphaned]
-        return sum(count for count, _ in rows), sum(size for _, size in rows)
+        return Sum(sum(row.number for row in rows), sum(row.size for row in rows))
 
 
 def freed_by(
-    connection: sqlite3.Connection, deleted: Iterable[tuple[int, int]], *, ignore_no_tags: bool = False
+    snapshot: Snapshot, deleted: Iterable[tuple[int, int]], *, ignore_no_tags: bool = False
 ) -> Freed:
     """Collect garbage in a model: mark what the remaining revisions and tags lead to.
 
-    `deleted` are numbers of repositories and manifests. `ignore_no_tags`: see `read_holdings`.
+    `deleted` are numbers of repositories and manifests. `ignore_no_tags`: a store without
+    any tag is believed to have none.
     """
     gaps = f"why != {Doubt.TAGGED_ELSEWHERE:d}" if ignore_no_tags else "TRUE"
     doubted = f"(SELECT blob FROM doubted WHERE {gaps})"
+    connection = snapshot.connection
     for statement in (
         "DROP TABLE IF EXISTS temp.deleted",
         "DROP TABLE IF EXISTS temp.kept",
@@ -59,17 +63,17 @@ def freed_by(
         ) SELECT blob FROM reached
         """
     )
-    orphaned = connection.execute(
+    orphaned = snapshot.row(
         "SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL "
         "AND id NOT IN (SELECT blob FROM held)"
-    ).fetchone()
-    unknown = connection.execute(
+    )
+    unknown = snapshot.row(
         f"SELECT count(*), coalesce(sum(size), 0) FROM blob WHERE size IS NOT NULL "
         f"AND id IN {doubted} AND id NOT IN (SELECT blob FROM kept)"
-    ).fetchone()
+    )
     freed = {
-        name: (count, size)
-        for name, count, size in connection.execute(
+        name: Sum(count, size)
+        for name, count, size in snapshot.rows(
             f"""
             WITH RECURSIVE theirs (repository, blob) AS (
                 SELECT * FROM deleted UNION
@@ -88,4 +92,4 @@ def freed_by(
     }
     connection.execute("DROP TABLE temp.deleted")
     connection.execute("DROP TABLE temp.kept")
-    return Freed(freed, orphaned, unknown)
+    return Freed(freed, Sum(*orphaned), Sum(*unknown))

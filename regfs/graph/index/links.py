@@ -1,7 +1,7 @@
 """Blobs that are stored, and that a repository needs and has no link to: its API answers 404 for them.
 
-regfs shows such an image whole, since all its bytes are there. Found when first asked for, since it means to
-look at each layer of each image, and kept as findings until the index changes.
+regfs shows such an image whole, since all its bytes are there. Found when first asked for (`Need.LINKS`), for
+it means to look at each layer of each image, and kept as findings until the facts change.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from regfs.graph.index import Finding, Kind, Reach, Role
 from regfs.graph.index.ancestry import tags_above
 from regfs.graph.index.doubt import linked
-from regfs.graph.index.states import keep_findings
+from regfs.graph.index.findings import replace_findings
+from regfs.registry.findings import Finding, Kind, Reach
+from regfs.registry.terms import Role
 
 #: The owner of these findings; it is no path, so no pass over the store takes them away.
 OWNER = "links"
@@ -45,9 +46,9 @@ _UNHELD = """
 """
 
 
-def look_at_links(connection: sqlite3.Connection) -> None:
-    """See that the findings are there."""
-    keep_findings(connection, OWNER, _unlinked)
+def note_missing_links(connection: sqlite3.Connection) -> None:
+    """Find them."""
+    replace_findings(connection, OWNER, _unlinked(connection))
 
 
 def _unlinked(connection: sqlite3.Connection) -> Iterator[Finding]:

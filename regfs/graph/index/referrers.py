@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-
+from regfs.graph.index.snapshot import Snapshot
 from regfs.registry.terms import Role
 
 
-def referrers(connection: sqlite3.Connection, repository: str, digest: str) -> list[str]:
+def referrers(snapshot: Snapshot, repository: str, digest: str) -> list[str]:
     """Give the digests of a repository's manifests whose subject has a digest, in their order."""
-    rows = connection.execute(
+    rows = snapshot.rows(
         """
         SELECT referrer.digest FROM blob AS subject
         JOIN edge ON edge.source = subject.id AND edge.role = ?
@@ -19,5 +18,5 @@ def referrers(connection: sqlite3.Connection, repository: str, digest: str) -> l
         WHERE subject.digest = ? ORDER BY referrer.digest
         """,
         (Role.REFERRER, repository, digest),
-    ).fetchall()
+    )
     return [found for (found,) in rows]

@@ -7,11 +7,12 @@ says by its name whose it is; a manifest with a `subject` says so itself. It liv
 from __future__ import annotations
 
 import enum
-import sqlite3
 from typing import NamedTuple
 
-from regfs.graph.index import Role
+from regfs.graph.index.snapshot import Snapshot
+from regfs.graph.index.tags import tags
 from regfs.oci.names import named_after
+from regfs.registry.terms import Role
 
 
 class Place(enum.Enum):
@@ -34,17 +35,17 @@ class Subject(NamedTuple):
 class Signatures:
     """Tells whose image a tag or manifest belongs to."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
         #: Of each manifest with a `subject`, that one's digest.
         self._subjects: dict[int, str] = dict(
-            connection.execute(
+            snapshot.rows(
                 "SELECT edge.target, digest FROM edge JOIN blob ON blob.id = edge.source WHERE role = ?",
                 (Role.REFERRER,),
             )
         )
         # Revisions whose links cannot be read: the names of their directories tell their digests.
-        self._unread = set(connection.execute("SELECT repository, name FROM revision WHERE blob IS NULL"))
+        self._unread = set(snapshot.rows("SELECT repository, name FROM revision WHERE blob IS NULL"))
         self._unread_anywhere = {name for _, name in self._unread}
 
     def subject(self, repository: int, tag: str, blob: int | None) -> Subject | None:
@@ -61,7 +62,7 @@ class Signatures:
     def _find(self, repository: int, digest: str) -> Subject:
         """Find an image by its digest, or the first 64 digits of that."""
         place = Place.GONE
-        for number, whole, here, anywhere in self._connection.execute(
+        for number, whole, here, anywhere in self._snapshot.rows(
             """
             SELECT id, digest,
                 EXISTS (SELECT 1 FROM revision WHERE repository = :repository AND name = digest)
@@ -80,34 +81,37 @@ class Signatures:
         return Subject(digest, None, Place.ELSEWHERE if digest in self._unread_anywhere else place)
 
 
-def image_names(connection: sqlite3.Connection, repository: int, subject: Subject) -> str:
-    """Name the image that something belongs to: by its tags, else by its digest, or that it is gone."""
-    if subject.place is Place.GONE:
-        return f"{subject.digest} (gone)"
-    tags = connection.execute(
+def names_of(snapshot: Snapshot, repository: int, subject: Subject) -> str:
+    """Name the image that something belongs to: by its tags in that repository, else by its digest."""
+    tags = snapshot.column(
         "SELECT name FROM tag WHERE blob = ? AND repository = ? ORDER BY name", (subject.blob, repository)
-    ).fetchall()
-    return " ".join(name for (name,) in tags) or subject.digest
+    )
+    return " ".join(tags) or subject.digest
 
 
-def images_of_tags(connection: sqlite3.Connection) -> dict[object, str]:
-    """Name the image of each tag that belongs to one, by the names of repository and tag."""
-    signatures = Signatures(connection)
-    found: dict[object, str] = {}
-    for repository, path, tag, blob in connection.execute(
-        "SELECT repository, repository.name, tag.name, blob FROM tag "
-        "JOIN repository ON repository.id = repository"
-    ).fetchall():
-        if subject := signatures.subject(repository, tag, blob):
-            found[path, tag] = image_names(connection, repository, subject)
-    return found
+class Belonging(NamedTuple):
+    """A tag, or a revision by itself (`tag` is ""), that belongs to an image; `image` names that."""
+
+    repository: str
+    tag: str
+    image: str
+    place: Place
 
 
-def images_of(connection: sqlite3.Connection, manifest: int) -> list[str]:
-    """Tell in words to which images a manifest belongs, in each of its repositories."""
-    signatures = Signatures(connection)
-    found = []
-    for repository, path, tag in connection.execute(
+def tags_that_belong(snapshot: Snapshot) -> list[Belonging]:
+    """Give each tag that belongs to an image."""
+    signatures = Signatures(snapshot)
+    return [
+        Belonging(tag.repository, tag.tag, names_of(snapshot, tag.repository_id, subject), subject.place)
+        for tag in tags(snapshot)
+        if (subject := signatures.subject(tag.repository_id, tag.tag, tag.blob))
+    ]
+
+
+def belongings_of(snapshot: Snapshot, manifest: int) -> list[Belonging]:
+    """Tell to which images a manifest belongs, by each name that it has; sorted."""
+    signatures = Signatures(snapshot)
+    rows = snapshot.rows(
         """
         SELECT repository, repository.name, tag.name FROM tag
         JOIN repository ON repository.id = repository WHERE blob = :blob
@@ -115,8 +119,9 @@ def images_of(connection: sqlite3.Connection, manifest: int) -> list[str]:
         JOIN repository ON repository.id = repository WHERE blob = :blob ORDER BY 2, 3
         """,
         {"blob": manifest},
-    ).fetchall():
-        if subject := signatures.subject(repository, tag, manifest):
-            images = image_names(connection, repository, subject)
-            found.append(f"{images} in {path}" + ": a stale signature" * (subject.place is Place.GONE))
-    return list(dict.fromkeys(found))
+    )
+    return [
+        Belonging(name, tag, names_of(snapshot, repository, subject), subject.place)
+        for repository, name, tag in rows
+        if (subject := signatures.subject(repository, tag, manifest))
+    ]

@@ -1,4 +1,4 @@
-"""What images take: computed from the index when it is first asked for, and kept in it.
+"""What images take: computed when it is first asked for (`Need.WEIGHTS`), and kept until the facts change.
 
 An image's size counts each blob that it leads to once. Its exclusive size is what nothing else leads to: what
 would go if it alone were deleted, with the children and referrers that are only its own, and garbage were
@@ -9,6 +9,8 @@ to. Where what nothing else leads to may be held by a gap, the exclusive size is
 from __future__ import annotations
 
 import sqlite3
+
+from regfs.graph.index.snapshot import Snapshot
 
 #: Each image that stands for itself, with how many names it has: tags, and untagged revisions that are
 #: nobody's referrer.
@@ -21,9 +23,9 @@ _ROOTS = """
 
 
 def weigh(connection: sqlite3.Connection) -> None:
-    """See that `weight` and `repository_weight` are filled."""
-    if connection.execute("SELECT 1 FROM weight LIMIT 1").fetchone():
-        return
+    """Fill `weight` and `repository_weight`."""
+    for table in ("weight", "repository_weight"):
+        connection.execute(f"DELETE FROM {table}")
     for table in ("root", "pair", "holders", "theirs"):
         connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
     # Declared with their keys: of a table made by a query SQLite knows none, and would join by searching.
@@ -91,3 +93,8 @@ def _weigh_repositories(connection: sqlite3.Connection) -> None:
         """
     )
     connection.execute("DROP TABLE temp.theirs")
+
+
+def sizes_of_images(snapshot: Snapshot) -> dict[int, int]:
+    """Give the bytes that each image takes, by the numbers of manifests. Needs WEIGHTS."""
+    return dict(snapshot.rows("SELECT blob, size FROM weight"))

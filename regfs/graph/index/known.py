@@ -1,0 +1,240 @@
+"""What the index knows of single units, with what tells whether they have changed since.
+
+A mount asks this for each directory that somebody looks into, so an answer never waits: where there is no
+index, or it cannot be read just now, nothing is known. What is given was so when the index was last brought
+up to date; whether it still is, the caller sees by the stamps, which come along. Safe for many threads.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
+
+from regfs.graph.index.keeper import decode
+from regfs.graph.index.read_connections import IndexFile, connect
+from regfs.graph.index.schema import WHEN
+from regfs.graph.outline import Named, Outline, Seen
+from regfs.oci import Digest
+from regfs.registry import layout
+from regfs.registry.terms import Mark, Role
+
+#: Seconds for which the same file is believed to be the one in use.
+_LOOK_EVERY = 1.0
+
+
+class NamesKnown(NamedTuple):
+    """A directory among the repositories: its stamp and that of its tags' directory, 0 where not known."""
+
+    stamp: int
+    tags_stamp: int
+    marks: Mark
+    nested: list[str]
+    tags: list[str]
+
+
+class TagKnown(NamedTuple):
+    """A tag's link: its stamp, when it was pushed (ns), and the digest that it held."""
+
+    name: str
+    stamp: int
+    pushed: int
+    digest: str
+
+
+class Files(Protocol):
+    """Where the index lies."""
+
+    @property
+    def in_use(self) -> IndexFile | None:
+        """The file that all processes use; None if there is none."""
+
+
+class Known:
+    """The questions, over the index that `files` has at the moment.
+
+    `version` grows when the index says something else: what was told under another may have changed.
+    """
+
+    def __init__(self, files: Files, clock: Callable[[], float] = time.monotonic) -> None:
+        self._files = files
+        self._clock = clock
+        self._file: IndexFile | None = None
+        self._when: object = None
+        self._look_again = float("-inf")
+        self._idle: deque[sqlite3.Connection] = deque()
+        self.version = 0
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """Give a connection; None if nothing can be asked. What fails in the body is for `_asked`."""
+        file = self._in_use()
+        connection: sqlite3.Connection | None
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = connect(file) if file else None
+        try:
+            yield connection
+        except sqlite3.Error:
+            if connection is not None:
+                connection.close()
+            raise
+        if connection is not None:
+            if file == self._file:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _in_use(self) -> IndexFile | None:
+        """Give the file in use; closes what was another's."""
+        now = self._clock()
+        if now >= self._look_again:
+            self._look_again = now + _LOOK_EVERY
+            file = self._files.in_use
+            if file != self._file:
+                self._file = file
+                self.version += 1
+                self.close()
+        return self._file
+
+    def _note(self, when: object) -> int:
+        """Give the version of an answer, by when the index last changed."""
+        if when != self._when:
+            self._when = when
+            self.version += 1
+        return self.version
+
+    def shard(self, algorithm: str, prefix: str) -> tuple[int, int]:
+        """Give the stamp of a shard of blobs (0: not known), and the version that it is of."""
+        try:
+            with self._reading() as connection:
+                row = connection and connection.execute(_SHARD, (layout.shard(algorithm, prefix),)).fetchone()
+        except sqlite3.Error:
+            row = None
+        return (row[0], self._note(row[1])) if row else (0, self.version)
+
+    def names(self, name: str) -> NamesKnown | None:
+        """Tell what is in a directory among the repositories ("" is the top)."""
+        try:
+            with self._reading() as connection:
+                return _names(connection, name) if connection else None
+        except sqlite3.Error:
+            return None
+
+    def tags(self, repository: str, names: Iterable[str]) -> list[TagKnown]:
+        """Tell what tags named, of those that are known and hold a digest."""
+        wanted = list(names)
+        marks = ",".join("?" * len(wanted))
+        try:
+            with self._reading() as connection:
+                if connection is None:
+                    return []
+                rows = [
+                    row
+                    for query in (_TAGS, _KEPT_TAGS)  # what a mount kept is newer than the last pass
+                    for row in connection.execute(query.format(marks=marks), (repository, *wanted))
+                ]
+        except sqlite3.Error:
+            return []
+        return list({row[0]: TagKnown(*row) for row in rows}.values())
+
+    def outline(self, digest: Digest) -> Outline | None:
+        """Tell what a manifest names, with the blobs as they are stored; None if it was never read."""
+        try:
+            with self._reading() as connection:
+                if connection is None:
+                    return None
+                rows = connection.execute(_OUTLINE, (str(digest),)).fetchall()
+                kept = None if rows else connection.execute(_KEPT, (str(digest),)).fetchone()
+        except sqlite3.Error:
+            return None
+        if not rows:
+            return decode(kept[0]) if kept else None
+        when, kind, media_type, size, blocks, mtime_ns = rows[0][:6]
+        version = self._note(when)
+        seen = Seen(size, blocks, mtime_ns, version)
+        itself = Named(Role.CHILD, 0, digest, size, media_type, seen=seen)
+        parts = (_named(row[6:], version) for row in rows if row[6] is not None)
+        return Outline.of_parts(itself, kind, parts)
+
+
+_SHARD = f"SELECT stamp, (SELECT value FROM meta WHERE key = '{WHEN}') FROM place WHERE path = ?"
+
+_TAGS = (
+    "SELECT tag.name, stamp, pushed, digest FROM repository JOIN tag ON repository = repository.id "
+    "JOIN blob ON blob.id = tag.blob WHERE repository.name = ? AND tag.name IN ({marks}) AND stamp"
+)
+
+_KEPT_TAGS = "SELECT tag, stamp, pushed, digest FROM kept_link WHERE repository = ? AND tag IN ({marks})"
+_KEPT = "SELECT outline FROM kept_manifest WHERE digest = ?"
+
+_OUTLINE = f"""
+    SELECT (SELECT value FROM meta WHERE key = '{WHEN}'), manifest.kind, manifest.media_type,
+        image.size, image.blocks, image.stored,
+        role, position, blob.digest, edge.size, edge.media_type, platform, elsewhere, title, machine,
+        blob.size, blob.blocks, blob.stored
+    FROM blob AS image CROSS JOIN manifest ON manifest.blob = image.id
+    LEFT JOIN edge ON edge.source = image.id AND role <= {Role.CHILD:d}
+    LEFT JOIN blob ON blob.id = edge.target
+    WHERE image.digest = ? AND image.size IS NOT NULL AND kind IS NOT NULL
+"""
+
+#: The names right below one: between the two values, and with no slash behind it.
+_NESTED = "SELECT name FROM repository WHERE name > ? AND name < ? AND instr(substr(name, ?), '/') = 0"
+
+
+def _named(row: tuple[object, ...], version: int) -> Named:
+    role, position, digest, size, media_type, platform, elsewhere, title, machine, stored, blocks, when = row
+    algorithm, _, encoded = str(digest).partition(":")
+    seen = None
+    if stored is not None and (size is None or size == stored):
+        seen = Seen(stored, blocks, when, version)  # type: ignore[arg-type]
+    return Named(
+        role,  # type: ignore[arg-type]
+        position,  # type: ignore[arg-type]
+        Digest(algorithm, encoded),
+        size,  # type: ignore[arg-type]
+        media_type,  # type: ignore[arg-type]
+        platform,  # type: ignore[arg-type]
+        machine,  # type: ignore[arg-type]
+        bool(elsewhere),
+        title,  # type: ignore[arg-type]
+        seen,
+    )
+
+
+def _names(connection: sqlite3.Connection, name: str) -> NamesKnown | None:
+    connection.execute("BEGIN")
+    try:
+        marks = Mark.NOTHING
+        number = None
+        if name:
+            row = connection.execute("SELECT id, marks FROM repository WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                return None
+            number, marks = row[0], Mark(row[1])
+        stamps = dict(
+            connection.execute(
+                "SELECT path, stamp FROM place WHERE path IN (?, ?)",
+                (layout.repository(name), layout.tags(name)),
+            )
+        )
+        stamp, tags_stamp = (stamps.get(path, 0) for path in (layout.repository(name), layout.tags(name)))
+        if not stamp or (Mark.MANIFESTS in marks and not tags_stamp):
+            return None
+        start = f"{name}/" if name else ""
+        bounds = (start, f"{name}0" if name else "\U0010ffff", len(start) + 1)
+        nested = [found[len(start) :] for (found,) in connection.execute(_NESTED, bounds)]
+        tags = connection.execute("SELECT name FROM tag WHERE repository = ? ORDER BY name", (number,))
+        return NamesKnown(stamp, tags_stamp, marks, nested, [tag for (tag,) in tags])
+    finally:
+        connection.execute("COMMIT")

@@ -1,0 +1,115 @@
+"""Tags: what each names, since when, and what that is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from regfs.graph.index.snapshot import Snapshot
+from regfs.registry.terms import Role
+
+
+class TagNamed(NamedTuple):
+    """A tag, and what it names; times in nanoseconds, None where that could not be read.
+
+    `repository_id` and `blob` are the index's numbers.
+    """
+
+    repository_id: int
+    repository: str
+    tag: str
+    blob: int | None
+    digest: str | None
+    pushed: int | None
+
+
+class TagDescribed(NamedTuple):
+    """A tag, and what it names: bytes, and those that nothing else leads to (None: unknown).
+
+    `platforms` are an index's, or the image's own; `created` is what its config tells; `pushes` counts what
+    the tag has named.
+    """
+
+    repository: str
+    tag: str
+    digest: str | None
+    kind: str | None
+    platforms: str | None
+    created: str | None
+    pushed: int | None
+    pushes: int
+    size: int | None
+    exclusive: int | None
+    shared: int | None
+
+
+def tags(snapshot: Snapshot) -> list[TagNamed]:
+    """Give all tags, sorted by repository and name."""
+    rows = snapshot.rows(
+        "SELECT repository, repository.name, tag.name, blob, digest, pushed FROM tag "
+        "JOIN repository ON repository.id = repository LEFT JOIN blob ON blob.id = blob ORDER BY 2, 3"
+    )
+    return [TagNamed(*row) for row in rows]
+
+
+def count_tags(snapshot: Snapshot) -> int:
+    """Count all tags."""
+    return int(snapshot.row("SELECT count(*) FROM tag")[0])
+
+
+def tags_described(snapshot: Snapshot) -> list[TagDescribed]:
+    """Give all tags with what they name, sorted. Needs WEIGHTS; configs that were not read tell nothing."""
+    rows = snapshot.rows(
+        f"""
+        SELECT repository.name, tag.name, digest, manifest.kind,
+            coalesce(
+                nullif((SELECT group_concat(platform, ' ') FROM (
+                    SELECT platform FROM edge WHERE source = tag.blob AND role = {Role.CHILD:d} ORDER BY
+                    position
+                )), ''),
+                (SELECT platform FROM config WHERE blob = {_CONFIG})
+            ),
+            (SELECT created FROM config WHERE blob = {_CONFIG}),
+            pushed,
+            (SELECT count(*) FROM history WHERE repository = tag.repository AND tag = tag.name),
+            weight.size, weight.exclusive, weight.size - weight.exclusive
+        FROM tag JOIN repository ON repository.id = tag.repository
+        LEFT JOIN blob ON blob.id = tag.blob
+        LEFT JOIN manifest ON manifest.blob = tag.blob
+        LEFT JOIN weight ON weight.blob = tag.blob
+        ORDER BY 1, 2
+        """
+    )
+    return [TagDescribed(*row) for row in rows]
+
+
+#: The config that tells when a tag's image was built: a manifest of schema 1 itself, or the image's own, or
+#: that of the first child that has one.
+_CONFIG = f"""(
+    SELECT config.blob FROM (
+        SELECT tag.blob AS blob, -2 AS place
+        UNION ALL SELECT target, -1 FROM edge WHERE source = tag.blob AND role = {Role.CONFIG:d}
+        UNION ALL SELECT below.target, child.position FROM edge AS child
+            JOIN edge AS below ON below.source = child.target AND below.role = {Role.CONFIG:d}
+            WHERE child.source = tag.blob AND child.role = {Role.CHILD:d}
+    ) AS found JOIN config ON config.blob = found.blob ORDER BY place LIMIT 1
+)"""
+
+
+class FormerTag(NamedTuple):
+    """A tag that has named something, and when it was pushed then (ns)."""
+
+    repository: str
+    tag: str
+    pushed: int | None
+
+
+def tags_that_named(snapshot: Snapshot, blob: int) -> list[FormerTag]:
+    """Give the tags that have named a manifest, and name another now; the oldest push first."""
+    rows = snapshot.rows(
+        "SELECT repository.name, tag, history.pushed FROM history "
+        "JOIN repository ON repository.id = history.repository "
+        "JOIN tag ON tag.repository = history.repository AND tag.name = history.tag "
+        "WHERE history.blob = :blob AND tag.blob IS NOT :blob ORDER BY 3",
+        {"blob": blob},
+    )
+    return [FormerTag(*row) for row in rows]
