@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from regfs.errors import OptionError
@@ -72,6 +75,15 @@ class Place:
             return False
 
 
+class ServerLog(Logger):
+    """gunicorn's log, without a traceback for a client that stopped in the middle of its request."""
+
+    def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log an error that is not the client's."""
+        if not isinstance(sys.exc_info()[1], BlockingIOError):
+            super().exception(msg, *args, **kwargs)
+
+
 class Server(BaseApplication):
     """gunicorn, told what to do by this program and by no file or environment variable.
 
@@ -99,6 +111,7 @@ class Server(BaseApplication):
             "proc_name": "regfs",
             # Not its warnings: clients that try TLS first are a line each.
             "loglevel": "error",
+            "logger_class": ServerLog,
             "graceful_timeout": 10,
             "post_worker_init": self._begin,
             # Neither a socket to control it by, nor a server's name and version in each answer.

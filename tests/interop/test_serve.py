@@ -174,6 +174,17 @@ def test_clients_that_read_nothing_hold_up_nobody(serving: Serving, images: Imag
         connection.close()
 
 
+@pytest.mark.slow
+def test_half_a_request_is_given_up(serving: Serving) -> None:
+    with serving.connect() as connection:
+        connection.settimeout(60)
+        connection.sendall(b"GET /v2/ HT")
+        began = time.monotonic()
+        assert connection.recv(100) == b""
+        assert 20 < time.monotonic() - began < 50
+    assert "Traceback" not in serving.log()
+
+
 def test_clients_that_go_away_leave_nothing_behind(serving: Serving, images: Images) -> None:
     path, _ = large(images)
     serving.api.ask("GET", "/v2/")

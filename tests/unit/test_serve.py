@@ -185,6 +185,7 @@ def serve(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return run(*REGFS, "serve", *arguments)
 
 
+@pytest.mark.long
 def test_who_may_pull_must_be_said(store: StoreBuilder, tmp_path: Path) -> None:
     done = serve(store.root)
     assert done.returncode == 2
@@ -193,6 +194,7 @@ def test_who_may_pull_must_be_said(store: StoreBuilder, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, f"regfs: {tmp_path}/nothing: No such file or directory\n")
 
 
+@pytest.mark.long
 def test_what_cannot_be_served_is_said(store: StoreBuilder, tmp_path: Path) -> None:
     done = serve(tmp_path / "nowhere", "--anonymous")
     assert done.returncode == 1
@@ -200,6 +202,7 @@ def test_what_cannot_be_served_is_said(store: StoreBuilder, tmp_path: Path) -> N
     assert serve(store.root, "--anonymous", "--cert", tmp_path / "c").returncode == 2
 
 
+@pytest.mark.long
 def test_a_configuration_is_printed(store: StoreBuilder) -> None:
     done = serve(
         store.root, "--print-config", "podman", "--registry", "r.example.com", "--listen", "127.0.0.1:1"
