@@ -18,6 +18,7 @@
     │   ├── BlobMissingError
     │   ├── SizeError
     │   ├── MismatchError         content of another digest
+    │   ├── IncompleteError       an image that lacks blobs
     │   └── NestingError          indexes nested deeper than any tool builds them
     ├── NotKnownError             what was asked about is not in the store (graph)
     │   └── NoFileSystemError     it is an artifact, whose layers are no file system (tree)
@@ -40,6 +41,7 @@
         ├── OptionError
         ├── MountpointError
         ├── RequirementError
+        ├── PasswordFileError     a file of passwords that cannot be used (serve)
         └── RuleError             a rule of `reclaim` that cannot match anything (graph)
 
 `str()` of each is one printable line for a person, whatever it quotes. The fields are for programs.
@@ -47,7 +49,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 def printable(text: str) -> str:
@@ -208,6 +210,15 @@ class MismatchError(DamageError):
         super().__init__(f"blob {digest} is damaged: its content is {got}")
 
 
+class IncompleteError(DamageError):
+    """An image that is not given, for it lacks blobs. `lacks` says which, in words."""
+
+    def __init__(self, what: str, lacks: Sequence[str]) -> None:
+        self.what = what
+        self.lacks = lacks
+        super().__init__(f"{what}: damaged, so nothing is written; it lacks {'; '.join(lacks)}")
+
+
 class NestingError(DamageError):
     """Indexes nested deeper than `limit`."""
 
@@ -366,6 +377,14 @@ class RequirementError(UsageError):
     def __init__(self, missing: str, reason: str) -> None:
         self.missing = missing
         super().__init__(reason)
+
+
+class PasswordFileError(UsageError):
+    """A file of names and passwords that cannot be used. `path` is the file."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {reason}")
 
 
 class RuleError(UsageError):

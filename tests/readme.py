@@ -38,13 +38,13 @@ def run_examples(text: str, work: Path) -> str:
     build_sample(work / "store")
     (work / "mnt").mkdir()
     try:
-        return _BLOCK.sub(lambda block: _run_block(block[0], work), text)
+        return _BLOCK.sub(lambda block: run_block(block[0], work), text)
     finally:
         if os.path.ismount(work / "mnt"):
             subprocess.run(["umount", "-l", str(work / "mnt")], check=True)
 
 
-def _run_block(block: str, work: Path) -> str:
+def run_block(block: str, work: Path) -> str:
     commands = [line[2:] for line in block.splitlines() if line.startswith("$ ")]
     return "".join(f"$ {command}\n{_run(command, work)}" for command in commands)
 

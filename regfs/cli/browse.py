@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import sys
@@ -10,7 +9,9 @@ import time
 
 import click
 
+from regfs.cli.archives import registry_option, write, write_archive, write_images
 from regfs.cli.opening import (
+    Choices,
     LayerProgress,
     cache_directory,
     chosen_max_layer_size,
@@ -19,12 +20,11 @@ from regfs.cli.opening import (
     open_store,
     opened_tree,
 )
-from regfs.errors import IsDirectoryError, NoEntryError, RegfsError, printable
+from regfs.errors import IsDirectoryError, NoEntryError, RegfsError, UsageError, printable
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
 from regfs.tree import Attributes, Directory, File, Node, Symlink, Tree
-
-_STANDARD_OUTPUT = 1
+from regfs.tree.interop import ArchiveFile
 
 #: Bytes that `cat` reads at once.
 _PIECE = 1 << 20
@@ -45,20 +45,19 @@ platform_option = click.option(
 )
 
 
-def open_tree(store: str, platform: Platform, *, partial: bool = False) -> Tree:
+def open_tree(store: str, platform: Platform, *, partial: bool = False, registry: str = "") -> Tree:
     """Open the tree of a store, for one short command: what was read once is not read again.
 
     It is closed when the command ends. `partial`: images are shown without the layers that cannot be read.
     """
-    opened = opened_tree(
-        open_store(store),
-        cache_directory(),
-        platform,
+    choices = Choices(
         ttl=float("inf"),
         layer_progress=LayerProgress(),
         max_layer_size=chosen_max_layer_size(),
         partial=partial,
+        registry=registry,
     )
+    opened = opened_tree(open_store(store), cache_directory(), platform, choices)
     return click.get_current_context().with_resource(opened)
 
 
@@ -147,16 +146,35 @@ def _line(name: str, node: Node, found: Attributes) -> str:
 @click.command(short_help="Write a file of the tree to standard output, without a mount.")
 @click.argument("store")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--archive",
+    is_flag=True,
+    help="PATH are images, REPOSITORY[:TAG|@DIGEST]: write one archive of them, shared layers once.",
+)
+@registry_option("The registry that oci/ and image.tar name the images after: HOST/team/app:1.0.")
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option
-def cat(store: str, paths: tuple[str, ...], platform: Platform) -> None:
-    """Write the bytes at each PATH of the tree to standard output, without a mount."""
-    tree = open_tree(store, platform)
+def cat(store: str, paths: tuple[str, ...], archive: bool, registry: str, platform: Platform) -> None:
+    """Write the bytes at each PATH of the tree to standard output, without a mount.
+
+    Each image has an image.tar, which docker load, podman load and ctr images import take. Nothing is written
+    of one that lacks a layer, and a layer that has not its digest is an error before it is written whole.
+
+    \b
+      regfs cat /var/lib/registry team/app/1.0/image.tar | docker load
+      regfs cat /var/lib/registry team/app:1.0 team/db --archive > images.tar
+    """
+    tree = open_tree(store, platform, registry=registry)
+    if archive:
+        write_images(tree, paths)
+        return
     failed = False
     for path in paths:
         try:
             _copy(tree, path)
+        except UsageError:
+            raise
         except RegfsError as error:
             failed = complain(path, error)
     if failed:
@@ -167,20 +185,18 @@ def _copy(tree: Tree, path: str) -> None:
     node = walk(tree, path)
     if not isinstance(node, File):
         raise IsDirectoryError(path)
+    if isinstance(node, ArchiveFile):
+        write_archive(node.archive(), path, [node.image])
+        return
     content = node.open()
     try:
         buffer = memoryview(bytearray(_PIECE))
         offset = 0
         while got := content.read_into(buffer, offset):
-            _write(buffer[:got])
+            write(buffer[:got])
             offset += got
     finally:
         content.close()
-
-
-def _write(piece: memoryview) -> None:
-    while piece:
-        piece = piece[os.write(_STANDARD_OUTPUT, piece) :]
 
 
 def complain(path: str, error: RegfsError) -> bool:

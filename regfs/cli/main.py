@@ -33,6 +33,7 @@ _MODULES = {
     "mount": "mounting",
     "reclaim": "reclaiming",
     "report": "reporting",
+    "serve": "serving",
     "tree": "inside",
     "umount": "mounting",
 }
@@ -87,6 +88,9 @@ Without a mount:
   regfs history /var/lib/registry team/app:1.0 what each step of a build did
   regfs find /var/lib/registry 'log4j-core-*'  a file in all images
   regfs check /var/lib/registry                whether all can be pulled
+  regfs cat /var/lib/registry team/app/1.0/image.tar | docker load
+                                               an image, with no registry
+  regfs serve /var/lib/registry --anonymous    all images, as a registry
 """
 
 _EPILOG = """`regfs STORE MOUNTPOINT [-o OPTIONS]` is short for `regfs mount`, and what mount(8) calls for

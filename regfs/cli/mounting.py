@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import click
 
 from regfs.cli.logs import start_log
-from regfs.cli.opening import cache_directory, opened_tree
+from regfs.cli.opening import Choices, cache_directory, opened_tree
 from regfs.cli.service import READY, STOPPING, tell_service_manager
 from regfs.mount.mountpoint import check_mountpoint, unmount
 from regfs.mount.options import parse_options
@@ -43,6 +43,8 @@ Options for -o, separated by commas:
                     @reports, …; they resolve without it, too
   log_file=FILE     the same as --log-file
   fsname=NAME       what /proc/mounts and df show as the source (STORE)
+  registry=HOST[:PORT]
+                    what oci/ and image.tar call the images: HOST/team/app:1.0
   follow_symlinks   directories of the store may be symlinks (off): links,
                     manifests and layers still may not. Who can write to the
                     store can then point a mount of root's at others
@@ -109,19 +111,18 @@ def mount(
             tell_service_manager(STOPPING)
 
     def open_tree(ttl: float, given_up: Callable[[], bool]) -> AbstractContextManager[Tree]:
-        return opened_tree(
-            open_local(root, follow_symlinks=parsed.follow_symlinks),
-            cache,
-            parsed.platform,
-            ttl=ttl,
-            progress=LoggedProgress(),
-            layer_progress=LoggedLayers(),
+        choices = Choices(
+            ttl,
+            LoggedProgress(),
+            LoggedLayers(),
             cache_size=parsed.cache_size,
             max_layer_size=parsed.max_layer_size,
             partial=parsed.partial,
-            views=parsed.views,
             given_up=given_up,
+            registry=parsed.registry,
         )
+        storage = open_local(root, follow_symlinks=parsed.follow_symlinks)
+        return opened_tree(storage, cache, parsed.platform, choices, views=parsed.views)
 
     serve(open_tree, source, place, parsed, library=library, debug=debug, ready=begun, ending=ending)
     _log.info("%s is unmounted", place)

@@ -8,22 +8,23 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import click
 
 from regfs.graph.index import ReferenceIndex
+from regfs.graph.index.update import Progress as Told
 from regfs.registry import Contents, locate, open_local
 from regfs.storage import LocalStorage
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from regfs.graph.index.update import Progress as Told
     from regfs.graph.reports.catalogue import Reports
     from regfs.oci import Digest, Platform
-    from regfs.tree import Tree
+    from regfs.tree import Source, Tree
 
 #: Processes that read a store side by side in a first pass; more only wait for the one that writes.
 _MOST_PROCESSES = 4
@@ -133,26 +134,31 @@ def opened(store: str) -> Iterator[Opened]:
         yield Opened(*it, Reports(it.references, it.contents))
 
 
-@contextmanager
-def opened_tree(
-    storage: LocalStorage,
-    cache: Path,
-    platform: Platform,
-    *,
-    ttl: float,
-    progress: Told = lambda what, done, total: None,
-    layer_progress: Callable[[Digest, int, int], None] = lambda digest, read, size: None,
-    cache_size: int | None = None,
-    max_layer_size: int | None = None,
-    partial: bool = False,
-    views: bool = False,
-    given_up: Callable[[], bool] = lambda: False,
-) -> Iterator[Tree]:
-    """Put together the tree over an open storage, and close both in the end.
+@dataclass(frozen=True)
+class Choices:
+    """How a store is to be read. What is told is at most `ttl` seconds old.
 
-    What it tells is at most `ttl` seconds old. `cache` keeps the indexes of the store and of layers, of which
-    those take `cache_size` bytes; no layer of more than `max_layer_size` bytes is read. `partial` and
-    `given_up`: see Opener. `views`: the top lists them.
+    The indexes of layers take `cache_size` bytes; no layer of more than `max_layer_size` bytes is read.
+    `partial` and `given_up`: see Opener; `registry`: see Scope.
+    """
+
+    ttl: float
+    progress: Told = lambda what, done, total: None
+    layer_progress: Callable[[Digest, int, int], None] = lambda digest, read, size: None
+    cache_size: int | None = None
+    max_layer_size: int | None = None
+    partial: bool = False
+    given_up: Callable[[], bool] = lambda: False
+    registry: str = ""
+
+
+@contextmanager
+def opened_source(
+    storage: LocalStorage, cache: Path, platform: Platform, choices: Choices
+) -> Iterator[Source]:
+    """Put together all that reads an open storage, and close both in the end.
+
+    `cache` keeps the indexes of the store and of layers.
     """
     # Only now: to index a store takes none of them.
     from regfs.graph import Graph
@@ -163,31 +169,43 @@ def opened_tree(
     from regfs.machine import on_network
     from regfs.registry.pace import Pace
     from regfs.registry.side_by_side import SideBySide
-    from regfs.tree import Source, Tree
+    from regfs.tree import Source
     from regfs.tree.inside import Opener
 
     contents = Contents(storage)
-    references = ReferenceIndex(storage, storage.root, cache, ttl=ttl, progress=progress)
+    references = ReferenceIndex(storage, storage.root, cache, ttl=choices.ttl, progress=choices.progress)
     files = references.files
-    aside = SideBySide(given_up, Pace(network=on_network(storage.root)))
-    graph = Graph(contents, ttl=ttl, known=Known(files), keeper=Keeper(files), aside=aside)
+    aside = SideBySide(choices.given_up, Pace(network=on_network(storage.root)))
+    graph = Graph(contents, ttl=choices.ttl, known=Known(files), keeper=Keeper(files), aside=aside)
     layers = Layers(
         contents,
         cache,
-        cache_size=CACHE_SIZE if cache_size is None else cache_size,
-        max_layer_size=MAX_LAYER_SIZE if max_layer_size is None else max_layer_size,
-        progress=layer_progress,
+        cache_size=choices.cache_size or CACHE_SIZE,
+        max_layer_size=choices.max_layer_size or MAX_LAYER_SIZE,
+        progress=choices.layer_progress,
     )
-    opener = Opener(graph, layers, given_up, partial=partial)
-    source = Source(graph, references, Reports(references, contents), contents, platform, opener)
+    opener = Opener(graph, layers, choices.given_up, partial=choices.partial)
+    reports = Reports(references, contents)
+    source = Source(graph, references, reports, contents, platform, opener, choices.registry)
     try:
-        yield Tree(source, list_views=views)
+        yield source
     finally:
         # First whoever reads the store: a number that another file gets meanwhile must not be read for it.
         graph.close()
         layers.close()
         references.close()
         storage.close()
+
+
+@contextmanager
+def opened_tree(
+    storage: LocalStorage, cache: Path, platform: Platform, choices: Choices, *, views: bool = False
+) -> Iterator[Tree]:
+    """Put together the tree over an open storage, as `opened_source` does. `views`: the top lists them."""
+    from regfs.tree import Tree  # only now: see above
+
+    with opened_source(storage, cache, platform, choices) as source:
+        yield Tree(source, list_views=views)
 
 
 def cache_directory() -> Path:

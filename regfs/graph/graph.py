@@ -451,6 +451,14 @@ class Graph:
                 return stored if stored.algorithm != digest.algorithm else None
         return None
 
+    def links(self, name: str, digest: Digest) -> bool:
+        """Tell whether a repository links a blob, as a layer or manifest: a registry serves no other."""
+        for read in (self._contents.layer_link, self._contents.revision):
+            with suppress(MissingError):
+                read(name, digest)
+                return True
+        return False
+
     def stored(self, name: str, named: Named) -> bool:
         """Tell whether a blob is stored at all, damaged or not."""
         try:

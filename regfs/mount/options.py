@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from regfs.errors import OptionError
 from regfs.layers import CACHE_SIZE, MAX_LAYER_SIZE
 from regfs.oci import Platform
+from regfs.oci.names import read_registry
 
 #: Seconds for which links and listings are believed, unless asked otherwise.
 DEFAULT_TTL = 10.0
@@ -122,6 +123,7 @@ _OWN = (
     "fsname",
     "log_file",
     "follow_symlinks",
+    "registry",
 )
 
 #: Whose the files inside an image are: as the image says, or the mounting user's.
@@ -135,7 +137,8 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 class MountOptions:
     """What the options say. `ttl` in seconds, sizes in bytes; `libfuse` goes there as it is.
 
-    `fsname` is what the mount shows as its source, if not the store.
+    `fsname` is what the mount shows as its source, if not the store. `registry` is the host that images are
+    named after for other tools, or empty.
     """
 
     uid: int
@@ -152,6 +155,7 @@ class MountOptions:
     fsname: str | None = None
     log_file: str | None = None
     follow_symlinks: bool = False
+    registry: str = ""
     libfuse: dict[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -239,6 +243,8 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
                 options.fsname = value
             case "log_file":
                 options.log_file = value
+            case "registry":
+                options.registry = read_registry(value)
             case _:
                 raise ValueError("takes no value")
     except (ValueError, KeyError, OverflowError) as error:

@@ -35,6 +35,8 @@ _NAMED_AFTER = re.compile(rf"({'|'.join(LENGTHS)})-([a-f0-9]{{64}})(?:\..+)?\Z")
 _LATER = re.compile(rf"(?:{_PATH_COMPONENT})\Z")
 _FIRST = re.compile(rf"(?:{_PATH_COMPONENT}|{_DOMAIN})\Z")
 _WHOLE = re.compile(rf"(?:{_DOMAIN}/)?{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*\Z")
+# reference: the first part of a name is a registry only with a dot or a port, or if it is "localhost".
+_REGISTRY = re.compile(rf"(?:{_DOMAIN}|\[[0-9a-fA-F:]+\](?::[0-9]+)?)\Z")
 _TAG_NAME = re.compile(rf"(?:{_TAG})\Z")
 
 
@@ -65,3 +67,10 @@ def is_whole_repository(name: str) -> bool:
 def is_upload(name: str) -> bool:
     """Tell whether `name` can be the id of an upload."""
     return _UPLOAD.match(name) is not None
+
+
+def read_registry(value: str) -> str:
+    """Check the name of a registry, HOST[:PORT]. Raises ValueError with a text for a person."""
+    if not _REGISTRY.match(value) or not ({".", ":"} & set(value) or value == "localhost"):
+        raise ValueError(f"{value!r} is no HOST[:PORT] such as reg.example.com or 10.0.0.1:5000")
+    return value

@@ -94,6 +94,10 @@ class OpenFile:
             raise _translate(self._path, error) from error
         return filled
 
+    def fileno(self) -> int:
+        """Give the descriptor."""
+        return self._descriptor
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from regfs.errors import StoreError
 
@@ -66,6 +66,14 @@ class Content(Protocol):
 
     def close(self) -> None:
         """Free what the content holds. Reading it afterwards is a fault."""
+
+
+@runtime_checkable
+class FileContent(Content, Protocol):
+    """Content that the kernel can send by itself: it has a descriptor, which nobody else has."""
+
+    def fileno(self) -> int:
+        """Give the descriptor, of whose position nothing depends."""
 
 
 class Storage(Protocol):

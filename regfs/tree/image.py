@@ -5,7 +5,7 @@
     <index of layers>/manifest.json   platforms/   layers/00.tar.gz …      a build cache
     <artifact>/manifest.json   config.json   layers/<title> …      a signature, an SBOM, a chart
 
-and `<image>/rootfs/`, `<index>/rootfs ->`, which no listing shows.
+and, which no listing shows, `<image>/rootfs/`, `<index>/rootfs ->`, and what `interop` has for other tools.
 
 Three things lead to a manifest: a tag (tag.py), a digest (`@sha256:…`), an index that has it as a child.
 """
@@ -33,6 +33,7 @@ from regfs.oci.platform import choose
 from regfs.tree import inode
 from regfs.tree.blob import BlobFile, MadeConfig
 from regfs.tree.inside import MergedLayers, TopDirectory
+from regfs.tree.interop import NamedImage, child_of_image, is_interop_name
 from regfs.tree.layers import LayersDirectory
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
@@ -61,6 +62,19 @@ class ManifestDirectory(Directory):
     @abc.abstractmethod
     def digest(self) -> Digest:
         """Tell which manifest this is now. Raises what is wrong with the link that names it."""
+
+    @property
+    def tag(self) -> str:
+        """The tag that leads here, or empty."""
+        return ""
+
+    def named(self) -> NamedImage:
+        """Give the manifest with its name, for other tools. Raises what is wrong with it."""
+        return self._image(self._outline(self.digest()))
+
+    def _image(self, outline: Outline) -> NamedImage:
+        digest = outline.itself.digest
+        return NamedImage(self._scope, digest, self._manifest(digest), self.tag)
 
     def _outline(self, digest: Digest) -> Outline:
         """Tell what the manifest names. A question reads the digest once: the tag may move before the next.
@@ -108,6 +122,8 @@ class ManifestDirectory(Directory):
     def _child(self, outline: Outline, name: str) -> Node:
         if name == naming.MANIFEST:
             return BlobFile(self._scope, outline.itself, outline.kind, self)
+        if is_interop_name(name):
+            return child_of_image(self, self._image(outline), name)
         if outline.indexes:
             return self._index_child(outline, name)
         if name == naming.LAYERS:
@@ -124,7 +140,7 @@ class ManifestDirectory(Directory):
 
     def _index_child(self, index: Outline, name: str) -> Node:
         if name == naming.PLATFORMS:
-            return PlatformsDirectory(self._scope, self, index, self._depth)
+            return PlatformsDirectory(self._scope, self, index, self._depth, self.tag)
         if index.layers:
             if name == naming.LAYERS:
                 return LayersDirectory(self._scope, self, index)
@@ -237,13 +253,19 @@ class SparseDirectory(RevisionDirectory):
 class ChildDirectory(SparseDirectory):
     """A child of an index, which may be sparse. `index` is the digest of that."""
 
-    __slots__ = ("_index",)
+    __slots__ = ("_index", "_tag")
 
     XATTRS = (*ManifestDirectory.XATTRS, "platform")
 
-    def __init__(self, scope: Scope, number: int, index: Digest, named: Named, depth: int) -> None:
+    def __init__(self, scope: Scope, number: int, index: Digest, named: Named, depth: int, tag: str) -> None:
         super().__init__(scope, number, named, depth)
         self._index = index
+        self._tag = tag
+
+    @property
+    def tag(self) -> str:
+        """The tag of the index."""
+        return self._tag
 
     def facts(self) -> Mapping[str, str]:
         """Tell what the index says besides."""
@@ -265,10 +287,11 @@ class ChildDirectory(SparseDirectory):
 class PlatformsDirectory(Part):
     """`platforms/`: a directory for each child of an index, in its order."""
 
-    __slots__ = ("_depth", "_index", "_scope")
+    __slots__ = ("_depth", "_index", "_scope", "_tag")
 
-    def __init__(self, scope: Scope, parent: Directory, index: Outline, depth: int) -> None:
+    def __init__(self, scope: Scope, parent: Directory, index: Outline, depth: int, tag: str) -> None:
         super().__init__(parent, naming.PLATFORMS)
+        self._tag = tag
         self._scope = scope
         self._depth = depth
         self._index = index
@@ -284,5 +307,5 @@ class PlatformsDirectory(Part):
             if child.platform == name:
                 number = inode.of_child(self.inode, name)
                 index = self._index.itself.digest
-                return ChildDirectory(self._scope, number, index, child, self._depth + 1)
+                return ChildDirectory(self._scope, number, index, child, self._depth + 1, self._tag)
         raise NoEntryError(name)

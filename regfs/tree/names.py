@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
-from regfs.oci import Digest
-from regfs.oci.naming import tag_name
+from regfs.oci.naming import revision_name, tag_name
 from regfs.storage.protocol import FileStat, FileType
 from regfs.tree import inode
 from regfs.tree.broken import BrokenDirectory
 from regfs.tree.image import RevisionDirectory
+from regfs.tree.interop import LayoutDirectory, tagged_images
+from regfs.tree.interop.names import REPOSITORY_LAYOUT, TAG_MARK, read_digest
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
 from regfs.tree.scope import Scope
 from regfs.tree.tag import TagDirectory, tag_inode
@@ -30,7 +31,8 @@ _TOGETHER = 512
 class NamesDirectory(Directory):
     """The repositories and tags at the scope's repository name; "" is the root of the tree.
 
-    A tag with the name of a nested repository shows as `:tag`; `:tag` and `@digest` always resolve.
+    A tag with the name of a nested repository shows as `:tag`; `:tag` and `@digest` always resolve, and so do
+    their forms without a colon, and a repository's `.oci`.
     """
 
     __slots__ = ("_scope",)
@@ -79,7 +81,11 @@ class NamesDirectory(Directory):
         if name.startswith(_RESERVED):
             return self._reserved(name)
         graph, repository = self._scope.graph, self._scope.repository
+        if name == REPOSITORY_LAYOUT and graph.listing(repository).repository:
+            return LayoutDirectory(self._scope, self, name, lambda: tagged_images(self._scope))
         found = graph.find(repository, name)
+        if found == (None, None) and name.startswith(TAG_MARK):
+            return self._tag(name[1:], graph.find(repository, name[1:]).tag)
         if found.nested is None:
             return self._tag(name, found.tag)
         below = f"{repository}/{name}" if repository else name
@@ -118,9 +124,9 @@ class NamesDirectory(Directory):
             tag = name[1:]
             return self._tag(tag, graph.find(repository, tag).tag)
         try:
-            digest = Digest.parse(name[1:])
+            digest = read_digest(name[1:])
         except DigestError:
             raise NoEntryError(name) from None
         if not repository or not graph.holds(repository, digest):
             raise NoEntryError(name)
-        return RevisionDirectory(self._scope, inode.of_child(self.inode, name), digest)
+        return RevisionDirectory(self._scope, inode.of_child(self.inode, revision_name(digest)), digest)

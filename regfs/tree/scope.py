@@ -12,10 +12,12 @@ from regfs.tree.inside.opener import Opener
 class Scope(NamedTuple):
     """The graph, the repository whose links count, and the platform that an index shows as its own.
 
-    `opener` opens layers, for what is inside them.
+    `opener` opens layers, for what is inside them. `registry` is the host that images are named after for
+    other tools, HOST[:PORT] or empty.
     """
 
     graph: Graph
     repository: str
     platform: Platform
     opener: Opener
+    registry: str = ""

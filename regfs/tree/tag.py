@@ -29,6 +29,11 @@ class TagDirectory(ManifestDirectory):
         """Tell which manifest the tag names now. Raises LinkError, StoreError."""
         return self._scope.graph.tag(self._scope.repository, self._tag)
 
+    @property
+    def tag(self) -> str:
+        """The tag."""
+        return self._tag
+
     def children(self) -> Iterable[Child]:
         """List as any manifest's."""
         self._scope.graph.tag_entered(self._scope.repository, self._tag)

@@ -20,7 +20,7 @@ class Registry:
         self._log = directory / "registry.log"
         while True:
             # The port is free now; another process may still take it before the registry does.
-            self.port = _free_port()
+            self.port = free_port()
             self.address = f"127.0.0.1:{self.port}"
             self.config = write_config(directory / "config.yml", root, self.address)
             with self._log.open("wb") as log:
@@ -81,7 +81,7 @@ def write_config(path: Path, root: Path, address: str) -> Path:
     return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
 import os
+import struct
 import subprocess
+import tarfile
+import termios
 from pathlib import Path
 
 import pytest
@@ -206,3 +211,96 @@ def test_a_wrong_command_line_is_told_with_the_usage() -> None:
         done = regfs(*arguments)
         assert done.returncode == 2
         assert "Usage: regfs" in done.stderr
+
+
+def test_cat_of_an_archive_is_what_the_mount_shows(store: StoreBuilder) -> None:
+    store.image("team/app", "1.0")
+    command = (*REGFS, "cat", store.root, "team/app/1.0/image.tar")
+    plain, named = (
+        subprocess.run([*map(str, command), *more], capture_output=True, check=True).stdout
+        for more in ([], ["--registry", "reg.example.com"])
+    )
+    with tarfile.open(fileobj=io.BytesIO(named)) as archive:
+        described = json.loads(archive.extractfile("manifest.json").read())  # type: ignore[union-attr]
+    assert described[0]["RepoTags"] == ["reg.example.com/team/app:1.0"]
+    assert b"reg.example.com" not in plain
+    refused = regfs("cat", store.root, "team/app/1.0/image.tar", "--registry", "a b")
+    assert refused.returncode == 2
+    assert "HOST[:PORT]" in refused.stderr
+
+
+def test_cat_of_several_images_is_one_archive_with_each_layer_once(store: StoreBuilder) -> None:
+    shared = store.layer({"shared": b"s"})
+    store.image("app", "1.0", [shared])
+    store.image("app", "2.0", [shared, store.layer({"own": b"o"})])
+    store.image("db", "latest", [shared])
+    done = subprocess.run(
+        [*REGFS, "cat", str(store.root), "app", "db:latest", "--archive"], capture_output=True, check=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        names = archive.getnames()
+        described = json.loads(archive.extractfile("manifest.json").read())  # type: ignore[union-attr]
+    assert [entry["RepoTags"] for entry in described] == [["app:1.0"], ["app:2.0"], ["db:latest"]]
+    assert len(names) == len(set(names))
+    assert f"blobs/{shared.digest.replace(':', '/')}" in names
+    assert "no such image" in failed("cat", store.root, "app:3", "--archive")
+    assert "schema 1" in _schema1(store)
+
+
+def _schema1(store: StoreBuilder) -> str:
+    store.schema1("old", "1.0", [store.layer({"a": b"1"})], [{"id": "a"}], signed=False)
+    return failed("cat", store.root, "old:1.0", "--archive")
+
+
+def test_nothing_is_written_of_a_damaged_image(store: StoreBuilder) -> None:
+    layers = [store.layer({"a": b"1"}), store.layer({"b": os.urandom(3000)})]
+    store.image("app", "1.0", layers)
+    path = store.data(layers[1].digest)
+    content = path.read_bytes()
+    for damage in (path.unlink, lambda: path.write_bytes(content[:-1])):
+        damage()
+        for arguments in (["app/1.0/image.tar"], ["app:1.0", "--archive"]):
+            done = regfs("cat", store.root, *arguments)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert layers[1].digest in done.stderr
+            assert "nothing is written" in done.stderr
+
+
+def test_a_flipped_bit_ends_an_archive_before_the_layer_is_whole(store: StoreBuilder) -> None:
+    layer = store.blob(os.urandom(3_000_000), "application/vnd.oci.image.layer.v1.tar")
+    store.image("app", "1.0", [layer])
+    path = store.data(layer.digest)
+    content = bytearray(path.read_bytes())
+    content[1_500_000] ^= 1
+    path.write_bytes(content)
+    done = subprocess.run([*REGFS, "cat", str(store.root), "app/1.0/image.tar"], capture_output=True)
+    assert done.returncode == 1
+    assert layer.digest.encode() in done.stderr
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive, pytest.raises(tarfile.ReadError):
+        archive.getmembers()
+
+
+def test_what_no_loader_takes_is_said_on_standard_error(store: StoreBuilder) -> None:
+    store.image("app", "zstd", [store.layer({"a": b"1"}, "zstd")])
+    done = subprocess.run(
+        [*REGFS, "cat", str(store.root), "app/zstd/image.tar"], capture_output=True, check=True
+    )
+    assert b"app:zstd: docker load: no: its layers are zstd" in done.stderr
+
+
+def test_an_archive_is_not_written_to_a_terminal_and_its_progress_is(store: StoreBuilder) -> None:
+    store.image("app", "1.0")
+    terminal, ours = os.openpty()
+    os.set_blocking(terminal, False)
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [*REGFS, "cat", str(store.root), "app/1.0/image.tar"]
+    try:
+        assert subprocess.run(command, stdout=ours, stderr=subprocess.DEVNULL).returncode == 2
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=ours, check=True)
+        shown = os.read(terminal, 1 << 16)
+    finally:
+        os.close(terminal)
+        os.close(ours)
+    assert len(done.stdout) > 1024
+    assert b"regfs:" in shown
+    assert b"B/s" in shown

@@ -56,6 +56,12 @@ def test_platform_is_read_into_its_normal_form() -> None:
     assert "linux/arm/v7" in str(refused("platform=linux"))
 
 
+def test_the_registry_is_a_host_that_images_are_named_after() -> None:
+    assert parse().registry == ""
+    assert parse("registry=reg.example.com:5000").registry == "reg.example.com:5000"
+    assert "HOST[:PORT]" in str(refused("registry=https://reg.example.com"))
+
+
 def test_this_machine_is_the_one_that_regfs_runs_on() -> None:
     assert this_machine() == Platform.of_machine(os.uname().sysname, os.uname().machine)
 

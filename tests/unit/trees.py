@@ -19,7 +19,7 @@ from regfs.tree.inside import Opener
 from tests.builder import StoreBuilder
 
 
-def tree_over(store: Storage, *, platform: str = "linux/amd64", **graph: object) -> Tree:
+def tree_over(store: Storage, *, platform: str = "linux/amd64", registry: str = "", **graph: object) -> Tree:
     contents = Contents(store)
     references = ReferenceIndex(store, "", None, ttl=0.0)
     forward = Graph(contents, **graph)  # type: ignore[arg-type]
@@ -32,16 +32,19 @@ def tree_over(store: Storage, *, platform: str = "linux/amd64", **graph: object)
             contents,
             Platform.parse(platform),
             Opener(forward, Layers(contents, cache)),
+            registry,
         )
     )
 
 
 @contextmanager
-def opened_tree(built: StoreBuilder, *, platform: str = "linux/amd64", ttl: float = 0.0) -> Iterator[Tree]:
+def opened_tree(
+    built: StoreBuilder, *, platform: str = "linux/amd64", registry: str = "", ttl: float = 0.0
+) -> Iterator[Tree]:
     """Open the tree of a built store; with no `ttl` given, every change shows at once."""
     local = open_local(str(built.v2))
     try:
-        yield tree_over(local, platform=platform, ttl=ttl)
+        yield tree_over(local, platform=platform, registry=registry, ttl=ttl)
     finally:
         local.close()
 

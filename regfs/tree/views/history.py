@@ -15,6 +15,7 @@ from regfs.oci import Digest
 from regfs.registry.terms import Role
 from regfs.tree import inode
 from regfs.tree.image import SparseDirectory
+from regfs.tree.interop.names import without_colon
 from regfs.tree.names import NamesDirectory
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
 from regfs.tree.scope import Scope
@@ -55,10 +56,12 @@ class TagHistory(Directory):
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""
-        push = self._pushes().get(name)
-        if push is None:
+        pushes = self._pushes()
+        if name not in pushes:
+            name = next((listed for listed in pushes if without_colon(listed) == name), name)
+        if name not in pushes:
             raise NoEntryError(name)
-        return PushDirectory(self._scope, inode.of_child(self.inode, name), *push)
+        return PushDirectory(self._scope, inode.of_child(self.inode, name), *pushes[name])
 
     def _pushes(self) -> Mapping[str, tuple[Digest, int]]:
         graph, repository = self._scope.graph, self._scope.repository

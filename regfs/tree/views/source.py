@@ -14,7 +14,10 @@ from regfs.tree.scope import Scope
 
 
 class Source(NamedTuple):
-    """The graph's two halves, the reports over them, the contents, the default platform, the layers."""
+    """The graph's two halves, the reports over them, the contents, the default platform, the layers.
+
+    `registry`: see Scope.
+    """
 
     graph: Graph
     references: ReferenceIndex
@@ -22,7 +25,8 @@ class Source(NamedTuple):
     contents: Contents
     platform: Platform
     opener: Opener
+    registry: str = ""
 
     def scope(self, repository: str) -> Scope:
         """Give what the nodes of one repository read with."""
-        return Scope(self.graph, repository, self.platform, self.opener)
+        return Scope(self.graph, repository, self.platform, self.opener, self.registry)

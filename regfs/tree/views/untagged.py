@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from regfs.errors import DigestError, NoEntryError
 from regfs.graph.index.revisions import repositories_with_untagged, untagged_digests
-from regfs.oci import Digest
 from regfs.tree import inode
 from regfs.tree.image import RevisionDirectory
+from regfs.tree.interop.names import read_digest
 from regfs.tree.node import Child, Directory, Node, NodeType
 from regfs.tree.views.by_repository import Shelf
 from regfs.tree.views.source import Source
@@ -37,11 +37,12 @@ class Untagged(Shelf):
     def entry(self, repository: str, parent: Directory, name: str) -> Node:
         """Find one by its digest."""
         try:
-            digest = Digest.parse(name)
+            digest = read_digest(name)
         except DigestError:
             raise NoEntryError(name) from None
         with self._source.references.snapshot() as snapshot:
-            found = untagged_digests(snapshot, repository, name)
+            found = untagged_digests(snapshot, repository, str(digest))
         if not found:
             raise NoEntryError(name)
-        return RevisionDirectory(self._source.scope(repository), inode.of_child(parent.inode, name), digest)
+        number = inode.of_child(parent.inode, str(digest))
+        return RevisionDirectory(self._source.scope(repository), number, digest)
