@@ -37,7 +37,7 @@ def find(store: str, pattern: str, images: tuple[str, ...], form: Format, platfo
 
     PATTERN and --image are as in a shell: `*`, `?`, `[…]`; a PATTERN with a slash is one of the whole path.
     Each layer is searched once, however many images have it; those that were never read are read first. The
-    status is 1 if a layer cannot be read.
+    status is 1 if something cannot be read.
 
     \b
       regfs find /var/lib/registry 'log4j-core-*.jar'
@@ -61,7 +61,9 @@ def _rows(
 ) -> Iterator[Row]:
     search = Search(os.fsencode(pattern))
     refs = [
-        ref for ref in images_of(tree, ()) if not images or any(fnmatchcase(ref, image) for image in images)
+        ref
+        for ref in images_of(tree, (), lambda place, error: complaints.append(f"{place}: {error}"))
+        if not images or any(fnmatchcase(ref, image) for image in images)
     ]
     for number, ref in enumerate(refs):
         progress("images searched", number, len(refs))

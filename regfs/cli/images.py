@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from regfs.errors import NotKnownError, TreeError
+from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError
 from regfs.oci import ImageManifest, Schema1Manifest
 from regfs.tree import Tree
+from regfs.tree.broken import BrokenDirectory
 from regfs.tree.image import ManifestDirectory
 from regfs.tree.names import NamesDirectory
 from regfs.tree.scope import Scope
@@ -53,8 +54,15 @@ def _directory_at(tree: Tree, path: str, named: str, hint: str) -> ManifestDirec
     return node
 
 
-def images_of(tree: Tree, refs: Iterable[str]) -> Iterator[str]:
-    """Name the images that are meant: a repository alone means all its tags, and nothing the whole store."""
+#: Who is told of what could not be looked into, and why.
+Told = Callable[[str, RegfsError], object]
+
+
+def images_of(tree: Tree, refs: Iterable[str], told: Told | None = None) -> Iterator[str]:
+    """Name the images that are meant: a repository alone means all its tags, and nothing the whole store.
+
+    What cannot be read is raised, or with `told` is told and passed over.
+    """
     for ref in refs or ("",):
         repository, tag, digest = _part(ref)
         if tag or digest:
@@ -63,16 +71,25 @@ def images_of(tree: Tree, refs: Iterable[str]) -> Iterator[str]:
         node = tree.walk(repository)
         if not isinstance(node, NamesDirectory):
             raise NotKnownError(ref, "no repository in the store")
-        yield from _tags(node, repository, nested=not ref)
+        yield from _tags(node, repository, told, nested=not ref)
 
 
-def _tags(directory: NamesDirectory, repository: str, *, nested: bool) -> Iterator[str]:
-    for child in directory.children():
+def _tags(directory: NamesDirectory, repository: str, told: Told | None, *, nested: bool) -> Iterator[str]:
+    try:
+        children = list(directory.children())
+    except StoreError as error:
+        if told is None:
+            raise
+        told(repository, error)
+        return
+    for child in children:
         node = directory.lookup(child.name)
         if isinstance(node, TagDirectory):
             yield f"{repository}:{child.name.removeprefix(':')}"
         elif nested and isinstance(node, NamesDirectory):
-            yield from _tags(node, f"{repository}/{child.name}".lstrip("/"), nested=True)
+            yield from _tags(node, f"{repository}/{child.name}".lstrip("/"), told, nested=True)
+        elif nested and told and isinstance(node, BrokenDirectory):
+            told(f"{repository}/{child.name}".lstrip("/"), node.error)
 
 
 def _part(ref: str) -> tuple[str, str, str]:

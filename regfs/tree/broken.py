@@ -12,11 +12,12 @@ from regfs.tree.node import Attributes, Child, Directory, Node
 class BrokenDirectory(Directory):
     """Its attributes are plain, with the time of what stands there; every other question raises `error`."""
 
-    __slots__ = ("_error", "_mtime_ns")
+    __slots__ = ("_mtime_ns", "error")
 
     def __init__(self, parent: Directory, name: str, error: RegfsError, mtime_ns: int) -> None:
         super().__init__(inode.of_child(parent.inode, name))
-        self._error = error
+        #: What every question about it raises.
+        self.error = error
         self._mtime_ns = mtime_ns
 
     def attributes(self) -> Attributes:
@@ -25,8 +26,8 @@ class BrokenDirectory(Directory):
 
     def children(self) -> Iterable[Child]:
         """Raise the error."""
-        raise self._error
+        raise self.error
 
     def lookup(self, name: str) -> Node:
         """Raise the error."""
-        raise self._error
+        raise self.error

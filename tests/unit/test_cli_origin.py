@@ -165,6 +165,13 @@ def test_find_knows_patterns(
     assert {f"{row['image']} {row['path']}" for row in found} == paths
 
 
+def test_find_says_which_repository_cannot_be_read_and_goes_on(store: StoreBuilder) -> None:
+    (store.v2 / "repositories/elsewhere").symlink_to("/nowhere")
+    done = run(*REGFS, "find", store.root, "keep", "--format", "csv")
+    assert (done.returncode, len(rows(done.stdout))) == (1, 3)
+    assert "regfs: elsewhere: " in done.stderr
+
+
 def test_find_says_which_layer_cannot_be_read_and_finds_in_the_others(store: StoreBuilder) -> None:
     damaged = store.blob(b"\7" * 5000, "application/vnd.oci.image.layer.v1.tar")
     whole = push(store, tar_of([Item("usr/big", b"x")]))
