@@ -114,7 +114,7 @@ class Server(BaseApplication):
             "logger_class": ServerLog,
             "graceful_timeout": 10,
             "post_worker_init": self._begin,
-            # Neither a socket to control it by, nor a server's name and version in each answer.
+            # Nobody has to control it by a socket.
             "control_socket_disable": True,
         }
         # `sendfile` stays as it is: to set it to anything turns it off.
