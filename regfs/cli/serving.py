@@ -108,9 +108,10 @@ def _check_certificate(cert: str, key: str | None) -> None:
 
 def _run(store: str, place: Place, auth: Path | None, ttl: float) -> None:
     from regfs.serve.passwords import Passwords
-    from regfs.serve.server import Server
+    from regfs.serve.server import Server, check_place
 
     passwords = Passwords(auth) if auth else None
+    check_place(place)
     logging.basicConfig(format="regfs: %(message)s", level=logging.INFO, stream=sys.stderr)
     if not place.loopback:
         _warn(place, passwords)

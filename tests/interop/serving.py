@@ -36,7 +36,7 @@ class Serving:
         """Wait until it answers; False if another process has its port."""
         deadline = time.monotonic() + 30
         while "answers at http" not in self.log():
-            if self.process.poll() is not None and "in use" in self.log():
+            if self.process.poll() is not None and "already in use" in self.log():
                 return False
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.end()
