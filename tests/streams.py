@@ -52,7 +52,7 @@ class Scanned:
         self, stored: bytes, pieces: Iterable[bytes] | None = None, *, spacing: int | None = None
     ) -> None:
         self.stored = stored
-        self.compression = recognise(stored[:8])
+        self.compression = recognise(stored[:10])
         self.points = Points()
         given = [stored] if pieces is None else pieces
         self.plain = b"".join(scan(self.compression, given, self.points.note, AMPLE, spacing=spacing))

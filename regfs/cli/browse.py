@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import sys
 import time
@@ -9,8 +10,17 @@ import time
 import click
 
 from regfs.cli.archives import registry_option, write, write_archive, write_images
-from regfs.cli.opening import LayerProgress, cache_directory, follow_symlinks_option, open_store, opened_tree
-from regfs.errors import IsDirectoryError, RegfsError, UsageError, printable
+from regfs.cli.opening import (
+    Choices,
+    LayerProgress,
+    cache_directory,
+    chosen_max_layer_size,
+    follow_symlinks_option,
+    max_layer_size_option,
+    open_store,
+    opened_tree,
+)
+from regfs.errors import IsDirectoryError, NoEntryError, RegfsError, UsageError, printable
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
 from regfs.tree import Attributes, Directory, File, Node, Symlink, Tree
@@ -35,17 +45,19 @@ platform_option = click.option(
 )
 
 
-def open_tree(store: str, platform: Platform, registry: str = "") -> Tree:
+def open_tree(store: str, platform: Platform, *, partial: bool = False, registry: str = "") -> Tree:
     """Open the tree of a store, for one short command: what was read once is not read again.
 
-    It is closed when the command ends.
+    It is closed when the command ends. `partial`: images are shown without the layers that cannot be read.
     """
-    opened = opened_tree(
-        *(open_store(store), cache_directory(), platform),
+    choices = Choices(
         ttl=float("inf"),
         layer_progress=LayerProgress(),
+        max_layer_size=chosen_max_layer_size(),
+        partial=partial,
         registry=registry,
     )
+    opened = opened_tree(open_store(store), cache_directory(), platform, choices)
     return click.get_current_context().with_resource(opened)
 
 
@@ -54,6 +66,7 @@ def open_tree(store: str, platform: Platform, registry: str = "") -> Tree:
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-l", "--long", is_flag=True, help="Show mode, links, size in bytes, date and target as well.")
 @platform_option
+@max_layer_size_option
 @follow_symlinks_option
 def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> None:
     """List PATH, a path of the tree that `regfs mount` shows, without a mount (the top if none is given)."""
@@ -63,25 +76,65 @@ def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> No
         if len(paths) > 1:
             print(("\n" if number else "") + f"{printable(path)}:")
         try:
-            _list(tree, path, long=long)
+            failed = _list(tree, path, long=long) or failed
         except RegfsError as error:
-            failed = _complain(path, error)
+            failed = complain(path, error)
     if failed:
         sys.exit(1)
 
 
-def _list(tree: Tree, path: str, *, long: bool) -> None:
-    node = tree.walk(path, follow=not long or path.endswith("/"))
+def _list(tree: Tree, path: str, *, long: bool) -> bool:
+    """List a path; tell whether something in it could not be looked at, which has been complained of."""
+    node = walk(tree, path, follow=not long or path.endswith("/"))
     if not isinstance(node, Directory):
         print(_line(path, node, node.attributes()) if long else printable(path))
-        return
+        return False
     if not long:
         for child in sorted(node.children()):
             print(printable(child.name))
-        return
+        return False
+    failed = False
     for child, found in sorted(node.entries(), key=lambda entry: entry[0].name):
-        shown = child.node or node.lookup(child.name)
-        print(_line(child.name, shown, found or shown.attributes()))
+        try:
+            shown = child.node or node.lookup(child.name)
+            print(_line(child.name, shown, found or shown.attributes()))
+        except RegfsError as error:
+            print(f"?????????? ? {'?':>12} ???????????????? {printable(child.name)}")
+            failed = complain(f"{path.rstrip('/')}/{child.name}", error)
+    return failed
+
+
+def walk(tree: Tree, path: str, *, follow: bool = True) -> Node:
+    """Find the node at a path, as `Tree.walk` does; also at one that is written as regfs prints it.
+
+    A name that cannot be printed is printed with escapes (`caf\\udce9`), which can be typed anywhere.
+    """
+    try:
+        return tree.walk(path, follow=follow)
+    except NoEntryError:
+        if "\\" not in path:
+            raise
+    found = "/" if path.startswith("/") else ""
+    for name in path.split("/"):
+        try:
+            tree.walk(found + name, follow=False)
+        except NoEntryError:
+            name = as_named(name)
+        found += f"{name}/"
+    return tree.walk(found if path.endswith("/") else found[:-1], follow=follow)
+
+
+def as_named(text: str) -> str:
+    """Give the name that `printable` has made a text of."""
+    return _ESCAPE.sub(_unescaped, text)
+
+
+#: What `printable` makes of what cannot be printed.
+_ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[nrt])")
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    return escape[0].encode("ascii").decode("unicode_escape")
 
 
 def _line(name: str, node: Node, found: Attributes) -> str:
@@ -100,6 +153,7 @@ def _line(name: str, node: Node, found: Attributes) -> str:
 )
 @registry_option("The registry that oci/ and image.tar name the images after: HOST/team/app:1.0.")
 @platform_option
+@max_layer_size_option
 @follow_symlinks_option
 def cat(store: str, paths: tuple[str, ...], archive: bool, registry: str, platform: Platform) -> None:
     """Write the bytes at each PATH of the tree to standard output, without a mount.
@@ -111,7 +165,7 @@ def cat(store: str, paths: tuple[str, ...], archive: bool, registry: str, platfo
       regfs cat /var/lib/registry team/app/1.0/image.tar | docker load
       regfs cat /var/lib/registry team/app:1.0 team/db --archive > images.tar
     """
-    tree = open_tree(store, platform, registry)
+    tree = open_tree(store, platform, registry=registry)
     if archive:
         write_images(tree, paths)
         return
@@ -122,13 +176,13 @@ def cat(store: str, paths: tuple[str, ...], archive: bool, registry: str, platfo
         except UsageError:
             raise
         except RegfsError as error:
-            failed = _complain(path, error)
+            failed = complain(path, error)
     if failed:
         sys.exit(1)
 
 
 def _copy(tree: Tree, path: str) -> None:
-    node = tree.walk(path)
+    node = walk(tree, path)
     if not isinstance(node, File):
         raise IsDirectoryError(path)
     if isinstance(node, ArchiveFile):
@@ -145,7 +199,7 @@ def _copy(tree: Tree, path: str) -> None:
         content.close()
 
 
-def _complain(path: str, error: RegfsError) -> bool:
+def complain(path: str, error: RegfsError) -> bool:
     """Print what is wrong with one path; the others are still shown."""
     text, name = str(error), printable(path)
     print(f"regfs: {text if text.startswith(name) else f'{name}: {text}'}", file=sys.stderr)

@@ -27,22 +27,30 @@ class Found(NamedTuple):
 def find_directory(tree: Tree, ref: str) -> tuple[str, ManifestDirectory]:
     """Find whatever a name stands for: its path in the tree, and its directory. Raises NotKnownError."""
     repository, tag, digest = _part(ref)
-    name = f"@{digest}" if digest else f":{tag or _DEFAULT_TAG}"
-    path = f"{repository}/{name}"
-    try:
-        node = tree.walk(path)
-    except TreeError as error:
-        said = "" if tag or digest else f"; give a tag: {repository}:TAG"
-        raise NotKnownError(ref, f"no such image in the store{said}") from error
-    if not isinstance(node, ManifestDirectory):
-        raise NotKnownError(ref, "no image")
-    return path, node
+    path = f"{repository}/" + (f"@{digest}" if digest else f":{tag or _DEFAULT_TAG}")
+    return path, _directory_at(tree, path, ref, "" if tag or digest else f"; give a tag: {repository}:TAG")
 
 
 def find_image(tree: Tree, ref: str) -> Found:
     """Find an image; of an index, the one for the platform. Raises NotKnownError, and what is damaged."""
     path, directory = find_directory(tree, ref)
     return Found(path, directory.image())
+
+
+def image_at(tree: Tree, path: str) -> Found:
+    """Find the image whose directory is at a path of the tree. Raises as `find_image`."""
+    return Found(path, _directory_at(tree, path, path, "").image())
+
+
+def _directory_at(tree: Tree, path: str, named: str, hint: str) -> ManifestDirectory:
+    """Find a directory that a person has named so; `hint` says what to try where there is none."""
+    try:
+        node = tree.walk(path)
+    except TreeError as error:
+        raise NotKnownError(named, f"no such image in the store{hint}") from error
+    if not isinstance(node, ManifestDirectory):
+        raise NotKnownError(named, "no image")
+    return node
 
 
 def images_of(tree: Tree, refs: Iterable[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click
 
-from regfs.cli.opening import follow_symlinks_option, opened_index
+from regfs.cli.opening import follow_symlinks_option, max_layer_size_option, opened_index
 from regfs.errors import NoFileSystemError, NotKnownError, RegfsError, UsageError
 from regfs.graph.index.blobs import sum_of_blobs
 from regfs.graph.index.tags import count_tags
@@ -28,6 +28,7 @@ from regfs.graph.reports.table import readable_size
     is_flag=True,
     help="Read the layers of the images instead (all, if none is named), for what is inside them.",
 )
+@max_layer_size_option
 @follow_symlinks_option
 def index(store: str, images: tuple[str, ...], thorough: bool, layers: bool) -> None:
     """Read STORE once and keep which tag and repository holds which blob, for the reports and the @ views.

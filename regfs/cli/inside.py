@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
 import click
 
-from regfs.cli.browse import open_tree, platform_option
-from regfs.cli.images import find_image
-from regfs.cli.opening import follow_symlinks_option
+from regfs.cli.browse import as_named, open_tree, platform_option, walk
+from regfs.cli.images import find_image, image_at
+from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option
 from regfs.cli.reporting import format_option, print_table
-from regfs.graph.reports.table import Format, Row, Table, Type, columns
+from regfs.errors import NotKnownError, RegfsError, TreeError, printable
+from regfs.graph.reports import explain as explaining
+from regfs.graph.reports.table import Format, Row, Table, Type, columns, readable_size
+from regfs.layers import Layer
+from regfs.layers.changes import Change, Changes
+from regfs.layers.entry import EntryType
+from regfs.mount.options import this_machine
 from regfs.oci import Platform
+from regfs.oci.naming import LAYERS, ROOTFS
 from regfs.tree import Directory, Node, Symlink, Tree
-from regfs.tree.inside.steps import BuildStep, steps
+from regfs.tree.inside import origin
+from regfs.tree.inside.nodes import MISSING
+from regfs.tree.inside.steps import BuildStep, changed_files, steps
 
 _TREE = columns("mode", uid=Type.NUMBER, gid=Type.NUMBER, size=Type.SIZE, changed=Type.TIME) + columns(
     "path", "target"
@@ -27,7 +38,19 @@ _HISTORY = columns(
     changed=Type.NUMBER,
     removed=Type.NUMBER,
     wasted=Type.SIZE,
+    left_out=Type.NUMBER,
 ) + columns("created", "digest", "command")
+
+_FILES = columns("layer", "change", size=Type.SIZE) + columns("path")
+
+#: What a layer does to a file.
+_KINDS = Changes._fields
+
+#: Images that are looked into for the same file.
+_MOST_IMAGES = 50
+
+#: The mode of what cannot be looked at.
+_UNREADABLE = "??????????"
 
 #: What a table shows of a command; csv and json have all of it.
 _SHORT = 60
@@ -41,23 +64,56 @@ REF = "REPOSITORY[:TAG|@DIGEST]"
 @click.argument("path", default="/")
 @format_option
 @platform_option
+@max_layer_size_option
 @follow_symlinks_option
 def tree(store: str, ref: str, path: str, form: Format, platform: Platform) -> None:
     """List all that stands at PATH (the whole if none is given) in an image of STORE, its layers merged.
 
-    Without a tag, the image that is tagged `latest`.
+    Without a tag, the image that is tagged `latest`. What cannot be looked at is marked by `?`, and the
+    status is 1 then; so it is where a layer cannot be read, and the others are shown.
 
     \b
       regfs tree /var/lib/registry team/app:1.0 /etc
       regfs tree /var/lib/registry team/app:1.0 --format csv | grep '^.rws'
     """
-    opened = open_tree(store, platform)
-    at = f"{find_image(opened, ref).path}/rootfs/{path.strip('/')}".rstrip("/")
-    print_table(Table(_TREE, _rows(opened, at, path.strip("/"))), form)
+    opened = open_tree(store, platform, partial=True)
+    image = find_image(opened, ref)
+    complaints: list[str] = []
+    scope, manifest = image.image
+    for position, layer in enumerate(scope.opener.attempts(scope.repository, manifest)):
+        if not isinstance(layer, Layer):
+            complaints.append(f"layer {position:02} is missing from what is shown: {layer}")
+        elif layer.meta.skipped:
+            print(f"regfs: {_left_out(position, layer)}", file=sys.stderr)
+    at = f"{image.path}/rootfs/{path.strip('/')}".rstrip("/")
+    try:
+        top = walk(opened, at)
+    except TreeError as error:  # it may be in a layer that is missing
+        _complain([*complaints, str(error)])
+        return
+    rows = _rows(top, path.strip("/"), complaints, missing=bool(complaints))
+    print_table(Table(_TREE, rows), form)
+    _complain(complaints)
 
 
-def _rows(opened: Tree, at: str, path: str) -> Iterator[Row]:
-    top = opened.walk(at)
+def _left_out(position: int, layer: Layer) -> str:
+    count, first = layer.meta.skipped, layer.left_out[0].decode("utf-8", "surrogateescape")
+    first = printable(first if len(first) <= _SHORT else f"{first[:_SHORT]}…")
+    entries = "1 entry" if count == 1 else f"{count} entries"
+    return f"layer {position:02}: {entries} left out, which no file system can show: {first}"
+
+
+def _complain(complaints: Sequence[str]) -> None:
+    """Say what could not be read, behind all that could, and exit with status 1."""
+    sys.stdout.flush()
+    for complaint in complaints:
+        print(f"regfs: {complaint}", file=sys.stderr)
+    if complaints:
+        sys.exit(1)
+
+
+def _rows(top: Node, path: str, complaints: list[str], *, missing: bool) -> Iterator[Row]:
+    """List all at a path; what cannot be looked at is marked, and complained of."""
     if not isinstance(top, Directory):
         yield _row(top, path)
         return
@@ -66,9 +122,16 @@ def _rows(opened: Tree, at: str, path: str) -> Iterator[Row]:
         above, directory = waiting.pop()
         below = []
         for child in sorted(directory.children()):
-            node = directory.lookup(child.name)
+            if missing and not above and child.name == MISSING:
+                continue
             name = f"{above}/{child.name}".lstrip("/")
-            yield _row(node, name)
+            try:
+                node = directory.lookup(child.name)
+                yield _row(node, name)
+            except RegfsError as error:
+                complaints.append(f"{printable(name)}: {error}")
+                yield (_UNREADABLE, None, None, None, None, name, "")
+                continue
             if isinstance(node, Directory):
                 below.append((name, node))
         waiting.extend(reversed(below))
@@ -86,21 +149,107 @@ def _row(node: Node, path: str) -> Row:
 @click.argument("ref", metavar=REF)
 @format_option
 @platform_option
+@max_layer_size_option
 @follow_symlinks_option
-def history(store: str, ref: str, form: Format, platform: Platform) -> None:
+@click.option(
+    "--files",
+    type=click.Choice(["all", *_KINDS]),
+    is_flag=False,
+    flag_value="all",
+    metavar=f"[{'|'.join(_KINDS)}]",
+    help="List the names behind the counts instead, the largest first.",
+)
+def history(store: str, ref: str, form: Format, platform: Platform, files: str | None) -> None:
     """List the steps that built an image of STORE, the first one first, with what each did to the files.
 
     `stored` and `unpacked` are the layer's bytes as they are stored and as a tar; `added`, `changed` and
     `removed` count files; `wasted` are the bytes of files in lower layers that the step replaced or removed:
-    they are still stored, and no container sees them.
+    they are still stored, and no container sees them; `left_out` counts what no file system can show. A layer
+    that cannot be read has no counts, those above it are compared with the others, and the status is 1.
 
     \b
       regfs history /var/lib/registry team/app:1.0
       regfs history /var/lib/registry team/app@sha256:1f3e… --format json
+      regfs history /var/lib/registry team/app:1.0 --files wasted
     """
     scope, image = find_image(open_tree(store, platform), ref).image
-    rows = [_step(step, short=form is Format.TABLE) for step in steps(scope, image)]
-    print_table(Table(_HISTORY, rows), form)
+    if files:
+        changed = changed_files(scope, image)
+        names = [change for change in changed.changes if files in ("all", change.kind)]
+        names.sort(key=lambda change: (-change.size, change.position, change.kind, change.path))
+        print_table(Table(_FILES, map(_file, names)), form)
+        _complain([f"layer {position:02} cannot be read: {error}" for position, error in changed.missing])
+        return
+    found = list(steps(scope, image))
+    print_table(Table(_HISTORY, [_step(step, short=form is Format.TABLE) for step in found]), form)
+    layers = [step.layer for step in found if step.layer is not None]
+    _complain([f"layer {layer.position:02} cannot be read: {layer.error}" for layer in layers if layer.error])
+
+
+def explain_path(it: Opened, path: str) -> Iterator[str]:
+    """Say which layers of an image made a path in it what it is; the path is one of the tree.
+
+    Raises NotKnownError if no layer ever had it, and what is damaged.
+    """
+    above, _, inner = path.partition(f"/{ROOTFS}/")
+    opened = open_tree(it.path, this_machine())
+    scope, image = image_at(opened, above).image
+    layers = scope.opener.layers_of(scope.repository, image)
+    built = scope.opener.built(scope.repository, image)
+    name = os.fsencode(inner)
+    found = list(origin.events(layers, name))
+    if not found and "\\" in inner:
+        name = os.fsencode(as_named(inner))
+        found = list(origin.events(layers, name))
+    if not found:
+        raise NotKnownError(f"{above}: /{inner}", "no layer has such a path")
+    yield printable(f"{above.replace('/:', ':')} /{inner}")
+    here = origin.place(layers, name)
+    if here is None:
+        yield "  is       gone: no container sees it"
+    else:
+        size = found[-1].size
+        number = next(n for n, layer in enumerate(layers) if layer is here.layer)
+        told = "" if size is None else f" of {size} bytes ({readable_size(size)})"
+        yield f"  is       {here.type.name.lower()}{told}, of layer {number:02}"
+    for event in found:
+        created, command = built[event.position] if built else ("", "")
+        hidden = "" if not event.hidden else f", hides {readable_size(event.hidden)}"
+        grown = "" if event.size is None or event.what == "removed" else f" {readable_size(event.size)}"
+        yield f"  layer {event.position:02} {event.what}{grown}{hidden}: {layers[event.position].digest}"
+        if command:
+            yield f"           {created} {printable(' '.join(command.split()))}".rstrip()
+    if here is not None and here.type is not EntryType.DIRECTORY:
+        yield from _also(it, opened, above, here, name)
+
+
+def _also(it: Opened, opened: Tree, above: str, here: origin.Place, name: bytes) -> Iterator[str]:
+    """Name the other images in which the same file of the same layer shows."""
+    digest = str(here.layer.digest)
+    with it.reports.explaining(digest) as snapshot:
+        held = explaining.describe(snapshot, digest)["held_by"]
+    assert isinstance(held, list)  # noqa: S101 - for the type checker
+    places = sorted({path.partition(f"/{LAYERS}/")[0] for path in held} - {above.replace("/:", "/")})
+    label = "also in"
+    for place in places[:_MOST_IMAGES]:
+        try:
+            scope, image = image_at(opened, place).image
+            layers = scope.opener.layers_of(scope.repository, image)
+            there = origin.place(layers, name)
+        except RegfsError as error:
+            yield f"  {label:<8} {place}? {error}"
+            label = ""
+            continue
+        if there is not None and (there.layer.digest, there.node) == (here.layer.digest, here.node):
+            yield f"  {label:<8} {place}"
+            label = ""
+    if len(places) > _MOST_IMAGES:
+        yield f"  {label:<8} and perhaps {len(places) - _MOST_IMAGES} more, which were not looked at"
+
+
+def _file(change: Change) -> Row:
+    path = change.path.decode("utf-8", "surrogateescape")
+    return (f"{change.position:02}", change.kind, change.size, path)
 
 
 def _step(step: BuildStep, *, short: bool) -> Row:
@@ -109,7 +258,17 @@ def _step(step: BuildStep, *, short: bool) -> Row:
         command = command[: _SHORT - 1] + "…"
     layer = step.layer
     if layer is None:
-        return (None, None, None, None, None, None, None, step.created, None, command)
+        return (*[None] * 8, step.created, None, command)
     digest = layer.digest[: layer.digest.index(":") + 13] if short else layer.digest
     number = f"{layer.position:02}"
-    return (number, layer.stored, layer.unpacked, *layer.changes, step.created, digest, command)
+    changes = layer.changes or (None,) * 4
+    return (
+        number,
+        layer.stored,
+        layer.unpacked,
+        *changes,
+        layer.left_out,
+        step.created,
+        digest,
+        command,
+    )

@@ -26,6 +26,7 @@ _MODULES = {
     "check": "checking",
     "diff": "checking",
     "explain": "reporting",
+    "find": "finding",
     "history": "inside",
     "index": "indexing",
     "ls": "browse",
@@ -85,6 +86,7 @@ Without a mount:
   regfs reclaim /var/lib/registry --older-than 90d
                                                what deleting old tags frees
   regfs history /var/lib/registry team/app:1.0 what each step of a build did
+  regfs find /var/lib/registry 'log4j-core-*'  a file in all images
   regfs check /var/lib/registry                whether all can be pulled
   regfs cat /var/lib/registry team/app/1.0/image.tar | docker load
                                                an image, with no registry

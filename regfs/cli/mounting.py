@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import click
 
 from regfs.cli.logs import start_log
-from regfs.cli.opening import cache_directory, opened_tree
+from regfs.cli.opening import Choices, cache_directory, opened_tree
 from regfs.cli.service import READY, STOPPING, tell_service_manager
 from regfs.mount.mountpoint import check_mountpoint, unmount
 from regfs.mount.options import parse_options
@@ -35,6 +35,10 @@ Options for -o, separated by commas:
                     as the image says (image), or yours
   cache_size=SIZE   what the indexes of layers may take below $XDG_CACHE_HOME
                     (5G)
+  max_layer_size=SIZE
+                    the most that a layer may be uncompressed (64G)
+  partial           show images without those of their layers that cannot be
+                    read; a file at the top of rootfs/ says which
   views             list the @ directories at the top: @untagged, @orphans,
                     @reports, …; they resolve without it, too
   log_file=FILE     the same as --log-file
@@ -107,18 +111,18 @@ def mount(
             tell_service_manager(STOPPING)
 
     def open_tree(ttl: float, given_up: Callable[[], bool]) -> AbstractContextManager[Tree]:
-        return opened_tree(
-            open_local(root, follow_symlinks=parsed.follow_symlinks),
-            cache,
-            parsed.platform,
-            ttl=ttl,
-            progress=LoggedProgress(),
-            layer_progress=LoggedLayers(),
+        choices = Choices(
+            ttl,
+            LoggedProgress(),
+            LoggedLayers(),
             cache_size=parsed.cache_size,
-            views=parsed.views,
+            max_layer_size=parsed.max_layer_size,
+            partial=parsed.partial,
             given_up=given_up,
             registry=parsed.registry,
         )
+        storage = open_local(root, follow_symlinks=parsed.follow_symlinks)
+        return opened_tree(storage, cache, parsed.platform, choices, views=parsed.views)
 
     serve(open_tree, source, place, parsed, library=library, debug=debug, ready=begun, ending=ending)
     _log.info("%s is unmounted", place)

@@ -8,19 +8,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import click
 
 from regfs.graph.index import ReferenceIndex
+from regfs.graph.index.update import Progress as Told
 from regfs.registry import Contents, locate, open_local
 from regfs.storage import LocalStorage
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from regfs.graph.index.update import Progress as Told
     from regfs.graph.reports.catalogue import Reports
     from regfs.oci import Digest, Platform
     from regfs.tree import Source, Tree
@@ -45,6 +46,37 @@ follow_symlinks_option = click.option(
     callback=_note_follow_symlinks,
     help="Directories of the store may be symlinks. Who can write to it can then point regfs at others.",
 )
+
+
+#: Where click keeps what `max_layer_size_option` was given, for whatever opens layers.
+_MAX_LAYER_SIZE = "regfs.max_layer_size"
+
+
+def _note_max_layer_size(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    from regfs.mount.options import number_of_bytes  # only now: most commands look into no layer
+
+    if value is None:
+        return
+    try:
+        ctx.meta[_MAX_LAYER_SIZE] = number_of_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+#: For each command that looks into layers.
+max_layer_size_option = click.option(
+    "--max-layer-size",
+    metavar="SIZE",
+    expose_value=False,
+    callback=_note_max_layer_size,
+    help="The most that a layer may be uncompressed (64G).",
+)
+
+
+def chosen_max_layer_size() -> int | None:
+    """Give the bytes that the command's options bound a layer to; None where they do not."""
+    ctx = click.get_current_context(silent=True)
+    return ctx.meta.get(_MAX_LAYER_SIZE) if ctx else None
 
 
 def open_store(store: str) -> LocalStorage:
@@ -102,30 +134,38 @@ def opened(store: str) -> Iterator[Opened]:
         yield Opened(*it, Reports(it.references, it.contents))
 
 
+@dataclass(frozen=True)
+class Choices:
+    """How a store is to be read. What is told is at most `ttl` seconds old.
+
+    The indexes of layers take `cache_size` bytes; no layer of more than `max_layer_size` bytes is read.
+    `partial` and `given_up`: see Opener; `registry`: see Scope.
+    """
+
+    ttl: float
+    progress: Told = lambda what, done, total: None
+    layer_progress: Callable[[Digest, int, int], None] = lambda digest, read, size: None
+    cache_size: int | None = None
+    max_layer_size: int | None = None
+    partial: bool = False
+    given_up: Callable[[], bool] = lambda: False
+    registry: str = ""
+
+
 @contextmanager
 def opened_source(
-    storage: LocalStorage,
-    cache: Path,
-    platform: Platform,
-    *,
-    ttl: float,
-    progress: Told = lambda what, done, total: None,
-    layer_progress: Callable[[Digest, int, int], None] = lambda digest, read, size: None,
-    cache_size: int | None = None,
-    given_up: Callable[[], bool] = lambda: False,
-    registry: str = "",
+    storage: LocalStorage, cache: Path, platform: Platform, choices: Choices
 ) -> Iterator[Source]:
     """Put together all that reads an open storage, and close both in the end.
 
-    What it tells is at most `ttl` seconds old. `cache` keeps the indexes of the store and of layers, of which
-    those take `cache_size` bytes. `given_up`: see Opener; `registry`: see Scope.
+    `cache` keeps the indexes of the store and of layers.
     """
     # Only now: to index a store takes none of them.
     from regfs.graph import Graph
     from regfs.graph.index.keeper import Keeper
     from regfs.graph.index.known import Known
     from regfs.graph.reports.catalogue import Reports
-    from regfs.layers import CACHE_SIZE, Layers
+    from regfs.layers import CACHE_SIZE, MAX_LAYER_SIZE, Layers
     from regfs.machine import on_network
     from regfs.registry.pace import Pace
     from regfs.registry.side_by_side import SideBySide
@@ -133,18 +173,20 @@ def opened_source(
     from regfs.tree.inside import Opener
 
     contents = Contents(storage)
-    references = ReferenceIndex(storage, storage.root, cache, ttl=ttl, progress=progress)
+    references = ReferenceIndex(storage, storage.root, cache, ttl=choices.ttl, progress=choices.progress)
     files = references.files
-    aside = SideBySide(given_up, Pace(network=on_network(storage.root)))
-    graph = Graph(contents, ttl=ttl, known=Known(files), keeper=Keeper(files), aside=aside)
+    aside = SideBySide(choices.given_up, Pace(network=on_network(storage.root)))
+    graph = Graph(contents, ttl=choices.ttl, known=Known(files), keeper=Keeper(files), aside=aside)
     layers = Layers(
-        storage,
+        contents,
         cache,
-        cache_size=CACHE_SIZE if cache_size is None else cache_size,
-        progress=layer_progress,
+        cache_size=choices.cache_size or CACHE_SIZE,
+        max_layer_size=choices.max_layer_size or MAX_LAYER_SIZE,
+        progress=choices.layer_progress,
     )
-    opener = Opener(graph, layers, given_up)
-    source = Source(graph, references, Reports(references, contents), contents, platform, opener, registry)
+    opener = Opener(graph, layers, choices.given_up, partial=choices.partial)
+    reports = Reports(references, contents)
+    source = Source(graph, references, reports, contents, platform, opener, choices.registry)
     try:
         yield source
     finally:
@@ -157,30 +199,12 @@ def opened_source(
 
 @contextmanager
 def opened_tree(
-    storage: LocalStorage,
-    cache: Path,
-    platform: Platform,
-    *,
-    ttl: float,
-    progress: Told = lambda what, done, total: None,
-    layer_progress: Callable[[Digest, int, int], None] = lambda digest, read, size: None,
-    cache_size: int | None = None,
-    views: bool = False,
-    given_up: Callable[[], bool] = lambda: False,
-    registry: str = "",
+    storage: LocalStorage, cache: Path, platform: Platform, choices: Choices, *, views: bool = False
 ) -> Iterator[Tree]:
     """Put together the tree over an open storage, as `opened_source` does. `views`: the top lists them."""
-    from regfs.tree import Tree
+    from regfs.tree import Tree  # only now: see above
 
-    with opened_source(
-        *(storage, cache, platform),
-        ttl=ttl,
-        progress=progress,
-        layer_progress=layer_progress,
-        cache_size=cache_size,
-        given_up=given_up,
-        registry=registry,
-    ) as source:
+    with opened_source(storage, cache, platform, choices) as source:
         yield Tree(source, list_views=views)
 
 

@@ -6,15 +6,17 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterable
 
 import click
 
-from regfs.cli.opening import Opened, follow_symlinks_option, opened
+from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option, opened
 from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError
 from regfs.graph.reports import explain as explaining
 from regfs.graph.reports.catalogue import REPORTS
 from regfs.graph.reports.table import Format, Table, render
 from regfs.oci.digest import LENGTHS
+from regfs.oci.naming import ROOTFS
 
 format_option = click.option(
     "--format",
@@ -61,24 +63,28 @@ def report(name: str, store: str, form: Format) -> None:
 
 @click.command(short_help="Say what a blob is, who holds it, what keeps it.")
 @click.argument("store")
-@click.argument("things", nargs=-1, required=True, metavar="DIGEST|PREFIX|PATH...")
+@click.argument("things", nargs=-1, required=True, metavar="DIGEST|PREFIX|PATH|IMAGE [PATH]...")
+@max_layer_size_option
 @follow_symlinks_option
 def explain(store: str, things: tuple[str, ...]) -> None:
     """Say of each thing what it is, how large and how old, who holds it, and what would have to go for it.
 
     A thing is a digest or the first digits of one; a path of the tree such as team/app/1.0/layers/00.tar.gz,
     below a mountpoint or not; an image such as team/app:1.0; or a path below the store's blobs.
+
+    Of a path in an image it says which layer made it, which changed it and which took it away, by which step
+    of the build, and in which other images the same file shows: team/app:1.0 /etc/passwd, as two words, or
+    team/app/1.0/rootfs/etc/passwd, below a mountpoint or not.
+
+    \b
+      regfs explain /var/lib/registry sha256:1f3e team/app:1.0
+      regfs explain /var/lib/registry team/app:1.0 /etc/passwd
     """
     failed = False
     with opened(store) as it:
-        for number, thing in enumerate(things):
+        for number, thing in enumerate(_joined(it, things)):
             try:
-                # Before the index is asked: a path of the tree may ask it as well.
-                text = _digest_of(it, thing) or thing
-                with it.references.snapshot() as snapshot:
-                    digest = explaining.find(snapshot, text)
-                with it.reports.explaining(digest) as snapshot:
-                    lines = list(explaining.explain(snapshot, digest))
+                lines = _of_path(it, thing) or _of_blob(it, thing)
             except RegfsError as error:
                 print(f"regfs: {error}", file=sys.stderr)
                 failed = True
@@ -86,6 +92,59 @@ def explain(store: str, things: tuple[str, ...]) -> None:
             print(("\n" if number else "") + "\n".join(lines))
     if failed:
         sys.exit(1)
+
+
+def _of_blob(it: Opened, thing: str) -> list[str]:
+    # Before the index is asked: a path of the tree may ask it as well.
+    text = _digest_of(it, thing) or thing
+    with it.references.snapshot() as snapshot:
+        digest = explaining.find(snapshot, text)
+    with it.reports.explaining(digest) as snapshot:
+        return list(explaining.explain(snapshot, digest))
+
+
+def _joined(it: Opened, things: Iterable[str]) -> list[str]:
+    """Join an image and the path in it that follows, to a path of the tree."""
+    joined: list[str] = []
+    for thing in things:
+        image = _REFERENCE.match(joined[-1]) if joined and not os.path.lexists(joined[-1]) else None
+        if image and thing.startswith("/") and _INSIDE not in thing + joined[-1] and not _leads(it, thing):
+            joined[-1] = f"{image['repository']}/{image['name']}{_INSIDE}{thing.lstrip('/')}"
+        else:
+            joined.append(thing)
+    return joined
+
+
+def _leads(it: Opened, path: str) -> bool:
+    """Tell whether a path leads to a blob or an image by itself."""
+    try:
+        return _digest_of(it, path) is not None
+    except RegfsError:
+        return False
+
+
+def _of_path(it: Opened, thing: str) -> list[str]:
+    """Explain a path in an image; nothing if it is none."""
+    if _INSIDE not in thing:
+        return []
+    # Only now: the reports take none of the tree, and it takes a while to load.
+    from regfs.cli.inside import explain_path
+
+    return list(explain_path(it, below_mountpoint(thing)))
+
+
+#: What stands between an image and a path in it.
+_INSIDE = f"/{ROOTFS}/"
+
+
+def below_mountpoint(path: str) -> str:
+    """Give the path in the tree of one that is in a mount of regfs; any other as it is."""
+    above = os.path.abspath(path)
+    while above != "/":
+        if os.path.ismount(above):
+            break
+        above = os.path.dirname(above)
+    return os.path.relpath(os.path.abspath(path), above) if above != "/" else path
 
 
 #: A path of the store's blobs; the shard stands between algorithm and digits.

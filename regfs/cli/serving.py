@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from regfs.cli.archives import registry_option
-from regfs.cli.opening import cache_directory, follow_symlinks_option, open_store, opened_source
+from regfs.cli.opening import Choices, cache_directory, follow_symlinks_option, open_store, opened_source
 from regfs.errors import RequirementError, UsageError
 from regfs.mount.options import DEFAULT_TTL, this_machine
 
@@ -122,7 +122,7 @@ def _run(store: str, place: Place, auth: Path | None, ttl: float) -> None:
 
         stack = ExitStack()
         atexit.register(stack.close)
-        opened = opened_source(open_store(store), cache_directory(), this_machine(), ttl=ttl)
+        opened = opened_source(open_store(store), cache_directory(), this_machine(), Choices(ttl))
         source = stack.enter_context(opened)
         return Application(RegistryApi(source.graph, source.references), passwords)
 

@@ -40,9 +40,9 @@ from regfs.storage import Content, FileStat, Space
 
 #: Bytes of memory for each cache.
 _ROOM_FOR_LISTINGS = 16 << 20
-_ROOM_FOR_LINKS = 4 << 20
+_ROOM_FOR_LINKS = 2 << 20
 _ROOM_FOR_BLOBS = 4 << 20
-_ROOM_FOR_OUTLINES = 2 << 20
+_ROOM_FOR_OUTLINES = 1 << 20
 _ROOM_FOR_MANIFESTS = 8 << 20
 
 #: Names of all listings that somebody goes through; indexes in one another that are asked for ahead.

@@ -1,7 +1,7 @@
 """Inside a layer blob: its bytes uncompressed at any offset, its tree, and the merged tree of an image.
 
-Knows blobs by their digests and bytes, not what holds them: that is `graph`'s. Nothing here is read or kept
-before somebody looks into a layer.
+Knows blobs by their digests and bytes (`blobs` is what it asks of whoever has them), not what holds them:
+that is `graph`'s. Nothing here is read or kept before somebody looks into a layer.
 
     Layers ── Layer ── Content      what is asked for: layers by digests, opened, and what is read of them
       │         └─ keeping          seekable copies, decoders
@@ -19,5 +19,6 @@ A layer is believed when the bytes of its blob have the digest of its name, and 
 from regfs.layers.builds import never
 from regfs.layers.layer import Layer
 from regfs.layers.layers import CACHE_SIZE, Layers
+from regfs.layers.streams import MAX_LAYER_SIZE
 
-__all__ = ["CACHE_SIZE", "Layer", "Layers", "never"]
+__all__ = ["CACHE_SIZE", "MAX_LAYER_SIZE", "Layer", "Layers", "never"]

@@ -6,7 +6,7 @@ one thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from regfs.layers.entry import EntryType
@@ -28,79 +28,122 @@ class Changes(NamedTuple):
     wasted: int
 
 
-def changes(trees: Sequence[LayerTree]) -> Iterator[Changes]:
-    """Tell what each layer changes, from the base up. Raises LayerError."""
+class Change(NamedTuple):
+    """A name behind the counts: `kind` is a field of Changes, `size` the file's in bytes.
+
+    That of a changed file is the new one's, that of what is wasted the old one's.
+    """
+
+    position: int
+    kind: str
+    path: bytes
+    size: int
+
+
+#: Who is told of each name.
+Told = Callable[[Change], object]
+
+
+def changes(trees: Sequence[LayerTree], told: Told | None = None) -> Iterator[Changes]:
+    """Tell what each layer changes, from the base up, and `told` of each name. Raises LayerError."""
     hidden: dict[Identity, int] = {}
     for position in range(len(trees)):
         below = MergedTree(trees[:position])
-        yield _Comparison(trees, below, position, hidden).run()
+        yield _Comparison(trees, below, position, hidden, told).run()
+
+
+class _Pair(NamedTuple):
+    """A directory of the layer, and that of the same name below. `covered`: the latter shows no more."""
+
+    path: bytes
+    member: Member
+    lower: Merged | None
+    covered: bool
 
 
 class _Comparison:
     """One layer beside the merged tree below it. `hidden` counts the names of each file that are hidden."""
 
     def __init__(
-        self, trees: Sequence[LayerTree], below: MergedTree, position: int, hidden: dict[Identity, int]
+        self,
+        trees: Sequence[LayerTree],
+        below: MergedTree,
+        position: int,
+        hidden: dict[Identity, int],
+        told: Told | None,
     ) -> None:
         self._trees = trees
         self._tree = trees[position]
         self._below = below
         self._hidden = hidden
+        self._told = told
+        self._position = position
         self._added = self._changed = self._removed = self._wasted = 0
 
     def run(self) -> Changes:
         """Walk both."""
-        # A directory of the layer, that of the same name below, and whether the latter shows no more.
-        waiting: list[tuple[Member, Merged | None, bool]] = [(self._tree.root(), self._below.root, False)]
+        waiting = [_Pair(b"", self._tree.root(), self._below.root, covered=False)]
         while waiting:
-            member, lower, covered = waiting.pop()
-            waiting.extend(self._directory(member, lower, covered))
+            waiting.extend(self._directory(waiting.pop()))
         return Changes(self._added, self._changed, self._removed, self._wasted)
 
-    def _directory(
-        self, directory: Member, below: Merged | None, covered: bool
-    ) -> Iterator[tuple[Member, Merged | None, bool]]:
+    def _directory(self, pair: _Pair) -> Iterator[_Pair]:
+        path, directory, below, covered = pair
         covered = covered or bool(directory.traits & OPAQUE)
         members = {member.name: member for member in self._tree.children(directory.id)}
-        gone = {name[len(WHITEOUT) :] for name in members if name.startswith(WHITEOUT)}
+        gone = {name[len(WHITEOUT) :] for name, member in members.items() if member.hides}
+        shown = {name: member for name, member in members.items() if member.shows}
         lower = dict(self._below.children(below)) if below and (members or covered) else {}
         for name in lower if covered else gone & lower.keys():
-            if name not in members:
-                self._remove(lower[name])
-        for name, member in members.items():
-            if not name.startswith(WHITEOUT):
-                yield from self._member(member, lower.get(name), covered or name in gone)
+            if name not in shown:
+                self._remove(_join(path, name), lower[name])
+        for name, member in shown.items():
+            yield from self._member(_join(path, name), member, lower.get(name), covered or name in gone)
 
-    def _member(
-        self, member: Member, lower: Merged | None, covered: bool
-    ) -> Iterator[tuple[Member, Merged | None, bool]]:
+    def _member(self, path: bytes, member: Member, lower: Merged | None, covered: bool) -> Iterator[_Pair]:
         if member.type is EntryType.DIRECTORY:
             if lower and lower.type is not EntryType.DIRECTORY:
-                self._remove(lower)
+                self._remove(path, lower)
                 lower = None
-            yield member, lower, covered
+            yield _Pair(path, member, lower, covered)
         elif lower is None:
             self._added += 1
+            self._tell("added", path, member.id)
         elif lower.type is EntryType.DIRECTORY:
-            self._remove(lower)
+            self._remove(path, lower)
             self._added += 1
+            self._tell("added", path, member.id)
         else:
             self._changed += 1
-            self._hide(lower)
+            self._tell("changed", path, member.id)
+            self._hide(path, lower)
 
-    def _remove(self, what: Merged) -> None:
-        waiting = [what]
+    def _remove(self, path: bytes, what: Merged) -> None:
+        waiting = [(path, what)]
         while waiting:
-            found = waiting.pop()
+            path, found = waiting.pop()
             if found.type is EntryType.DIRECTORY:
-                waiting.extend(child for _, child in self._below.children(found))
+                waiting.extend((_join(path, name), child) for name, child in self._below.children(found))
             else:
                 self._removed += 1
-                self._hide(found)
+                if self._told is not None:
+                    size = self._trees[found.identity.layer].node(found.identity.id).size
+                    self._told(Change(self._position, "removed", path, size))
+                self._hide(path, found)
 
-    def _hide(self, what: Merged) -> None:
+    def _hide(self, path: bytes, what: Merged) -> None:
         node = self._trees[what.identity.layer].node(what.identity.id)
         names = self._hidden.get(what.identity, 0) + 1
         self._hidden[what.identity] = names
         if node.type is EntryType.FILE and names == node.links:
             self._wasted += node.size
+            if self._told is not None and node.size:
+                self._told(Change(self._position, "wasted", path, node.size))
+
+    def _tell(self, kind: str, path: bytes, node: int) -> None:
+        if self._told is not None:
+            self._told(Change(self._position, kind, path, self._tree.node(node).size))
+
+
+def _join(path: bytes, name: bytes) -> bytes:
+    return path + b"/" + name if path else name

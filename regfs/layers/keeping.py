@@ -48,8 +48,9 @@ class LayerKeeper:
         found = _open(path, layer.size)
         if found is None:
             digest, size, diff_id = layer.digest, layer.size, layer.diff_id
+            # Of this layer alone: what was opened is closed with it. Who else wants the copy finds it made.
             with self._builds.joined(
-                f"the copy of layer {digest}",
+                f"the copy of layer {digest} ({id(layer):x})",
                 lambda: self._maker.make(digest, COPY, lambda path: _open(path, size), diff_id),
             ) as build:
                 found = build.wait(given_up)

@@ -61,6 +61,7 @@ class Layer:
         self.digest = digest
         self.meta = index.meta
         self.made_ns = index.made_ns
+        self.left_out = index.left_out
         self.diff_id = index.meta.diff_id
         self.size = index.meta.size
         self.stored = Compression[index.meta.compression]
@@ -74,6 +75,8 @@ class Layer:
         self._point = index.point
         self._seekable = index.meta.gap <= _GAP
         self._copy: Source | None = None
+        #: All that were open, which are closed with the layer: each once.
+        self._copies: list[Source] = []
         self._reader: Reader | None = None
         self._dropped = 0
         self._users = 0
@@ -167,7 +170,8 @@ class Layer:
         dropped = self._dropped
         source = self._copy or self._keeper.open_copy(self, given_up)
         with self._lock:
-            if self._copy is not source:
+            if source not in self._copies:  # another thread may have waited for the same
+                self._copies.append(source)
                 self._held.callback(source.content.close)
             if dropped != self._dropped:  # it may be the copy that was given up meanwhile
                 return

@@ -6,26 +6,29 @@ Safe for many threads.
 from __future__ import annotations
 
 import copy
+import logging
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from cachetools import LRUCache, TTLCache
 
-from regfs.errors import LayerError, LayerProcessError, StoreError
+from regfs.errors import LayerError, LayerProcessError, RegfsError, StoreError
+from regfs.layers.blobs import Blobs
 from regfs.layers.builds import Builds, never
 from regfs.layers.cache import INDEX, Cache
 from regfs.layers.index import Index, open_index
 from regfs.layers.keeping import LayerKeeper
 from regfs.layers.layer import Layer
 from regfs.layers.making import Maker, Told
+from regfs.layers.streams import MAX_LAYER_SIZE
 from regfs.oci.digest import Digest
-from regfs.registry import layout
-from regfs.storage import FileStat, LocalStorage
+from regfs.storage import FileStat
 
 #: Bytes that indexes and copies may take in the cache directory, unless asked otherwise.
 CACHE_SIZE = 5_000_000_000
@@ -39,6 +42,11 @@ _REMEMBERED = 60.0
 
 #: Seconds for which the blob of an open layer is taken to be as it was.
 _BELIEVED = 1.0
+
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Stamp(NamedTuple):
@@ -56,23 +64,25 @@ def ignore(digest: Digest, read: int, size: int) -> None:
 class Layers:
     """The layers of one store.
 
-    `cache` is the directory below which the indexes are kept, up to `cache_size` bytes. `progress` is told,
+    `cache` is the directory below which the indexes are kept, up to `cache_size` bytes; a layer of more than
+    `max_layer_size` bytes uncompressed is a LayerLimitError. `progress` is told,
     by any thread, how many bytes were read of a layer that is being built, and of how many; `clock` is in
     seconds.
     """
 
     def __init__(
         self,
-        store: LocalStorage,
+        blobs: Blobs,
         cache: Path,
         *,
         cache_size: int = CACHE_SIZE,
+        max_layer_size: int = MAX_LAYER_SIZE,
         progress: Told = ignore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
+        self._blobs = blobs
         self._cache = Cache(cache, cache_size)
-        self._maker = Maker(store, self._cache, progress)
+        self._maker = Maker(blobs, self._cache, progress, max_layer_size)
         self._builds: Builds[Layer] = Builds()
         self._keeper = LayerKeeper(self._cache, self._maker)
         self._lock = Lock()
@@ -100,6 +110,20 @@ class Layers:
         for layer, (_, diff_id) in zip(layers, wanted, strict=True):
             layer.expect(diff_id)
         return layers
+
+    def try_all(
+        self, wanted: Sequence[tuple[Digest, str]], *, given_up: Callable[[], bool] = never
+    ) -> list[Layer | LayerError | StoreError]:
+        """Open several layers as `get_all` does, as far as each can be read: of others, give the error.
+
+        What says nothing of one layer is raised: StoreAwayError, NoRoomError, GivenUpError.
+        """
+        with ExitStack() as waiting:
+            opening = [_attempt(partial(self._opening, digest, waiting, given_up)) for digest, _ in wanted]
+            return [
+                begun if isinstance(begun, RegfsError) else _attempt(partial(_expected, begun, diff_id))
+                for begun, (_, diff_id) in zip(opening, wanted, strict=True)
+            ]
 
     def close(self) -> None:
         """End what is being built; whoever waits for it gets GivenUpError. What is open stays readable."""
@@ -140,7 +164,7 @@ class Layers:
 
     def _stamp(self, digest: Digest) -> Stamp:
         """Tell how a blob is now. Raises the LayerError that it had a short while ago, if it is the same."""
-        found = self._blob(digest)
+        found = self._blobs.blob(digest)
         stamp = Stamp(digest, found.size, found.mtime_ns)
         with self._lock:
             known = self._damaged.get(stamp)
@@ -154,14 +178,19 @@ class Layers:
         if index is None:
             return None
         try:
-            if not _fits(self._blob(digest), index):
+            if not _fits(self._blobs.blob(digest), index):
                 index.close()
                 return None
         except StoreError:
             index.close()
             raise
         self._cache.used(path)
-        return Layer(digest, index, lambda: self._store.open(layout.blob_data(digest)), self._keeper)
+        if index.left_out:
+            paths = ", ".join(map(repr, index.left_out))
+            _log.warning(
+                "layer %s: no file system can show %d of its entries: %s", digest, index.meta.skipped, paths
+            )
+        return Layer(digest, index, lambda: self._blobs.open_blob(digest), self._keeper)
 
     def _changed(self, layer: Layer) -> bool:
         """Look whether an open layer's blob was written to, once in a while; forget the layer if so."""
@@ -170,7 +199,7 @@ class Layers:
                 return False
             self._looked_at[layer.digest] = True
         try:
-            changed = not _fits(self._blob(layer.digest), layer)
+            changed = not _fits(self._blobs.blob(layer.digest), layer)
         except StoreError:
             return False  # what is gone can be read on by who has it open
         if changed:
@@ -180,15 +209,25 @@ class Layers:
                         del known[layer.digest]
         return changed
 
-    def _blob(self, digest: Digest) -> FileStat:
-        return self._store.stat(layout.blob_data(digest))
-
     def _keep(self, layer: Layer) -> Layer:
         """Keep a layer open for the next who wants it; the one that another thread has opened, if one has."""
         with self._lock:
             layer = self._alive.setdefault(layer.digest, layer)
             self._recent[layer.digest] = layer
         return layer
+
+
+def _attempt(do: Callable[[], T]) -> T | LayerError | StoreError:
+    try:
+        return do()
+    except (LayerError, StoreError) as error:
+        return error
+
+
+def _expected(opened: Callable[[], Layer], diff_id: str) -> Layer:
+    layer = opened()
+    layer.expect(diff_id)
+    return layer
 
 
 def _fits(blob: FileStat, index: Index | Layer) -> bool:

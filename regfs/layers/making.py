@@ -6,16 +6,18 @@ Safe for many threads.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
 from regfs.errors import GivenUpError, LayerProcessError
+from regfs.layers.blobs import Blobs, handed
 from regfs.layers.cache import Cache
 from regfs.layers.messages import Job
 from regfs.layers.process import Children
+from regfs.layers.streams import MAX_LAYER_SIZE
 from regfs.oci.digest import Digest
-from regfs.storage import LocalStorage
 
 Opened = TypeVar("Opened")
 
@@ -29,10 +31,12 @@ Told = Callable[[Digest, int, int], object]
 class Maker:
     """Makes the indexes and copies of one store's layers."""
 
-    def __init__(self, store: LocalStorage, cache: Cache, told: Told) -> None:
-        self._store = store
+    def __init__(self, blobs: Blobs, cache: Cache, told: Told, most: int = MAX_LAYER_SIZE) -> None:
+        """`most`: the most bytes that a layer may have uncompressed."""
+        self._blobs = blobs
         self._cache = cache
         self._told = told
+        self._most = most
         self._children = Children()
         self._closed = Event()
 
@@ -42,7 +46,7 @@ class Maker:
         """Make an INDEX or COPY and open it; or only open what another process has made meanwhile.
 
         `opened` gives None for what is not there, or not whole. Raises what `Children.run` does, NoRoomError,
-        and what `opened` does.
+        StoreError, and what `opened` does.
         """
         target = self._cache.path(digest, kind)
 
@@ -55,12 +59,14 @@ class Maker:
             if found is not None:
                 return found
             self._cache.discard(target)
-            root = self._store.descriptor  # the child reads below the same open directory
-            followed = self._store.follow_symlinks
-            job = Job(self._store.root, root, digest, str(claim.new), copy_of, followed)
-            self._children.run(
-                job, (root, claim.descriptor), lambda read, size: self._told(digest, read, size)
-            )
+            with closing(self._blobs.open_blob(digest)) as content, handed(content) as source:
+                size = self._blobs.blob(digest).size
+                job = Job(digest, size, str(claim.new), copy_of, source.seekable, self._most)
+                self._children.run(
+                    job,
+                    (source.descriptor, claim.descriptor),
+                    lambda read, size: self._told(digest, read, size),
+                )
             # Opened before anybody else can remove it, for want of room.
             found = opened(claim.new)
             if found is None:

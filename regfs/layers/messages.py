@@ -9,22 +9,23 @@ import msgspec
 
 from regfs import errors
 from regfs.errors import LayerError, RegfsError
+from regfs.layers.streams.limits import MAX_LAYER_SIZE
 from regfs.oci.digest import Digest
 
 
 class Job(msgspec.Struct, frozen=True):
     """What a child is to make at `path`: an index, or if `copy_of` is a DiffID, the seekable copy of that.
 
-    `root` is the store's root, and `descriptor` the open one, which the child inherits. `follow_symlinks`: as
-    the parent does.
+    The blob of `size` bytes comes as an open descriptor beside the job; one that is not `seekable` is a pipe.
+    It may become `most` plain bytes.
     """
 
-    root: str
-    descriptor: int
     digest: Digest
+    size: int
     path: str
     copy_of: str = ""
-    follow_symlinks: bool = False
+    seekable: bool = True
+    most: int = MAX_LAYER_SIZE
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from regfs.errors import OptionError
-from regfs.layers import CACHE_SIZE
+from regfs.layers import CACHE_SIZE, MAX_LAYER_SIZE
 from regfs.oci import Platform
 from regfs.oci.names import read_registry
 
@@ -116,6 +116,8 @@ _OWN = (
     "umask",
     "owner",
     "cache_size",
+    "max_layer_size",
+    "partial",
     "allow_other",
     "views",
     "fsname",
@@ -133,7 +135,7 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 @dataclass(slots=True)
 class MountOptions:
-    """What the options say. `ttl` in seconds, `cache_size` in bytes; `libfuse` goes there as it is.
+    """What the options say. `ttl` in seconds, sizes in bytes; `libfuse` goes there as it is.
 
     `fsname` is what the mount shows as its source, if not the store. `registry` is the host that images are
     named after for other tools, or empty.
@@ -146,6 +148,8 @@ class MountOptions:
     platform: Platform = field(default_factory=lambda: this_machine())
     image_owners: bool = True
     cache_size: int = CACHE_SIZE
+    max_layer_size: int = MAX_LAYER_SIZE
+    partial: bool = False
     allow_other: bool = False
     views: bool = False
     fsname: str | None = None
@@ -194,7 +198,7 @@ def _apply(options: MountOptions, option: str) -> None:
         raise OptionError(name, _REFUSED[name])
     if name == "allow_other" and not equals:
         options.allow_other = True
-    elif name in ("views", "follow_symlinks") and not equals:
+    elif name in ("views", "follow_symlinks", "partial") and not equals:
         setattr(options, name, True)
     elif name in _PASSED_FLAGS and not equals:
         options.libfuse[name] = True
@@ -232,7 +236,9 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
             case "owner":
                 options.image_owners = _owner_of_images(value)
             case "cache_size":
-                options.cache_size = _bytes(value)
+                options.cache_size = number_of_bytes(value)
+            case "max_layer_size":
+                options.max_layer_size = number_of_bytes(value)
             case "fsname":
                 options.fsname = value
             case "log_file":
@@ -268,7 +274,8 @@ def _owner_of_images(value: str) -> bool:
     return _OWNERS[value]
 
 
-def _bytes(value: str) -> int:
+def number_of_bytes(value: str) -> int:
+    """Read a size such as 500M or 5G. Raises ValueError."""
     found = re.fullmatch(r"([0-9]{1,18})([KMGT]?)", value)
     if not found:
         raise ValueError(f"{value!r} is no number of bytes such as 500M or 5G")

@@ -41,9 +41,9 @@ class RootfsJSON(msgspec.Struct):
     diff_ids: list[str] | None = None
 
 
-_CONFIG = Form(ConfigJSON, ConfigError)
-_ROOTFS = Form(RootfsJSON, ConfigError)
-_HISTORY = Form(list[StepJSON], ConfigError)
+_CONFIG = Form(ConfigJSON, ConfigError, mended=True)
+_ROOTFS = Form(RootfsJSON, ConfigError, mended=True)
+_HISTORY = Form(list[StepJSON], ConfigError, mended=True)
 
 
 @dataclass(frozen=True, slots=True)

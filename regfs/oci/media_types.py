@@ -45,6 +45,15 @@ _TARS = (
 )
 
 
+#: What media types say that a layer is instead of a tar.
+_NO_TARS = (
+    ("+encrypted", "encrypted"),
+    ("erofs", "an EROFS file system"),
+    ("squashfs", "a squashfs file system"),
+    ("nydus", "a nydus file system"),
+)
+
+
 def names_manifest(media_type: str) -> bool:
     """Tell whether what a descriptor names can be a manifest; one without a media type can."""
     return bare(media_type) in _MANIFESTS
@@ -65,3 +74,10 @@ def suffix(media_type: str) -> str:
         if plain.endswith(ending):
             return name
     return ".json" if plain.endswith(("+json", "/json")) else ".bin"
+
+
+def no_tar(media_type: str) -> str:
+    """Say what a layer is that is no tar, as far as its media type tells; "" if it may be one."""
+    plain = bare(media_type)
+    said = next((name for mark, name in _NO_TARS if mark in plain), "")
+    return said or ("JSON" if suffix(plain) == ".json" else "")

@@ -76,6 +76,11 @@ class OpenFile:
         self._descriptor = descriptor
         self._path = path
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor: for a child process, which reads the same file by it."""
+        return self._descriptor
+
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fill `buffer` from `offset` on. Raises UnreadableError."""
         filled = 0

@@ -149,8 +149,7 @@ class ManifestDirectory(Directory):
         raise NoEntryError(name)
 
     def _merged(self, digest: Digest) -> MergedLayers:
-        opener, repository = self._scope.opener, self._scope.repository
-        return MergedLayers(opener, opener.layers_of(repository, self._manifest(digest)))
+        return MergedLayers.of(self._scope.opener, self._scope.repository, self._manifest(digest))
 
     def image(self) -> tuple[Scope, ImageManifest | Schema1Manifest]:
         """Give the image, with what to read it; of an index, the one that it shows as its own.

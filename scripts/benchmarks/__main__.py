@@ -17,6 +17,7 @@ from pathlib import Path
 import regfs
 from scripts.benchmarks.contestants import Contestant, Ground, stock, unmount
 from scripts.benchmarks.disk import in_memory, own_disk
+from scripts.benchmarks.finding import finding
 from scripts.benchmarks.goals import reached
 from scripts.benchmarks.indexing import indexing, indexing_cold
 from scripts.benchmarks.inside import inside
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "memory": memory,
     "indexing": indexing,
     "inside": inside,
+    "finding": finding,
     "starting": starting,
 }
 

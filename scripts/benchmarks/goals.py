@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 from scripts.benchmarks.contestants import BINDFS, BORG, OURS, PLAIN, RESTIC
+from scripts.benchmarks.finding import FIND, FOUND_EACH
 from scripts.benchmarks.indexing import COLLECT, INDEX, REFRESH, SECONDS
 from scripts.benchmarks.memory import WALKED
 from scripts.benchmarks.results import AGAIN, COLD, Table
@@ -37,6 +38,7 @@ GOALS = (
     Goal("index", SECONDS, INDEX, 0.05, REFRESH),
     Goal("index-cold", SECONDS, COLLECT, 0.5, INDEX),
     Goal("index-cold", SECONDS, INDEX, 0.05, REFRESH),
+    Goal("finding", SECONDS, FOUND_EACH, 0.2, FIND),
 )
 
 #: MB after so many tags.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from regfs.layers import Layers
 from regfs.oci import Digest
-from regfs.registry import locate, open_local
+from regfs.registry import Contents, locate, open_local
 from scripts.benchmarks.contestants import unmount
 from scripts.benchmarks.large_layer import large_layer
 from scripts.benchmarks.measuring import Bench
@@ -74,7 +74,7 @@ def _open(bench: Bench, store: StoreBuilder, layer: Blob) -> None:
     local = open_local(locate(str(store.root)))
     times = []
     for _ in range(bench.sizes.rounds * 5):
-        layers = Layers(local, Path(os.environ["XDG_CACHE_HOME"]) / "regfs")
+        layers = Layers(Contents(local), Path(os.environ["XDG_CACHE_HOME"]) / "regfs")
         began = time.perf_counter()
         layers.get(Digest.parse(layer.digest))
         times.append(time.perf_counter() - began)

@@ -8,7 +8,7 @@ from typing import Any
 
 import fuse
 
-from regfs.cli.opening import cache_directory, opened_tree
+from regfs.cli.opening import Choices, cache_directory, opened_tree
 from regfs.errors import RegfsError
 from regfs.mount.errnos import errno_of
 from regfs.mount.operations import Lifetimes
@@ -66,7 +66,7 @@ class StockOperations(fuse.Operations):
 if __name__ == "__main__":
     lifetimes = Lifetimes.of(10)
     path = locate(sys.argv[1])
-    with opened_tree(open_local(path), cache_directory(), this_machine(), ttl=lifetimes.graph) as tree:
+    with opened_tree(open_local(path), cache_directory(), this_machine(), Choices(lifetimes.graph)) as tree:
         fuse.FUSE(
             StockOperations(tree),
             sys.argv[2],

@@ -140,7 +140,8 @@ def check_merged(merged: MergedTree) -> None:
             assert 0 < len(name) <= 255
             assert name not in (b".", b"..")
             assert not set(name) & set(b"/\0")
-            assert not name.startswith(b".wh.")
+            assert not name.startswith(b".wh..wh.")
+            assert not name.startswith(b".wh.") or child.type is EntryType.DIRECTORY  # on the way to another
             assert merged.lookup(directory, name) == child
             _check_node(merged, child)
             if child.type is EntryType.DIRECTORY:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regfs.cli import main as regfs
-from regfs.cli.opening import opened_tree
+from regfs.cli.opening import Choices, opened_tree
 from regfs.graph.reports.catalogue import REPORTS
 from regfs.oci import Platform
 from regfs.registry import locate, open_local
@@ -86,7 +86,7 @@ def look(store: str, cache: Path, images: tuple[str, ...]) -> Looked:
         path = locate(store)
     except Exception as error:  # noqa: BLE001 - there may be nothing left of it
         return Looked({}, [] if type(error).__name__ == "StoreNotFoundError" else [traceback.format_exc()])
-    with opened_tree(open_local(path), cache, Platform("linux", "amd64"), ttl=0.0) as tree:
+    with opened_tree(open_local(path), cache, Platform("linux", "amd64"), Choices(0.0)) as tree:
         return look_at_tree(tree, images)
 
 

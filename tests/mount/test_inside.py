@@ -326,7 +326,10 @@ def test_a_tree_packed_by_tar_shows_as_it_was(
         found = made.path / "app/1.0" / name
         assert below(found) == below(top)
         for path in below(top):
-            assert facts(found / path) == facts(top / path), path
+            want = list(facts(top / path))
+            if name == "rootfs":  # as unpackers have it
+                want[3] = max((top / path).lstat().st_mtime_ns, 0)
+            assert list(facts(found / path)) == want, path
         assert linked(found) == linked(top)
     holes = made.path / "app/1.0/rootfs/holes"
     with holes.open("rb") as file:

@@ -354,7 +354,8 @@ def test_two_mounts_of_one_store_read_a_layer_once(
         asked = threads.submit((other.path / "app/large/rootfs/noise").read_bytes)
         # The layer that it asked for first stands still: that it can read another tells that it waits.
         assert (other.path / "app/small/rootfs/srv/app.py").read_bytes() == b"print('hello')\n"
-        assert children(other.process.pid) == []
+        # The child that read that one waits for another small layer, but not for long.
+        until(lambda: not children(other.process.pid), "it has ended")
         os.kill(stalled.child, signal.SIGCONT)
         while not asked.done():
             assert children(other.process.pid) == []

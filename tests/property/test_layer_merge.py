@@ -30,6 +30,7 @@ class Node:
     type: EntryType
     entry: Entry | None
     target: Path | bytes = b""
+    opaque: bool = False
 
 
 def unpacked(entries: Sequence[Entry]) -> dict[Path, Node]:
@@ -39,19 +40,23 @@ def unpacked(entries: Sequence[Entry]) -> dict[Path, Node]:
         names = cleaned(entry.path)
         if not names:
             if entry.type is EntryType.DIRECTORY:
-                tree[()] = Node(EntryType.DIRECTORY, entry)
+                tree[()] = Node(EntryType.DIRECTORY, entry, opaque=tree[()].opaque)
             continue
         parent = followed(tree, names[:-1])
         if parent is None:
             continue
         for count in range(1, len(parent) + 1):
             if not is_directory(tree, parent[:count]):
-                replace(tree, parent[:count], Node(EntryType.DIRECTORY, None))
+                # What takes a whiteout's place still is one.
+                was = tree.get(parent[:count]) if parent[count - 1].startswith(b".wh.") else None
+                replace(tree, parent[:count], Node(EntryType.DIRECTORY, was and was.entry))
         path = (*parent, names[-1])
         node = Node(entry.type, entry, entry.target)
         if entry.type is EntryType.HARDLINK:
             node = linked(tree, entry)
+        tree[parent].opaque |= names[-1] == b".wh..wh..opq"
         if entry.type is EntryType.DIRECTORY and is_directory(tree, path):
+            node.opaque = tree[path].opaque
             tree[path] = node
         else:
             replace(tree, path, node)
@@ -118,27 +123,73 @@ def applied(layers: Sequence[Sequence[Entry]]) -> dict[Path, Node]:
     for entries in layers:
         before = dict(root)
         upper = unpacked(entries)
-        shown = {path for path in upper if not any(name.startswith(b".wh.") for name in path)}
+        shown = {path for path in upper if shows(upper, path)}
         for path in upper:
-            if path[:-1] in shown and path[-1:] == (b".wh..wh..opq",):
-                remove_below(root, path[:-1])
+            if path in shown and upper[path].opaque:
+                remove_below(root, path)
         for path in upper:
-            if path[:-1] in shown and path not in shown:
+            if path[:-1] in shown and hides(upper, path):
                 hidden = (*path[:-1], path[-1].removeprefix(b".wh."))
                 remove_below(root, hidden)
                 root.pop(hidden, None)
         for path in sorted(shown):
             node = upper[path]
-            if node.type is EntryType.HARDLINK:
-                assert isinstance(node.target, tuple)
-                below = before.get(node.target)
-                if below is not None and below.type is not EntryType.DIRECTORY:
-                    node = below
             if node.type is not EntryType.DIRECTORY or not is_directory(root, path):
                 replace(root, path, node)
             elif node.entry is not None:
                 root[path] = node
+        after = dict(root)
+        for path, node in after.items():
+            if node.type is EntryType.HARDLINK and before.get(path) is not node:
+                root[path] = resolved(before, after, node)
     return root
+
+
+def hides(tree: dict[Path, Node], path: Path) -> bool:
+    """Tell whether a path of a layer is a whiteout: not if it is only on the way to another."""
+    name, node = path[-1] if path else b"", tree[path]
+    return name.startswith(b".wh..wh.") or (name.startswith(b".wh.") and node.entry is not None)
+
+
+def shows(tree: dict[Path, Node], path: Path) -> bool:
+    above = [path[:count] for count in range(1, len(path) + 1)]
+    return not any(hides(tree, part) or emptied(tree, part) for part in above)
+
+
+def emptied(tree: dict[Path, Node], path: Path) -> bool:
+    """Tell whether a directory is there for whiteouts alone, and is itself hidden by one of its layer."""
+    whiteout = (*path[:-1], b".wh." + path[-1])
+    if tree[path].entry is not None or whiteout not in tree or tree[whiteout].entry is None:
+        return False
+    below = [other for other in tree if len(other) > len(path) and other[: len(path)] == path]
+    return all(tree[other].entry is None or hides(tree, other) for other in below)
+
+
+def resolved(before: dict[Path, Node], after: dict[Path, Node], link: Node) -> Node:
+    """Find what a hard link is to: in the layers below, or in its own as it lies over them."""
+    found = link
+    for _ in range(41):
+        assert isinstance(found.target, tuple)
+        target = reached(before, found.target)
+        if target is not None:
+            return link if target.type is EntryType.HARDLINK else target
+        target = reached(after, found.target)
+        if target is None:
+            return link
+        if target.type is not EntryType.HARDLINK:
+            return target
+        if target in before.values():
+            return link
+        found = target
+    return link
+
+
+def reached(tree: dict[Path, Node], path: Path) -> Node | None:
+    above = followed(tree, path[:-1]) if path else None
+    if above is None or not all(is_directory(tree, above[:count]) for count in range(len(above) + 1)):
+        return None
+    found = tree.get((*above, path[-1]))
+    return None if found is None or found.type is EntryType.DIRECTORY else found
 
 
 # --- random layers ---------------------------------------------------------------------------------
@@ -161,7 +212,7 @@ def entries(draw: st.DrawFn) -> Entry:
     target = draw(targets.filter(len)) if kind in LINKS else b""
     mark = draw(st.integers(0, 1 << 30))
     xattrs = draw(st.sampled_from([{}, {}, {b"user.mark": b"%d" % mark}]))
-    return Entry(draw(paths), kind, mark & 0o7777, mark, 0, 0, -mark, target, xattrs=xattrs)
+    return Entry(draw(paths), kind, mark & 0o7777, mark, 0, 0, mark - (1 << 29), target, xattrs=xattrs)
 
 
 layers_of_entries = st.lists(st.lists(entries(), max_size=12), max_size=5)
@@ -204,7 +255,7 @@ def compare(tree: MergedTree, model: dict[Path, Node]) -> None:
             assert tree.xattrs(merged) == {}
         else:
             assert (read.type, read.mode, read.uid) == (node.type, node.entry.mode, node.entry.uid)
-            assert (read.mtime_ns, read.target) == (node.entry.mtime_ns, node.entry.target)
+            assert (read.mtime_ns, read.target) == (max(node.entry.mtime_ns, 0), node.entry.target)
             assert tree.xattrs(merged) == node.entry.xattrs
     files = {id(node) for node in model.values() if node.type is not EntryType.HARDLINK}
     assert len(identities) == len(files)

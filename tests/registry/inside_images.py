@@ -164,14 +164,17 @@ def _add(
 
 
 def compressed(tar: bytes, compression: str) -> bytes:
-    """Compress a layer; to gzip of two members, or as zstd(1) does."""
+    """Compress a layer: to gzip of two members, or as zstd(1), with a `wide` window too, and bzip2(1) do."""
     if compression == "none":
         return tar
     if compression == "gzip":
         half = len(tar) // 2
         return b"".join(gzip.compress(part, mtime=0) for part in (tar[:half], tar[half:]))
+    program, *options = {"bzip2": ("bzip2",), "zstd": ("zstd", "-q"), "wide": ("zstd", "-q", "--long=28")}[
+        compression
+    ]
     return subprocess.run(
-        [need("zstd"), "-q", "-c"], input=tar, capture_output=True, check=True, timeout=60
+        [need(program), *options, "-c"], input=tar, capture_output=True, check=True, timeout=60
     ).stdout
 
 
@@ -179,7 +182,7 @@ def write_layout(directory: Path, tars: Sequence[bytes], compressions: Sequence[
     """Write an OCI layout with one image; gives its directory."""
     (directory / "blobs" / "sha256").mkdir(parents=True)
     (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    suffixes = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}
+    suffixes = {"none": "", "gzip": "+gzip", "zstd": "+zstd", "wide": "+zstd", "bzip2": ""}
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,

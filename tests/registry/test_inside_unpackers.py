@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import Mount, cannot_run, need, output, run
-from tests.registry import inside_images
+from tests.registry import inside_images, unpackers
 from tests.registry.insides import (
     Found,
     Tree,
@@ -91,34 +91,15 @@ def images(tmp_path_factory: pytest.TempPathFactory, mount_once: Callable[[Path]
 @pytest.fixture(scope="module")
 def umoci(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image as umoci unpacks it; the one in gzip, for Debian 12's umoci knows no zstd."""
-    program, directory = need("umoci"), tmp_path_factory.mktemp("umoci")
-    source, layout = images.registry.reference("inside", "gzip"), directory / "layout:latest"
-    options = ("--insecure-policy", "--quiet", "--src-tls-verify=false")
-    output(need("skopeo"), "copy", *options, source, f"oci:{layout}")
-    output(program, "unpack", "--image", layout, directory / "bundle")
-    return directory / "bundle" / "rootfs"
+    return unpackers.umoci(images.registry, "inside", "gzip", tmp_path_factory.mktemp("umoci"))
 
 
 @pytest.fixture(scope="module")
 def buildah(images: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Path]]:
     """Give a function that mounts an image with a storage driver of buildah: `buildah("gzip", "vfs")`."""
-    directory = tmp_path_factory.mktemp("buildah")
-    policy = directory / "policy.json"
-    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-    made = []
-
-    def mount(tag: str, driver: str) -> Path:
-        place = directory / f"{driver}-{tag}"
-        stored = (f"--root={place}/root", f"--runroot={place}/run", f"--storage-driver={driver}")
-        command = (need("buildah"), *stored)
-        pull = ("from", "--quiet", "--tls-verify=false", f"--signature-policy={policy}")
-        name = output(*command, *pull, images.registry.reference("inside", tag)).strip()
-        made.append((*command, "rm", name))
-        return Path(output(*command, "mount", name).strip())
-
-    yield mount
-    for command in made:
-        output(*command)
+    made = unpackers.Buildah(images.registry, tmp_path_factory.mktemp("buildah"))
+    yield lambda tag, driver: made.mount("inside", tag, driver)
+    made.end()
 
 
 def but_for_times(shown: Tree, want: Tree, told: set[bytes]) -> dict[bytes, Found]:

@@ -30,8 +30,8 @@ def decode():
         assert len(parse_manifest(schema1.encode()).layers) == 1
         assert media_type_of(manifest.encode())
         assert decode_reply(b'{"type": "done", "peak": 1}').peak == 1
-        job = {"root": "/", "descriptor": 3, "digest": {"algorithm": "sha256", "hex": "0"}, "path": "x"}
-        assert decode_job(json.dumps(job).encode()).descriptor == 3
+        job = {"digest": {"algorithm": "sha256", "hex": "0"}, "size": 3, "path": "x"}
+        assert decode_job(json.dumps(job).encode()).size == 3
     except BaseException as error:
         failed.append(error)
         raise

@@ -860,6 +860,12 @@ def test_where_nothing_is_kept_many_threads_may_ask(store: StoreBuilder) -> None
     assert found == [truth(store)] * 4
 
 
+def test_where_nothing_is_kept_one_thread_may_ask_within_its_own_question(store: StoreBuilder) -> None:
+    with opened(store, None) as index, index.snapshot() as outer, index.snapshot(*Need) as inner:
+        index.refresh()
+        assert count_tags(outer) == count_tags(inner) == 2
+
+
 @pytest.mark.parametrize("gone", ["directory", "file", "replaced"])
 def test_an_index_that_goes_away_while_it_is_believed_is_never_an_empty_one(
     store: StoreBuilder, cache: Path, gone: str

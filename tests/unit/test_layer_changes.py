@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from regfs.layers.changes import Changes, changes
+from regfs.layers.changes import Change, Changes, changes
 from regfs.layers.entry import Entry, EntryType
 from tests.layer_trees import tree_of
 
@@ -52,6 +52,12 @@ def test_all_of_the_base_is_added() -> None:
             [file("etc/.wh.none"), file(".wh.none")], Changes(0, 0, 0, 0), id="a whiteout of nothing"
         ),
         pytest.param([file("etc/.wh.c")], Changes(0, 0, 1, 0), id="a whiteout of a symlink"),
+        pytest.param([file(".wh.etc/x", 7)], Changes(1, 0, 0, 0), id="a whiteout's name on the way"),
+        pytest.param(
+            [file(".wh.etc"), file("etc/.wh.a"), file("etc/.wh.b")],
+            Changes(0, 0, 3, 30),
+            id="whiteouts below a whiteout",
+        ),
         pytest.param([file("etc/.wh.a"), file("etc/a", 3)], Changes(0, 1, 0, 10), id="whiteout, and anew"),
         pytest.param([file("etc/.wh..wh..opq")], Changes(0, 0, 3, 30), id="opaque"),
         pytest.param(
@@ -71,6 +77,27 @@ def test_all_of_the_base_is_added() -> None:
 )
 def test_a_layer_over_the_base(layer: list[Entry], expected: Changes) -> None:
     assert found(BASE, layer)[1] == expected
+
+
+def test_a_whiteout_whose_own_name_is_too_long_is_counted() -> None:
+    long = "b" * 252
+    assert found([file(f"d/{long}", 3)], [file(f"d/.wh.{long}")])[1] == Changes(0, 0, 1, 3)
+
+
+def test_the_names_behind_the_counts_are_told() -> None:
+    told: list[Change] = []
+    upper = [file("etc/a", 11), file("etc/.wh.b"), file("new/file", 7), hard_link("new/link", "top")]
+    counts = list(changes([tree_of(BASE), tree_of(upper)], told.append))
+    of_upper = [change for change in told if change.position == 1]
+    assert sorted(of_upper) == [
+        Change(1, "added", b"new/file", 7),
+        Change(1, "added", b"new/link", 0),
+        Change(1, "changed", b"etc/a", 11),
+        Change(1, "removed", b"etc/b", 20),
+        Change(1, "wasted", b"etc/a", 10),
+        Change(1, "wasted", b"etc/b", 20),
+    ]
+    assert counts == list(changes([tree_of(BASE), tree_of(upper)]))
 
 
 def test_what_is_hidden_once_is_not_hidden_again() -> None:

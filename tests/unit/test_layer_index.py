@@ -319,7 +319,7 @@ def test_an_error_comes_out_of_the_child_as_it_was(error: RegfsError) -> None:
 
 
 def test_messages_are_one_line_each() -> None:
-    job = Job("/a\nb", 5, Digest.of(b""), "/cache/x\udcff", "sha256:1")
+    job = Job(Digest.of(b""), 5, "/cache/x\udcff", "sha256:1", seekable=False)
     for message in (job, Progress(1, 2), Done(5)):
         line = encode(message)
         assert line.count(b"\n") == 1

@@ -123,7 +123,38 @@ def shown(tree: MergedTree) -> dict[str, int | str]:
         pytest.param([{"f": 1}, {"d/": 2, "d/.wh.f": 0}], {"f": 1, "d/": 2}, id="a whiteout of nothing"),
         pytest.param([{"d": 1}, {"d/.wh.x": 0}], {"d/": 0}, id="a whiteout implies its directory"),
         pytest.param([{"f": 1}, {".wh.f/": 0}], {}, id="a whiteout can be a directory"),
-        pytest.param([{"f": 1}, {".wh.f/x": 2}], {}, id="a whiteout can be an implied directory"),
+        pytest.param(
+            [{"f": 1}, {".wh.f/x": 2}],
+            {"f": 1, ".wh.f/": 0, ".wh.f/x": 2},
+            id="only the last name of a path is a whiteout",
+        ),
+        pytest.param([{"f": 1}, {".wh.f": 0, ".wh.f/x": 2}], {}, id="a whiteout stays one whatever is in it"),
+        pytest.param([{"f": 1}, {".wh.f/x": 2, ".wh.f/": 3}], {}, id="and then it is named itself"),
+        pytest.param(
+            [{"d/": 1, "d/f": 1}, {"d/.wh..wh..opq/x": 2}],
+            {"d/": 1, "d/f": 1},
+            id="aufs' names never show, and hide nothing on the way",
+        ),
+        pytest.param(
+            [{"d/f": 1}, {".wh.d": 0, "d/.wh.f": 0}], {}, id="a directory that went, whiteouts and all"
+        ),
+        pytest.param([{"d/f": 1}, {"d/.wh.f": 0, ".wh.d": 0}], {}, id="in either order"),
+        pytest.param(
+            [{"d/e/f": 1}, {"d/e/.wh.f": 0, "d/.wh.e": 0, ".wh.d": 0}], {}, id="however deep it was"
+        ),
+        pytest.param(
+            [{"d/f": 1}, {"d/.wh.f": 0, ".wh.d": 0, "d/": 2}], {"d/": 2}, id="but not if an entry names it"
+        ),
+        pytest.param(
+            [{"d/f": 1}, {"d/.wh.f": 0, ".wh.d": 0, "d/e/g": 2}],
+            {"d/": 0, "d/e/": 0, "d/e/g": 2},
+            id="nor if anything is in it",
+        ),
+        pytest.param(
+            [{"f" * 252: 1, "d/" + "g" * 255: 1}, {".wh." + "f" * 252: 0, "d/.wh." + "g" * 255: 0}],
+            {"d/": 0},
+            id="a whiteout's own name never has to exist",
+        ),
         pytest.param(
             [{"f": 1}, {".wh.": 0, ".wh..": 0, ".wh...": 0}], {"f": 1}, id="whiteouts of no name do nothing"
         ),
@@ -181,6 +212,22 @@ def shown(tree: MergedTree) -> dict[str, int | str]:
         pytest.param(
             [{"s": "-> t"}, {"l": "= s"}], {"s": "-> t", "l": "-> t"}, id="a link to a lower symlink"
         ),
+        pytest.param(
+            [{"usr/lib/x": 1, "lib": "-> usr/lib"}, {"usr/lib/y": "= lib/x"}],
+            {"usr/": 0, "usr/lib/": 0, "usr/lib/x": 1, "usr/lib/y": 1, "lib": "-> usr/lib"},
+            id="a link over a lower symlink",
+        ),
+        pytest.param(
+            [{"a/b/x": 1, "c": "-> /a/b", "a/d": "-> ../c/./", "up": "-> ../../a"}, {"y": "= up/d/x"}],
+            {"a/": 0, "a/b/": 0, "a/b/x": 1, "c": "-> /a/b", "a/d": "-> ../c/./", "up": "-> ../../a", "y": 1},
+            id="a link over symlinks to symlinks, up to the root and no further",
+        ),
+        pytest.param(
+            [{"usr/": 1, "lib": "-> usr"}, {"usr/x": 2, "y": "= lib/x"}],
+            {"usr/": 1, "lib": "-> usr", "usr/x": 2, "y": 2},
+            id="a link over a lower symlink to its own layer",
+        ),
+        pytest.param([{"s": "-> s"}, {"y": "= s/x"}], {"s": "-> s", "y": "dead"}, id="a link over a circle"),
         pytest.param([{"l": "= f", "g": 1}], {"l": "dead", "g": 1}, id="a link to nothing"),
         pytest.param([{"f": 1}, {".wh.f": 0}, {"l": "= f"}], {"l": "dead"}, id="a link to what was hidden"),
         pytest.param([{"d/": 1}, {"l": "= d"}], {"d/": 1, "l": "dead"}, id="a link to a directory"),

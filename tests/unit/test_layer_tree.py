@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import tarfile
 import threading
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -454,3 +455,38 @@ def test_the_tree_of_a_real_tar_is_what_tar_extracts(tmp_path: Path) -> None:
         elif shown.type is EntryType.SYMLINK:
             assert shown.target == os.fsencode((extracted / os.fsdecode(path)).readlink())
             assert shown.size == real.st_size
+
+
+# --- looking for names -----------------------------------------------------------------------------
+
+NAMES = [b"a.jar", b"B.jar", b"caf\xe9", "café".encode(), b"[x]", b"a\nb", b"*", b"\\", b"x?y", b"-", b"jar"]
+
+PATTERNS = [
+    "*",
+    "*.jar",
+    "a*",
+    "[a-c]*",
+    "[!a]*",
+    "caf?",
+    "caf\udce9",
+    "[[]x]",
+    "?",
+    "*\n*",
+    "\\",
+    "x[?]y",
+    "none",
+]
+
+
+@pytest.mark.parametrize("pattern", [*PATTERNS, "d/*", "/d/e/*.jar", "*/e/?", "d*"])
+def test_a_search_finds_what_fnmatch_matches(pattern: str) -> None:
+    paths = [above + name for above in (b"", b"d/", b"d/e/") for name in NAMES]
+    tree = tree_of(*map(entry, [*paths, b"d/.wh.gone.jar"]))
+    found = sorted(hit.path for hit in tree.search(os.fsencode(pattern)))
+    whole = pattern.lstrip("/") if "/" in pattern else ""
+    assert found == sorted(
+        path
+        for path in (*paths, b"d", b"d/e")
+        if fnmatchcase(os.fsdecode(path), whole)
+        or (not whole and fnmatchcase(os.fsdecode(path.rpartition(b"/")[2]), pattern))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import hashlib
@@ -15,6 +16,7 @@ import sys
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -30,16 +32,18 @@ from regfs.errors import (
     MissingError,
     NoRoomError,
     RegfsError,
+    UnreadableError,
     UnsafeError,
 )
-from regfs.layers import Layer, Layers, keeping
+from regfs.layers import Layer, Layers, keeping, process
 from regfs.layers.streams import Compression
 from regfs.oci.digest import Digest
-from regfs.registry import open_local
-from regfs.storage import Content
+from regfs.registry import Contents, layout, open_local
+from regfs.storage import Content, FileStat
 from tests.builder import StoreBuilder
 from tests.builder.layers import make_tar
 from tests.conftest import cannot_run, need
+from tests.unit.memory_store import MemoryStore
 
 pytestmark = pytest.mark.long
 
@@ -62,6 +66,7 @@ COMMANDS = {
     "zstd -3": Compression.ZSTD,
     "zstd -1 -T2 -B512K": Compression.ZSTD,
     "xz -1": Compression.XZ,
+    "bzip2 -1": Compression.BZIP2,
     "cat": Compression.NONE,
 }
 
@@ -94,11 +99,12 @@ class Ground:
         self.builder.write(self.builder.data(digest), content)
         return Digest.parse(digest)
 
-    def layers(self, cache: Path | None = None, cache_size: int = 5_000_000_000) -> Layers:
+    def layers(self, cache: Path | None = None, cache_size: int = 5_000_000_000, **keys: int) -> Layers:
         layers = Layers(
-            self.store,
+            Contents(self.store),
             cache or self.cache,
             cache_size=cache_size,
+            **keys,
             progress=self._told,
             clock=lambda: self.now,
         )
@@ -482,11 +488,13 @@ import sys
 from pathlib import Path
 from regfs.layers import Layers
 from regfs.oci.digest import Digest
-from regfs.registry import open_local
+from regfs.registry import Contents, open_local
 
 built = []
 layers = Layers(
-    open_local(sys.argv[1]), Path(sys.argv[2]), progress=lambda digest, *of: built.append(of[0] == of[1])
+    Contents(open_local(sys.argv[1])),
+    Path(sys.argv[2]),
+    progress=lambda digest, *of: built.append(of[0] == of[1]),
 )
 print("begun", flush=True)
 print(layers.get(Digest.parse(sys.argv[3])).size, sum(built), flush=True)
@@ -877,3 +885,132 @@ def test_two_hundred_layers_leave_no_descriptors_behind(ground: Ground) -> None:
     assert file_of(held, "number") == b"0"
     del held
     assert descriptors() <= before
+
+
+# --- blobs that are no files of this machine -------------------------------------------------------
+
+
+class Elsewhere:
+    """Blobs in a store in memory, whose content has no descriptor; the one of a digest may break off."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+        self._contents = Contents(self._store)
+        self.fails_at = 1 << 62
+
+    def put(self, content: bytes) -> Digest:
+        digest = Digest.of(content)
+        self._store.write(layout.blob_data(digest), content)
+        return digest
+
+    def blob(self, digest: Digest) -> FileStat:
+        return self._contents.blob(digest)
+
+    def open_blob(self, digest: Digest) -> Content:
+        content = self._contents.open_blob(digest)
+        return BreaksOff(content, self.fails_at)
+
+
+class BreaksOff:
+    """Content that cannot be read from some byte on."""
+
+    def __init__(self, content: Content, fails_at: int) -> None:
+        self._content = content
+        self._fails_at = fails_at
+        self.close = content.close
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        if offset + len(buffer) > self._fails_at:
+            raise UnreadableError("far away", "Connection reset by peer", errno.ECONNRESET, denied=False)
+        return self._content.read_into(buffer, offset)
+
+
+@pytest.fixture
+def elsewhere(cache: Path) -> Iterator[tuple[Elsewhere, Layers]]:
+    blobs = Elsewhere()
+    layers = Layers(blobs, cache)
+    yield blobs, layers
+    layers.close()
+
+
+@pytest.mark.parametrize("command", ["gzip -6", "zstd -3", "cat"])
+def test_layers_are_read_of_a_storage_whose_content_has_no_descriptor(
+    elsewhere: tuple[Elsewhere, Layers], command: str
+) -> None:
+    blobs, layers = elsewhere
+    wanted = [(FILES, blobs.put(packed(command, TAR))), (LARGE_FILES, blobs.put(packed(command, LARGE_TAR)))]
+    for files, digest in wanted:
+        layer = layers.get(digest)
+        for path, content in files.items():
+            assert file_of(layer, path) == content
+
+
+def test_content_that_breaks_off_is_no_damaged_layer(elsewhere: tuple[Elsewhere, Layers]) -> None:
+    """What the child makes of it is that the blob is cut short; but nobody has seen its end."""
+    blobs, layers = elsewhere
+    blobs.fails_at = 400_000
+    digest = blobs.put(packed("gzip", TAR))
+    with pytest.raises(UnreadableError, match="far away: Connection reset"):
+        layers.get(digest)
+    blobs.fails_at = 1 << 62
+    assert layers.get(digest).size == len(TAR)
+
+
+def test_a_child_that_ends_early_ends_the_feeding(elsewhere: tuple[Elsewhere, Layers]) -> None:
+    blobs, layers = elsewhere
+    digest = blobs.put(b"no tar at all" + random.Random(5).randbytes(5_000_000))
+    with pytest.raises(LayerError):
+        layers.get(digest)
+    assert [thread for thread in threading.enumerate() if thread.name == "feeder"] == []
+
+
+# --- many small layers -----------------------------------------------------------------------------
+
+
+def test_small_layers_share_a_child(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To start one takes 60 ms, many times what a small layer does."""
+    started: list[process.Child] = []
+
+    class Counted(process.Child):
+        def __init__(self) -> None:
+            super().__init__()
+            started.append(self)
+
+    monkeypatch.setattr(process, "Child", Counted)
+    digests = [ground.put(packed("gzip", make_tar({"number": b"%d" % number}))) for number in range(150)]
+    layers = ground.layers()
+    found = layers.get_all([(digest, "") for digest in digests])
+    assert [file_of(layer, "number") for layer in found] == [b"%d" % number for number in range(150)]
+    assert len(started) <= 4
+    until(lambda: not children())
+
+
+def test_a_damaged_layer_among_small_ones_spoils_no_other(ground: Ground) -> None:
+    digests = [ground.put(packed("gzip", make_tar({"number": b"%d" % number}))) for number in range(10)]
+    digests.insert(5, ground.put(packed("gzip", TAR)[:-1000]))
+    layers = ground.layers()
+    told = []
+    for digest in digests:
+        try:
+            told.append(file_of(layers.get(digest), "number"))
+        except LayerError as error:
+            told.append(str(error).encode())
+    assert str(digests[5]).encode() in told.pop(5)
+    assert told == [b"%d" % number for number in range(10)]
+
+
+def test_a_layer_of_more_zeros_than_a_gibibyte_is_read(ground: Ground) -> None:
+    """As of a large lastlog: deflate makes a thousandth of it, and no real layer is refused for that."""
+    size = 1025 << 20
+    entry = tarfile.TarInfo("var/log/lastlog")
+    entry.size = size
+    deflate = zlib.compressobj(1, wbits=31)
+    stored = [deflate.compress(entry.tobuf())]
+    stored += [deflate.compress(bytes(1 << 20)) for _ in range(1025)]
+    stored += [deflate.compress(bytes(1024)), deflate.flush()]
+    layer = ground.layers().get(ground.put(b"".join(stored)))
+    assert layer.size == size + 512 + 1024
+    member = layer.tree.find(1, b"var")
+    assert member is not None
+    with pytest.raises(LayerLimitError, match="max_layer_size= allows more"):
+        ground.layers(ground.cache / "other", max_layer_size=1 << 30).get(layer.digest)

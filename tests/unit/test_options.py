@@ -152,6 +152,12 @@ def test_another_cache_size_is_refused(text: str) -> None:
     assert (error.option, "5G" in str(error)) == ("cache_size", True)
 
 
+def test_partial_and_the_most_of_a_layer() -> None:
+    assert (parse().partial, parse("partial").partial) == (False, True)
+    assert (parse().max_layer_size, parse("max_layer_size=2G").max_layer_size) == (64 << 30, 2 << 30)
+    assert refused("max_layer_size=x").option == "max_layer_size"
+
+
 def test_others_are_let_in_only_together_with_the_check_of_modes() -> None:
     options = parse("allow_other")
     assert options.allow_other
@@ -258,6 +264,7 @@ def test_what_regfs_sets_itself_is_refused_with_the_reason(option: str) -> None:
         ("nonemtpy", "nonempty"),
         ("atrr_timeout=1", "attr_timeout"),
         ("cachesize=5G", "cache_size"),
+        ("max_layersize=5G", "max_layer_size"),
     ],
 )
 def test_an_unknown_option_is_named_with_what_may_be_meant(option: str, meant: str) -> None:

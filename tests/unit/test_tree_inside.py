@@ -185,6 +185,30 @@ def test_the_images_extended_attributes_are_the_nodes(shown: Tree) -> None:
 # --- the tar ---------------------------------------------------------------------------------------------
 
 
+def test_each_path_tells_its_layer_and_the_step_that_made_it(store: StoreBuilder) -> None:
+    layers = [push(store, tar_of(items)) for items in (BASE, APP)]
+    steps = [{"created_by": "ADD base"}, {"created_by": "ENV A=b", "empty_layer": True}, {"comment": "café"}]
+    config = store.config(
+        rootfs={"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}, history=steps
+    )
+    store.image("app", "1.0", [layer.blob for layer in layers], config)
+    with opened_tree(store) as tree:
+        for path, number, command in (
+            ("etc/passwd", 0, "ADD base"),
+            ("etc/os-release", 1, "café"),
+            ("srv/app.py", 1, "café"),
+            ("etc", 0, "ADD base"),
+            ("srv/passwd", 0, "ADD base"),
+        ):
+            node = tree.walk(f"app/1.0/rootfs/{path}")
+            told = f"{number:02} {layers[number].blob.digest}"
+            assert node.xattr("user.regfs.layer") == told.encode(), path
+            assert node.xattr("user.regfs.created_by") == command.encode()
+            assert [name for name in node.xattr_names() if "regfs" in name] == []
+        with pytest.raises(NoAttributeError):
+            tree.walk("app/1.0/layers/00/etc/passwd").xattr("user.regfs.layer")
+
+
 def test_the_tar_has_the_layers_bytes_and_tells_its_digests(shown: Tree, library: Library) -> None:
     for number, layer in enumerate((library.base, library.app)):
         path = f"{LAYERS}/{number:02}.tar"

@@ -31,7 +31,7 @@ def tree_over(store: Storage, *, platform: str = "linux/amd64", registry: str = 
             Reports(references, contents),
             contents,
             Platform.parse(platform),
-            Opener(forward, Layers(store, cache)),  # type: ignore[arg-type]  # any store, as long as none looks inside
+            Opener(forward, Layers(contents, cache)),
             registry,
         )
     )

@@ -97,8 +97,12 @@ class Database:
     def changing(self) -> Iterator[sqlite3.Connection]:
         """Open the index in use, or an empty one, in a transaction: all that is written counts, or nothing.
 
-        Waits for other processes that do the same. May raise sqlite3.DatabaseError; see `recover`.
+        Waits for other processes that do the same. Within another one it is a part of that. May raise
+        sqlite3.DatabaseError; see `recover`.
         """
+        if self._connection is not None and self._connection.in_transaction:
+            yield self._connection
+            return
         with self._locked(), self._transaction() as connection:
             yield connection
 

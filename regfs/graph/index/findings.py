@@ -11,7 +11,7 @@ from regfs.graph.index.snapshot import Snapshot
 from regfs.registry.findings import Finding, Kind, Reach
 
 
-class Found(NamedTuple):
+class KeptFinding(NamedTuple):
     """One thing that is wrong, as `Finding` has it; names that are not UTF-8 in readable form."""
 
     kind: Kind
@@ -39,7 +39,9 @@ def forget_findings(connection: sqlite3.Connection, owners: Iterable[str]) -> No
     connection.executemany("DELETE FROM finding WHERE owner = ?", [(owner,) for owner in owners])
 
 
-def findings(snapshot: Snapshot, *, repository: str | None = None, digest: str | None = None) -> list[Found]:
+def findings(
+    snapshot: Snapshot, *, repository: str | None = None, digest: str | None = None
+) -> list[KeptFinding]:
     """Give what is wrong, in the order in which it was found: all of it, or of one repository or digest.
 
     Needs LINKS and CONTENTS for all that there is.
@@ -47,7 +49,7 @@ def findings(snapshot: Snapshot, *, repository: str | None = None, digest: str |
     given = {"repository": repository, "digest": digest}
     conditions = [f"{name} = :{name}" for name, value in given.items() if value is not None] or ["TRUE"]
     rows = snapshot.rows(f"{_ROW} WHERE {' AND '.join(conditions)} ORDER BY rowid", given)
-    return [Found(Kind(kind), *texts) for kind, *texts in rows]
+    return [KeptFinding(Kind(kind), *texts) for kind, *texts in rows]
 
 
 def repositories_with_findings(snapshot: Snapshot) -> list[str]:

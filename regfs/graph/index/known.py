@@ -8,8 +8,8 @@ up to date; whether it still is, the caller sees by the stamps, which come along
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
@@ -21,6 +21,9 @@ from regfs.graph.outline import Named, Outline, Seen
 from regfs.oci import Digest
 from regfs.registry import layout
 from regfs.registry.terms import Mark, Role
+
+#: KiB of memory for SQLite's pages: a walk comes by each of them a few times in a row, and no more.
+_PAGES = 512
 
 #: Seconds for which the same file is believed to be the one in use.
 _LOOK_EVERY = 1.0
@@ -54,7 +57,7 @@ class Files(Protocol):
 
 
 class Known:
-    """The questions, over the index that `files` has at the moment.
+    """The questions, over the index that `files` has at the moment, by one connection for all.
 
     `version` grows when the index says something else: what was told under another may have changed.
     """
@@ -62,49 +65,46 @@ class Known:
     def __init__(self, files: Files, clock: Callable[[], float] = time.monotonic) -> None:
         self._files = files
         self._clock = clock
+        self._lock = threading.Lock()
         self._file: IndexFile | None = None
+        self._connection: sqlite3.Connection | None = None
         self._when: object = None
         self._look_again = float("-inf")
-        self._idle: deque[sqlite3.Connection] = deque()
         self.version = 0
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the connection."""
+        with self._lock:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Give a connection; None if nothing can be asked. What fails in the body is for `_asked`."""
-        file = self._in_use()
-        connection: sqlite3.Connection | None
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = connect(file) if file else None
-        try:
-            yield connection
-        except sqlite3.Error:
-            if connection is not None:
-                connection.close()
-            raise
-        if connection is not None:
-            if file == self._file:
-                self._idle.append(connection)
-            else:
-                connection.close()
+        """Give the connection; None if nothing can be asked. After an error, it is another one."""
+        with self._lock:
+            self._see_file()
+            try:
+                yield self._connection
+            except sqlite3.Error:
+                self._disconnect()
+                raise
 
-    def _in_use(self) -> IndexFile | None:
-        """Give the file in use; closes what was another's."""
+    def _see_file(self) -> None:
+        """Connect to the file in use, if it is another one, or was not to be had the last time."""
         now = self._clock()
-        if now >= self._look_again:
-            self._look_again = now + _LOOK_EVERY
-            file = self._files.in_use
-            if file != self._file:
-                self._file = file
-                self.version += 1
-                self.close()
-        return self._file
+        if now < self._look_again:
+            return
+        self._look_again = now + _LOOK_EVERY
+        file = self._files.in_use
+        if file != self._file or self._connection is None:
+            self._disconnect()
+            self._file = file
+            self._connection = connect(file, _PAGES) if file else None
+            self.version += 1
 
     def _note(self, when: object) -> int:
         """Give the version of an answer, by when the index last changed."""

@@ -112,7 +112,7 @@ class ReadConnections:
             connection.close()
 
 
-def connect(file: IndexFile) -> sqlite3.Connection | None:
+def connect(file: IndexFile, pages: int = _PAGES) -> sqlite3.Connection | None:
     """Open a file that the writer has found whole since the machine was started; None where that fails."""
     try:
         connection = sqlite3.connect(
@@ -128,7 +128,7 @@ def connect(file: IndexFile) -> sqlite3.Connection | None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         whole = connection.execute("SELECT 1 FROM meta WHERE key = ? AND value = ?", (BOOT, boot()))
         if version == VERSION and whole.fetchone() and IndexFile.at(file.path) == file:
-            connection.execute(f"PRAGMA cache_size = -{_PAGES}")
+            connection.execute(f"PRAGMA cache_size = -{pages}")
             return connection
     except sqlite3.Error:
         pass

@@ -162,6 +162,6 @@ def broken(snapshot: Snapshot) -> Table:
     )
 
 
-def loudest_first(findings: list[index_of_findings.Found]) -> list[index_of_findings.Found]:
+def loudest_first(findings: list[index_of_findings.KeptFinding]) -> list[index_of_findings.KeptFinding]:
     """Sort what is wrong, as `broken` lists it."""
     return sorted(findings, key=lambda found: (found.kind.rank, found[1:]))

@@ -98,10 +98,15 @@ def _json(table: Table) -> Iterator[str]:
     yield "["
     between = "\n"
     for row in table.rows:
-        cells = [_exact(cell, column.type) for cell, column in zip(row, table.columns, strict=True)]
+        cells = [_text(_exact(cell, column.type)) for cell, column in zip(row, table.columns, strict=True)]
         yield between + msgspec.json.encode(dict(zip(names, cells, strict=True))).decode()
         between = ",\n"
     yield "\n]\n"
+
+
+def _text(cell: Cell) -> Cell:
+    """Write what is no text, of a name that is no UTF-8, as standard output does for the other formats."""
+    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
 
 
 def _exact(cell: Cell, kind: Type) -> Cell:

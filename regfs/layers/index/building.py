@@ -7,10 +7,10 @@ import sqlite3
 from collections import deque
 from contextlib import closing
 
-from regfs.errors import LayerLimitError, NoRoomError
+from regfs.errors import LayerError, LayerLimitError, NoRoomError
 from regfs.layers.index.pipeline import Pipeline, Source
 from regfs.layers.index.schema import SCHEMA, Meta, seal
-from regfs.layers.streams import Compression, Point, pack
+from regfs.layers.streams import FIRST, Compression, Point, foreign, pack
 from regfs.layers.tar import Limits, TarParser
 from regfs.layers.tree import TreeWriter
 
@@ -50,14 +50,23 @@ def _fill(connection: sqlite3.Connection, source: Source) -> Meta:
     pipeline = Pipeline(source, noted.append)
     parser, writer, points = TarParser(), TreeWriter(connection), _Points(connection)
     most = Limits().entries
-    for piece in pipeline:
-        for entry in parser.feed(piece):
-            writer.add(entry)
-        if writer.nodes > most:
-            raise LayerLimitError(f"more than {most} directories and files")
-        while noted:
-            points.add(noted.popleft())
-    parser.finish()
+    first = b""
+    try:
+        for piece in pipeline:
+            first = first or piece[:FIRST]
+            for entry in parser.feed(piece):
+                writer.add(entry)
+            if writer.nodes > most:
+                raise LayerLimitError(f"more than {most} directories and files")
+            while noted:
+                points.add(noted.popleft())
+        parser.finish()
+    except LayerError as error:
+        if parser.headers or not (name := foreign(first)):
+            raise
+        raise LayerError(f"it is no tar, but {name}") from error
+    if not parser.headers and pipeline.more_than_zeros:
+        raise LayerError(f"it is no tar, but {foreign(first) or 'begins with as many zeros as end one'}")
     while noted:
         points.add(noted.popleft())
     written = writer.finish()
@@ -72,6 +81,7 @@ def _fill(connection: sqlite3.Connection, source: Source) -> Meta:
         written.skipped,
         pipeline.check(),
     )
+    connection.executemany("INSERT INTO left_out VALUES (?)", [(path,) for path in written.left_out])
     connection.execute("INSERT INTO meta VALUES (?, ?, ?, ?, ?, ?, ?, ?)", meta)
     connection.execute("COMMIT")
     return meta

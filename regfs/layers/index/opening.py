@@ -42,6 +42,8 @@ class Index:
                 raise ValueError(f"version {version}")
             (row,) = self._connection.execute("SELECT * FROM meta").fetchall()
             self.meta = Meta(*row)._replace(verified=bool(row[-1]))
+            #: The first entries that the tree cannot show, by the beginnings of their paths.
+            self.left_out = [path for (path,) in self._connection.execute("SELECT path FROM left_out")]
             #: When it was made, in nanoseconds since 1970.
             self.made_ns = path.stat().st_mtime_ns
             connection = _connect(path)

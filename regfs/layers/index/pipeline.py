@@ -16,7 +16,7 @@ from threading import Thread
 from typing import NamedTuple
 
 from regfs.errors import LayerError
-from regfs.layers.streams import Limits, Note, recognise, scan
+from regfs.layers.streams import MAX_LAYER_SIZE, Limits, Note, recognise, scan
 from regfs.oci.digest import Digest
 from regfs.storage.protocol import Content
 
@@ -27,17 +27,19 @@ _HANDED = 128 << 10
 #: Pieces that wait between two threads. A piece has up to 384 KiB.
 _WAITING = 8
 
-#: Of the first bytes, those that tell the compression.
-_FIRST = 8
-
 
 class Source(NamedTuple):
-    """A blob that is open, its name and its size in bytes, and who is told how much of it was read."""
+    """A blob that is open, its name and its size in bytes, and who is told how much of it was read.
+
+    Its content is read once, from the beginning to the end.
+    """
 
     digest: Digest
     content: Content
     size: int
     told: Callable[[int], object]
+    #: The most plain bytes that it may become.
+    most: int = MAX_LAYER_SIZE
 
 
 class Pipeline:
@@ -49,21 +51,23 @@ class Pipeline:
     def __init__(self, source: Source, note: Note) -> None:
         self._source = source
         self._note = note
-        first = memoryview(bytearray(_FIRST))
-        self.compression = recognise(bytes(first[: source.content.read_into(first, 0)]))
+        self._buffer = memoryview(bytearray(_READ))
+        self._first = self._read_at(0)
+        self.compression = recognise(self._first)
         computable = source.digest.computable
         self._stored = hashlib.new(source.digest.algorithm, usedforsecurity=False) if computable else None
         self._plain = hashlib.sha256(usedforsecurity=False)
         self.size = 0
+        #: Whether one of the plain bytes is not zero.
+        self.more_than_zeros = False
 
     def __iter__(self) -> Iterator[bytes]:
         """Give the plain bytes. Raises LayerError, StoreError."""
         stored = ahead(self._read())
-        for piece in ahead(
-            gathered(scan(self.compression, stored, self._note, Limits.of(self._source.size)))
-        ):
+        for piece in ahead(gathered(scan(self.compression, stored, self._note, Limits(self._source.most)))):
             self._plain.update(piece)
             self.size += len(piece)
+            self.more_than_zeros = self.more_than_zeros or piece.count(0) != len(piece)
             yield piece
 
     @property
@@ -81,15 +85,17 @@ class Pipeline:
         return True
 
     def _read(self) -> Iterator[bytes]:
-        buffer = memoryview(bytearray(_READ))
-        content, offset = self._source.content, 0
-        while got := content.read_into(buffer, offset):
-            piece = bytes(buffer[:got])
+        piece, offset = self._first, 0
+        while piece:
             if self._stored is not None:
                 self._stored.update(piece)
-            offset += got
+            offset += len(piece)
             self._source.told(offset)
             yield piece
+            piece = self._read_at(offset)
+
+    def _read_at(self, offset: int) -> bytes:
+        return bytes(self._buffer[: self._source.content.read_into(self._buffer, offset)])
 
 
 def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from regfs.layers.tree import SCHEMA as TREE
 
 #: An index of another version is thrown away. Raise it with every change of the tables or their meaning.
-VERSION: Final = 2
+VERSION: Final = 3
 
 SCHEMA: Final = f"""
 {TREE}
@@ -24,6 +24,9 @@ CREATE TABLE point (
     bits INTEGER NOT NULL,
     window BLOB
 );
+
+-- The first entries that the tree cannot show, by the beginnings of their paths.
+CREATE TABLE left_out (path BLOB NOT NULL);
 
 -- One row: the fields of Meta.
 CREATE TABLE meta (

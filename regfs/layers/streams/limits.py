@@ -1,33 +1,35 @@
-"""How much plain bytes a blob may become."""
+"""How much a blob may take: plain bytes, and the time of the processor."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from regfs.errors import LayerLimitError
 
-#: Plain bytes for each stored one. Real layers have 2 to 10; those of long runs of zeros some 1000, which is
-#: the most that deflate can do, but are small. zstd can do far more, so there has to be a bound.
-_RATIO = 200
+#: The most plain bytes of one layer, unless asked otherwise. Nothing tells a real layer of zeros (a large
+#: lastlog, of which deflate makes a thousandth) from one that is meant to keep the machine busy. So much
+#: takes some minutes.
+MAX_LAYER_SIZE: Final = 64 << 30
 
-#: Plain bytes that are allowed whatever the ratio: so much costs seconds, and does no harm.
-_ALLOWED = 1 << 30
+#: Seconds of the processor that any layer may take, and plain bytes that each further one has to bring: a
+#: tenth of what the slowest of real layers do.
+_SECONDS = 60.0
+_PACE = 1_000_000
 
 
 class Limits(NamedTuple):
     """The most that is decompressed of one blob. `plain` is in bytes."""
 
-    plain: int = _ALLOWED
+    plain: int = MAX_LAYER_SIZE
 
-    @classmethod
-    def of(cls, stored: int) -> Limits:
-        """Give the limits of a blob of `stored` bytes.
+    def check(self, plain: int, seconds: float = 0.0) -> None:
+        """Raise LayerLimitError if a blob became more plain bytes than it may, or took too long for so many.
 
-        They are by the size of all of it: its beginning alone may well be nothing but zeros.
+        `seconds` are the processor's.
         """
-        return cls(max(_ALLOWED, _RATIO * stored))
-
-    def check(self, plain: int) -> None:
-        """Raise LayerLimitError if a blob became more plain bytes than it may."""
         if plain > self.plain:
-            raise LayerLimitError(f"it is more than {self.plain} bytes uncompressed: too much for its size")
+            raise LayerLimitError(
+                f"it is more than {self.plain} bytes uncompressed; max_layer_size= allows more"
+            )
+        if seconds > _SECONDS + plain / _PACE:
+            raise LayerLimitError(f"it took {seconds:.0f} seconds of the processor for {plain} bytes")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 
+from regfs.layers.streams.bzip2 import BZIP2
 from regfs.layers.streams.compression import Compression
 from regfs.layers.streams.decoder import Decoder
 from regfs.layers.streams.frames import FramesDecoder
@@ -38,9 +40,10 @@ def scan(
     bytes up to there, and LayerLimitError beyond the limits.
     """
     decoder = decode(compression, cut(stored), START, note, spacing)
+    began = time.process_time()
     try:
         while piece := decoder.read(_PIECE):
-            limits.check(decoder.position)
+            limits.check(decoder.position, time.process_time() - began)
             yield piece
     finally:
         decoder.close()
@@ -60,4 +63,6 @@ def decode(
         return FramesDecoder(ZSTD, stored, start, note, spacing)
     if compression is Compression.XZ:
         return FramesDecoder(XZ, stored, start, note, spacing)
+    if compression is Compression.BZIP2:
+        return FramesDecoder(BZIP2, stored, start, note, spacing)
     return PlainDecoder(stored)

@@ -12,8 +12,9 @@ from regfs.errors import LayerError, LayerLimitError
 from regfs.layers.streams.frames import Format
 from regfs.layers.streams.point import NEVER
 
-#: Bytes that a decoder may take: xz -9 has a dictionary of 64 MiB.
-_MEMORY = 128 << 20
+#: Bytes that a decoder may take: a dictionary of 1 GiB, as with zstd, and what is around it. xz -9 has one of
+#: 64 MiB.
+_MEMORY = (1 << 30) + (64 << 20)
 
 
 def _begin() -> lzma.LZMADecompressor:

@@ -35,8 +35,10 @@ else:
         compress,
     )
 
-#: The largest window is 2 to this power, in bytes: 128 MiB, as zstd(1) has it without --memory, and --long.
-_WINDOW_LOG = 27
+#: The largest window is 2 to this power, in bytes: 1 GiB, as `zstd --long=30` writes it. The memory is taken
+#: only as far as a frame has so much content. Such a frame is read by the child alone: of what is larger than
+#: some MiB, a copy in small frames is made.
+_WINDOW_LOG = 30
 
 #: Plain bytes between points: frames are smaller in zstd:chunked, and then not each wants one.
 _SPACING = 512 << 10

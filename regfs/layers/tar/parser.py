@@ -3,13 +3,14 @@
 A tar is a row of members: a header block, and for files their content, padded to whole blocks. A member may
 be announced by others, that carry a pax header (`x`, `g`) or a long name (`L`, `K`). Two blocks of zeros end
 it. `_archive` follows that grammar and asks for the bytes it wants (see `step`); what lies between them is
-passed over without a copy. Kept are the headers of the member in progress and what `g` said last.
+passed over without a copy. Kept are the headers of the member in progress.
 
 Where the formats leave a choice, this does as Go's archive/tar, by which container runtimes unpack layers:
 hard links, symlinks, directories and devices have no content whatever their size says; blocks of zeros may
 be missing, and the last member's padding with them; behind two of them anything may follow, behind a single
-one nothing. Unlike there, a stream that ends behind a header that announces a member is cut short; and `g`
-headers apply as POSIX says, where Go leaves them to its callers.
+one nothing. What a global header (`g`) says is left to Go's callers, and containerd, moby and buildah leave
+it out, so it applies to nothing here. Unlike there, a stream that ends behind a header that announces a
+member is cut short.
 
 Threads: a parser belongs to one thread at a time.
 """
@@ -24,7 +25,7 @@ from regfs.layers.entry import Entry, EntryType, Extent
 from regfs.layers.tar import sparse
 from regfs.layers.tar.header import Header, parse_header, size_of, text, type_of, verify
 from regfs.layers.tar.limits import Limits
-from regfs.layers.tar.pax import POSIX_KEYS, overridden, parse_records
+from regfs.layers.tar.pax import overridden, parse_records
 from regfs.layers.tar.step import BLOCK, ZEROS, Step, padded
 
 #: The letters of what becomes an entry: v7's NUL and ustar's digits (7 is a file that was to lie in one piece
@@ -85,8 +86,9 @@ class TarParser:
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._entries: list[Entry] = []
+        #: The headers read until now, of members that become an entry or not.
+        self.headers = 0
         self._count = 0
-        self._globals: dict[bytes, bytes] = {}
         self._position = 0  # in the tar, behind the bytes that the grammar has been given
         self._failure: LayerError | None = None
         self._ended = False
@@ -153,6 +155,7 @@ class TarParser:
         announced, rest = _NOTHING, 0
         while (block := (yield Step(padded(rest), BLOCK, announced is _NOTHING, -rest % BLOCK))) != ZEROS:
             verify(block)
+            self.headers += 1
             if type_of(block) in _ANNOUNCING:
                 announced, rest = (yield from self._announcement(block, announced)), 0
             else:
@@ -162,7 +165,7 @@ class TarParser:
             raise LayerError("something stands behind a single block of zeros")
 
     def _announcement(self, block: bytes, announced: _Announced) -> Generator[Step, bytes, _Announced]:
-        """Read what a member says of the next one, or of all (`g`). Of two of one kind the last counts."""
+        """Read what a member says of the next one. Of two of one kind the last counts."""
         kind, size = type_of(block), size_of(block)
         if size < 0:
             raise LayerError(f"a header of {size} bytes")
@@ -176,14 +179,12 @@ class TarParser:
         records = parse_records(data)
         if kind in _LOCAL:
             return announced._replace(values=records.values, xattrs=records.xattrs)
-        # No writer puts attributes or maps there; and each entry would have to carry them.
-        self._globals.update((key, value) for key, value in records.values.items() if key in POSIX_KEYS)
-        return announced
+        return _NOTHING  # to Go, a global header is a member, so what stood before it is said of that
 
     def _member(self, block: bytes, announced: _Announced) -> Generator[Step, bytes, int]:
         """Make a member's entry; give the bytes of content that follow."""
         header = parse_header(block)
-        values = {**self._globals, **announced.values} if self._globals else announced.values
+        values = announced.values
         if values:
             header = overridden(header, values)
         path = announced.path or header.path

@@ -1,4 +1,4 @@
-"""pax headers: records that say of the next member (`x`), or of all to come (`g`), what no header can.
+"""pax headers: records that say of the next member (`x`) what no header can.
 
 Each record is `LENGTH KEY=VALUE` and a newline; the length, in decimal digits, counts all of it. A value
 may hold any bytes, so nothing but the length tells where it ends.

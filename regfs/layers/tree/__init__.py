@@ -5,7 +5,7 @@ trees of an image's layers over one another as they are asked for. `schema` draw
 caller's: where it lies, how it is opened, and what else stands in it.
 """
 
-from regfs.layers.tree.layer_tree import LayerTree
+from regfs.layers.tree.layer_tree import Hit, LayerTree
 from regfs.layers.tree.merged import Identity, Merged, MergedTree
 from regfs.layers.tree.node import LayerNode, Member
 from regfs.layers.tree.schema import ROOT, SCHEMA
@@ -14,6 +14,7 @@ from regfs.layers.tree.writing import TreeWriter, Written
 __all__ = [
     "ROOT",
     "SCHEMA",
+    "Hit",
     "Identity",
     "LayerNode",
     "LayerTree",

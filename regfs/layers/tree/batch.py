@@ -79,10 +79,15 @@ class Batch:
         if key in self._names:
             self._overwrote = True
         self._names[key] = Known(node, kind)
-        if key[1].startswith(WHITEOUT):
-            self._set_traits(key[0], OPAQUE | WHITEOUTS if key[1] == OPAQUE_WHITEOUT else WHITEOUTS)
         if len(self._names) >= _ROWS:
             self.flush()
+
+    def note_whiteout(self, key: Key, *, implied: bool = False) -> None:
+        """Take what a whiteout's name says of its directory. One that is only implied makes it not opaque."""
+        parent, name = key
+        if name.startswith(WHITEOUT):
+            opaque = name == OPAQUE_WHITEOUT and not implied
+            self._set_traits(parent, OPAQUE | WHITEOUTS if opaque else WHITEOUTS)
 
     def put_node(self, node: int, entry: Entry) -> None:
         """Set all of a node but its traits. The entry `fits`."""
@@ -116,10 +121,11 @@ class Batch:
         if len(self._nodes) >= _ROWS or self._bytes >= _BYTES:
             self.flush()
 
-    def put_implied(self, node: int) -> None:
-        """Set the attributes of a directory that no entry names."""
+    def put_implied(self, node: int, *, named: bool = False) -> None:
+        """Set the attributes of a directory that no entry names; `named`: something else of its name was."""
         self.put_node(node, IMPLIED_ENTRY)
-        self._set_traits(node, IMPLIED)
+        if not named:
+            self._set_traits(node, IMPLIED)
 
     def forget(self, node: int) -> None:
         """Drop what a directory's attributes were, before it gets others: it is implied no longer."""

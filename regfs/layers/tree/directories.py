@@ -10,14 +10,11 @@ from typing import Final, NamedTuple
 
 from regfs.layers.entry import EntryType
 from regfs.layers.tree.batch import Batch, Key, Known
-from regfs.layers.tree.paths import LONGEST_PATH, can_name, split
+from regfs.layers.tree.paths import FOLLOWED, LONGEST_PATH, WHITEOUT, can_show, split
 from regfs.layers.tree.schema import ROOT, ROOT_KEY
 
 #: How many directories are known without asking the tables: some 250 bytes each.
 _KNOWN: Final = 1 << 16
-
-#: How many symlinks one path may lead over. (Linux, path_resolution(7))
-_FOLLOWED: Final = 40
 
 
 class Step(NamedTuple):
@@ -68,9 +65,11 @@ class Directories:
         return node
 
     def imply(self, key: Key) -> int:
-        """Make a directory that no entry names."""
+        """Make a directory that no entry names. In the place of a whiteout it still is that one."""
+        whiteout = key[1].startswith(WHITEOUT) and self._batch.find(key) is not None
         node = self.make(key)
-        self._batch.put_implied(node)
+        self._batch.put_implied(node, named=whiteout)
+        self._batch.note_whiteout(key, implied=True)
         return node
 
     def reach(self, path: bytes) -> int | None:
@@ -93,7 +92,7 @@ class Directories:
 
     def _make_way(self, names: list[bytes]) -> int | None:
         steps = self.walk(names)
-        if steps is None or not all(can_name(step.name) for step in steps):
+        if steps is None or not all(can_show(step.name) for step in steps):
             return None
         here = ROOT
         for step in steps:
@@ -118,7 +117,7 @@ class Directories:
                     continue
                 target = self._batch.target(found.id)
                 followed += 1
-                if followed > _FOLLOWED or len(waiting) > LONGEST_PATH:
+                if followed > FOLLOWED or len(waiting) > LONGEST_PATH:
                     return None
                 if target.startswith(b"/"):
                     steps.clear()

@@ -7,7 +7,10 @@ so that threads hardly ever wait, and a connection for each thread would cost it
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from threading import Lock
+from typing import NamedTuple
 
 from regfs.errors import LayerError
 from regfs.layers.entry import EntryType, Extent
@@ -43,6 +46,24 @@ _EXTENTS = "SELECT start, size, offset FROM extent WHERE node = ? ORDER BY posit
 _XATTRS = "SELECT name, value FROM xattr WHERE node = ? ORDER BY name"
 
 
+#: All names that match but the root's; cast, for GLOB takes text.
+_SEARCH = """
+SELECT parent, name, name.node, type, ifnull(traits, 0)
+FROM name LEFT JOIN directory ON directory.node = name.node
+WHERE parent > 0 AND CAST(name AS TEXT) GLOB ?
+"""
+
+_DIRECTORIES = f"SELECT node, parent, name FROM name WHERE type = {int(EntryType.DIRECTORY)}"
+
+
+class Hit(NamedTuple):
+    """A name that was looked for: its path in the layer, and what stands there."""
+
+    path: bytes
+    node: int
+    type: EntryType
+
+
 class LayerTree:
     """Reads what `TreeWriter` wrote.
 
@@ -73,7 +94,8 @@ class LayerTree:
 
     def hides(self, parent: int, name: bytes) -> bool:
         """Tell whether a directory has a whiteout of a name. Only one with the trait WHITEOUTS has any."""
-        return self.find(parent, WHITEOUT + name) is not None
+        whiteout = self.find(parent, WHITEOUT + name)
+        return whiteout is not None and whiteout.hides
 
     def children(self, parent: int) -> list[Member]:
         """List a directory, in the order of the names' bytes."""
@@ -107,6 +129,31 @@ class LayerTree:
         with self._lock:
             return dict(self._connection.execute(_XATTRS, (node,)))
 
+    def search(self, pattern: bytes) -> list[Hit]:
+        """Find the names that match a pattern of fnmatch(3), all of this layer's, and their paths.
+
+        A pattern with a slash is one of the whole path. Whiteouts match nothing.
+        """
+        whole = b"/" in pattern
+        last = pattern.rpartition(b"/")[2]
+        with self._lock:
+            # What SQLite finds is looked at once more; where it has other rules, that finds all of it.
+            wide = set(last) & set(b"[?") or not last.isascii()
+            found = self._connection.execute(_SEARCH, ("*" if wide else last.decode(),)).fetchall()
+            if not found:
+                return []
+            above = {node: (parent, name) for node, parent, name in self._connection.execute(_DIRECTORIES)}
+        hits = []
+        glob, whole_glob = (text.decode("utf-8", "surrogateescape") for text in (last, pattern.lstrip(b"/")))
+        for parent, name, node, kind, traits in found:
+            member = Member(name, node, _TYPES[kind], traits)
+            if not member.shows or not (whole or fnmatchcase(name.decode("utf-8", "surrogateescape"), glob)):
+                continue
+            path = _path(above, parent, name)
+            if not whole or fnmatchcase(path.decode("utf-8", "surrogateescape"), whole_glob):
+                hits.append(Hit(path, node, member.type))
+        return hits
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
@@ -119,6 +166,15 @@ class LayerTree:
             node = _node(*columns)
             found.append(Row(Member(member, node.id, node.type, traits), node))
         return found
+
+
+def _path(above: Mapping[int, tuple[int, bytes]], parent: int, name: bytes) -> bytes:
+    """Give the path of a name, by where each directory is."""
+    names = [name]
+    while parent in above and (up := above[parent])[0]:
+        names.append(up[1])
+        parent = up[0]
+    return b"/".join(reversed(names))
 
 
 def _node(

@@ -10,10 +10,15 @@ below join it, until something ends the list (image-spec, layer.md, "Applying Ch
   opaque one is only implied, the attributes are theirs.
 
 The attributes of a directory are those of the uppermost layer that has an entry for it: an implied directory
-changes nothing, as containerd copies the lower one's. A name that begins with `.wh.` never shows.
+changes nothing, as containerd copies the lower one's. A whiteout never shows, nor a directory that is implied
+by whiteouts alone where another one hides all of it.
 
 A hard link whose target is in no earlier entry of its layer stands for what its path leads to in the layers
-below. No symlink is followed on the way. A link to nothing, or to a directory, is listed as HARDLINK.
+below, or in its own with these: the symlinks on the way are followed, with the image's root as "/". A link to
+nothing, or to a directory, is listed as HARDLINK.
+
+A time before 1970, or after what a file system can hold, is 1970, as containerd, moby and containers/storage
+have it.
 
 Safe for many threads, as the layers' trees are.
 """
@@ -28,8 +33,11 @@ from regfs.errors import LayerError
 from regfs.layers.entry import EntryType, Extent
 from regfs.layers.tree.layer_tree import LayerTree
 from regfs.layers.tree.node import IMPLIED_NODE, LayerNode, Member
-from regfs.layers.tree.paths import WHITEOUT
+from regfs.layers.tree.paths import FOLLOWED, LONGEST_PATH, WHITEOUT
 from regfs.layers.tree.schema import IMPLIED, OPAQUE, ROOT, WHITEOUTS
+
+#: The latest time that an unpacker passes on (containerd, archive/time.go).
+_LATEST = (1 << 63) - 1
 
 
 class Identity(NamedTuple):
@@ -139,16 +147,49 @@ class MergedTree:
         found = self._find(directory, name)
         return self._resolved(found) if found and found.type is EntryType.HARDLINK else found
 
+    def at(self, names: Sequence[bytes], *, resolved: bool = True) -> Merged | None:
+        """Find what stands at a path; no symlink is followed. Not `resolved`: hard links as they are."""
+        found: Merged | None = self.root
+        for count, name in enumerate(names, 1):
+            if found is None or found.type is not EntryType.DIRECTORY:
+                return None
+            last = count == len(names)
+            found = self.lookup(found, name) if last and resolved else self._find(found, name)
+        return found
+
+    def resolve(self, path: bytes) -> list[bytes]:
+        """Give the names by which a path is reached when the symlinks before its last name are followed.
+
+        What is not there is taken as it is written.
+        """
+        waiting = list(reversed(path.split(b"/")))
+        names: list[bytes] = []
+        followed = 0
+        while waiting:
+            name = waiting.pop()
+            if name == b"..":
+                del names[-1:]
+            elif name not in {b"", b"."}:
+                found = self.at([*names, name]) if any(waiting) else None
+                if found is not None and found.type is EntryType.SYMLINK and followed < FOLLOWED:
+                    target = self.node(found).target
+                    followed += 1
+                    if target.startswith(b"/"):
+                        names.clear()
+                    waiting += reversed(target.split(b"/"))
+                else:
+                    names.append(name)
+        return names
+
     def children(self, directory: Merged) -> list[tuple[bytes, Merged]]:
         """List a directory, in no order."""
         gathered: dict[bytes, Merged | _Gathering] = {}
         for part in directory.parts:
             members = self._layers[part.layer].children(part.id)
+            hidden: list[bytes] = []
             if part.traits & WHITEOUTS:
-                hidden = [member.name for member in members if member.name.startswith(WHITEOUT)]
-                members = [member for member in members if not member.name.startswith(WHITEOUT)]
-            else:
-                hidden = []
+                hidden = [member.name for member in members if member.hides]
+                members = [member for member in members if member.shows]
             for member in members:
                 above = gathered.get(member.name)
                 if isinstance(above, _Gathering):
@@ -173,7 +214,7 @@ class MergedTree:
             raise LayerError(
                 f"a hard link to {node.target.decode(errors='replace')!r}, which no layer below has"
             )
-        return node
+        return node if 0 <= node.mtime_ns < _LATEST else node._replace(mtime_ns=0)
 
     def xattrs(self, merged: Merged) -> dict[bytes, bytes]:
         """Read the extended attributes of a node."""
@@ -185,13 +226,11 @@ class MergedTree:
 
     def _find(self, directory: Merged, name: bytes) -> Merged | None:
         """Find a name; a hard link is not resolved."""
-        if name.startswith(WHITEOUT):
-            return None
         gathering = _Gathering()
         for layer, node, traits in directory.parts:
             tree = self._layers[layer]
             member = tree.find(node, name)
-            if member is not None:
+            if member is not None and member.shows:
                 if gathering.empty and member.type is not EntryType.DIRECTORY:
                     return _file(layer, member)
                 gathering.add(layer, member)
@@ -206,19 +245,52 @@ class MergedTree:
                 yield name, self._resolved(found) if found.type is EntryType.HARDLINK else found
 
     def _resolved(self, link: Merged) -> Merged:
-        """Give what a hard link stands for, itself if that is nothing. Each turn looks further down."""
-        found = link
-        while found.type is EntryType.HARDLINK:
+        """Give what a hard link stands for, itself if that is nothing."""
+        found, turns = link, 0
+        while turns < FOLLOWED:
             layer, node = found.identity
-            *directories, name = self._layers[layer].node(node).target.split(b"/")
-            directory: Merged | None = self._root_below(layer)
-            for part in directories:
-                directory = directory and self._find(directory, part)
-            target = directory and self._find(directory, name)
-            if target is None or target.type is EntryType.DIRECTORY:
+            path = self._layers[layer].node(node).target
+            # What its own layer has of that path came later, or is reached over symlinks of those below.
+            target = self._reached(self._root_below(layer), path) or self._reached(
+                self._root_below(layer + 1), path
+            )
+            if target is None:
                 return link
+            if target.type is not EntryType.HARDLINK:
+                return target
+            # Down from layer to layer it comes to an end; within one it may go round in a circle.
+            turns += target.identity.layer == layer
             found = target
-        return found
+        return link
+
+    def _reached(self, root: Merged, path: bytes) -> Merged | None:
+        """Follow a path over the symlinks of directories; what stands there, if it is no directory."""
+        waiting = list(reversed(path.split(b"/")))
+        trail = [root]
+        followed = 0
+        while waiting:
+            name = waiting.pop()
+            if name in {b"", b"."}:
+                continue
+            if name == b"..":
+                trail = trail[:-1] or [root]
+                continue
+            found = self._find(trail[-1], name)
+            if found is None:
+                return None
+            if not waiting:
+                return None if found.type is EntryType.DIRECTORY else found
+            if found.type is EntryType.SYMLINK:
+                target = self._layers[found.identity.layer].node(found.identity.id).target
+                followed += 1
+                if followed > FOLLOWED or len(waiting) > LONGEST_PATH:
+                    return None
+                if target.startswith(b"/"):
+                    trail = [root]
+                waiting += reversed(target.split(b"/"))
+            else:
+                trail.append(found)
+        return None
 
     @cached_property
     def _roots(self) -> tuple[Member, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from regfs.layers.entry import EntryType
-from regfs.layers.tree.schema import ROOT
+from regfs.layers.tree.paths import AUFS, WHITEOUT
+from regfs.layers.tree.schema import EMPTIED, IMPLIED, ROOT
 
 
 class Member(NamedTuple):
@@ -15,6 +16,20 @@ class Member(NamedTuple):
     id: int
     type: EntryType
     traits: int
+
+    @property
+    def hides(self) -> bool:
+        """Whether it is a whiteout, or aufs' own, and never shows itself.
+
+        Only the last name of an entry's path is one: what is implied by a path through `.wh.f` is a directory
+        of that name.
+        """
+        return self.name.startswith(WHITEOUT) and (self.name.startswith(AUFS) or not self.traits & IMPLIED)
+
+    @property
+    def shows(self) -> bool:
+        """Whether it is there when its layer is laid over others."""
+        return not (self.traits & EMPTIED or self.hides)
 
 
 class LayerNode(NamedTuple):

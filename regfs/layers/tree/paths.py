@@ -8,13 +8,18 @@ from typing import Final
 LONGEST_NAME: Final = 255
 LONGEST_PATH: Final = 4095
 
+#: How many symlinks one path may lead over. (Linux, path_resolution(7))
+FOLLOWED: Final = 40
+
 #: A name that begins with this hides the rest of it in lower layers, and never shows itself.
 #: (image-spec, layer.md, "Whiteouts")
 WHITEOUT: Final = b".wh."
 
 #: This one hides all that lower layers have in its directory. (layer.md, "Opaque Whiteout")
-#: Other names that begin with `.wh..wh.` are aufs' own.
 OPAQUE_WHITEOUT: Final = b".wh..wh..opq"
+
+#: Other names that begin so are aufs' own, and mean nothing.
+AUFS: Final = b".wh..wh."
 
 
 def split(path: bytes) -> list[bytes]:
@@ -32,7 +37,12 @@ def split(path: bytes) -> list[bytes]:
 
 
 def can_name(name: bytes) -> bool:
-    """Tell whether a file system can show a name."""
+    """Tell whether a file system can show a name, or a whiteout hide it: its own never has to exist."""
+    return len(name.removeprefix(WHITEOUT)) <= LONGEST_NAME and b"\0" not in name
+
+
+def can_show(name: bytes) -> bool:
+    """Tell whether a file system can show a name, also if it is a whiteout's own."""
     return len(name) <= LONGEST_NAME and b"\0" not in name
 
 

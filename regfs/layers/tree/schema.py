@@ -19,6 +19,8 @@ IMPLIED: Final = 1
 OPAQUE: Final = 2
 #: Some name in it begins with `.wh.`.
 WHITEOUTS: Final = 4
+#: It is implied by whiteouts alone, beside one of its own name: laid over other layers, it is gone.
+EMPTIED: Final = 8
 
 SCHEMA: Final = """
 -- What stands in the layer. `links` counts its names; an unresolved hard link (one whose target stands in a
@@ -49,7 +51,7 @@ CREATE TABLE name (
     PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;
 
--- The few directories with traits: IMPLIED, OPAQUE, WHITEOUTS.
+-- The few directories with traits: IMPLIED, OPAQUE, WHITEOUTS, EMPTIED.
 CREATE TABLE directory (node INTEGER PRIMARY KEY, traits INTEGER NOT NULL);
 
 CREATE TABLE xattr (

@@ -12,12 +12,14 @@ What a path means, where tars are odd, is what container runtimes make of it:
   followed, with the layer's root as "/". containerd, Docker and containers/storage unpack a layer into a
   directory of its own and find the path in that (containerd by `fs.RootPath`, the others by chroot); umoci
   does so in the whole root file system (securejoin). The last name of a path is never followed.
+- Only the last name of a path is a whiteout: `.wh.f/x` hides nothing, and makes a directory of that name.
 - A hard link is a second name for what its path leads to in this layer at that time, whatever takes the
   first name's place later. If that is nothing or a directory, the link is kept as a node of its own with the
   path, and the merged tree looks for it in the layers below.
 
-What no file system can show is left out and counted: a name over 255 bytes or with a NUL, a path over 4095
-bytes or in a circle of symlinks, a symlink to "", a root that is no directory, numbers of more than 63 bits.
+What no file system can show is left out, counted, and the first of it kept by name: a name over 255 bytes or
+with a NUL, a path over 4095 bytes or in a circle of symlinks, a symlink to "", a root that is no directory,
+numbers of more than 63 bits. A whiteout is left out only if what it hides could not be.
 
 One writer, one thread. Memory does not grow with the layer: rows wait in batches, and what is known of the
 directories is bounded, because the tables can be asked instead.
@@ -26,24 +28,34 @@ directories is bounded, because the tables can be asked instead.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from regfs.layers.entry import Entry, EntryType
 from regfs.layers.tree.batch import Batch, Key, fits
 from regfs.layers.tree.directories import Directories
-from regfs.layers.tree.paths import LONGEST_PATH, can_name, can_point, split
+from regfs.layers.tree.paths import LONGEST_PATH, WHITEOUT, can_name, can_point, split
 from regfs.layers.tree.schema import ROOT, ROOT_KEY
-from regfs.layers.tree.sweeping import count_links, sweep
+from regfs.layers.tree.sweeping import count_links, mark_emptied, sweep
 
 #: The last names of a path that are no names.
 _NO_NAMES = frozenset({b"", b".", b".."})
 
 
+#: So many paths that cannot be shown are kept, and so many bytes of each.
+_NAMED = 100
+_NAMED_BYTES = 1000
+
+
 class Written(NamedTuple):
-    """What became of the entries: how many nodes the tree has, and how many entries it cannot show."""
+    """What became of the entries: how many nodes the tree has, and how many entries it cannot show.
+
+    `left_out` are the first of these, by the beginnings of their paths.
+    """
 
     nodes: int
     skipped: int
+    left_out: Sequence[bytes] = ()
 
 
 class TreeWriter:
@@ -58,6 +70,8 @@ class TreeWriter:
         self._directories = Directories(self._batch)
         self._linked = False
         self._skipped = 0
+        self._left_out: list[bytes] = []
+        self._whiteouts = False
 
     @property
     def nodes(self) -> int:
@@ -69,8 +83,12 @@ class TreeWriter:
         kind = entry.type
         key = self._key(entry) if fits(entry) else None
         if key is None:
-            self._skipped += 1
-        elif kind is EntryType.DIRECTORY:
+            self._leave_out(entry.path)
+            return
+        if key[1].startswith(WHITEOUT):
+            self._whiteouts = True
+            self._batch.note_whiteout(key)
+        if kind is EntryType.DIRECTORY:
             self._add_directory(key, entry)
         elif kind is EntryType.HARDLINK:
             self._add_link(key, entry)
@@ -84,12 +102,19 @@ class TreeWriter:
             sweep(self._connection)
         if self._linked:
             count_links(self._connection)
+        if self._whiteouts:
+            mark_emptied(self._connection)
         (nodes,) = self._connection.execute("SELECT count(*) FROM node").fetchone()
-        return Written(nodes, self._skipped)
+        return Written(nodes, self._skipped, tuple(self._left_out))
+
+    def _leave_out(self, path: bytes) -> None:
+        self._skipped += 1
+        if len(self._left_out) < _NAMED:
+            self._left_out.append(path[:_NAMED_BYTES])
 
     def _key(self, entry: Entry) -> Key | None:
         """Find the directory that an entry belongs in, made where there is none. None: it is left out."""
-        if len(entry.path) > LONGEST_PATH or not _can_link(entry):
+        if len(entry.path) > LONGEST_PATH + len(WHITEOUT) or not _can_link(entry):
             return None
         above, _, name = entry.path.rstrip(b"/").rpartition(b"/")
         if name in _NO_NAMES:
@@ -98,7 +123,8 @@ class TreeWriter:
                 return ROOT_KEY if entry.type is EntryType.DIRECTORY else None
             *directories, name = names
             above = b"/".join(directories)
-        parent = self._directories.reach(above) if can_name(name) else None
+        too_long = len(entry.path) - len(WHITEOUT) * name.startswith(WHITEOUT) > LONGEST_PATH
+        parent = self._directories.reach(above) if can_name(name) and not too_long else None
         return None if parent is None else (parent, name)
 
     def _add_directory(self, key: Key, entry: Entry) -> None:

@@ -1,7 +1,8 @@
 """Inside the layers: `layers/NN.tar`, `layers/NN/` and `rootfs/`, which resolve and are in no listing.
 
 `Opener` has a layer indexed when it is first asked for; `view` says what stands in one layer and in several
-merged; `nodes` are the files and directories of both.
+merged; `nodes` are the files and directories of both. `steps` tells what each layer changed, `origin` which
+layer a path is from, `search` in which images a file is.
 """
 
 from regfs.tree.inside.nodes import TopDirectory

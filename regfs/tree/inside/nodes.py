@@ -12,6 +12,7 @@ from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.view import Key, View
 from regfs.tree.node import (
+    XATTR_PREFIX,
     Attributes,
     Child,
     Directory,
@@ -23,6 +24,9 @@ from regfs.tree.node import (
     Symlink,
     blocks_of,
 )
+
+#: The file at the top of an image that is shown without some layers: no image has one of that name.
+MISSING = "REGFS-LAYERS-ARE-MISSING"
 
 _TYPES = {
     EntryType.FILE: NodeType.FILE,
@@ -66,14 +70,17 @@ class Inside(Node, Generic[Key]):
         )
 
     def xattr(self, name: str) -> bytes:
-        """Give one of the image's extended attributes. Raises NoAttributeError."""
+        """Give one of the image's attributes, or which layer this is from. Raises NoAttributeError."""
         value = self._view.xattrs(self._key).get(os.fsencode(name))
+        if value is None and name.startswith(XATTR_PREFIX):
+            told = self._view.origin(self._key).get(name.removeprefix(XATTR_PREFIX))
+            value = None if told is None else told.encode("utf-8", "surrogateescape")
         if value is None:
             raise NoAttributeError("", name)
         return value
 
     def xattr_names(self) -> list[str]:
-        """List the image's extended attributes."""
+        """List the image's attributes, and no others: who copies a file copies those that it lists."""
         return [os.fsdecode(name) for name in self._view.xattrs(self._key)]
 
 
@@ -166,24 +173,59 @@ class TopDirectory(Part, Generic[Key]):
     the image would wait with it.
     """
 
-    __slots__ = ("_open", "_opened")
+    __slots__ = ("_missing", "_open", "_opened")
     holds_image = True
 
     def __init__(self, parent: Directory, name: str, open_view: Callable[[], View[Key]]) -> None:
         super().__init__(parent, name)
         self._open = open_view
         self._opened: InsideDirectory[Key] | None = None
+        self._missing = b""
 
     def _top(self) -> InsideDirectory[Key]:
         if self._opened is None:
             view = self._open()
+            self._missing = view.missing
             self._opened = InsideDirectory(view, view.root(), self.inode)
         return self._opened
 
     def children(self) -> Iterable[Child]:
-        """List the names."""
-        return self._top().children()
+        """List the names, first what tells of layers that are missing, if some are."""
+        children = self._top().children()
+        if not self._missing:
+            return children
+        others = (child for child in children if child.name != MISSING)
+        return [Child.of(MISSING, self.lookup(MISSING)), *others]
 
     def lookup(self, name: str) -> Node:
         """Find a name."""
-        return self._top().lookup(name)
+        top = self._top()
+        if name == MISSING and self._missing:
+            return MissingLayers(self, self._missing)
+        return top.lookup(name)
+
+
+class MissingLayers(File):
+    """What says at the top of an image which of its layers are missing, and why."""
+
+    __slots__ = ("_parent", "_text")
+
+    def __init__(self, parent: Directory, text: bytes) -> None:
+        super().__init__(inode.of_child(parent.inode, MISSING))
+        self._parent = parent
+        self._text = text
+
+    @property
+    def identity(self) -> str:
+        """The text itself."""
+        return self._text.decode()
+
+    def attributes(self) -> Attributes:
+        """Tell what stat(2) tells."""
+        return Attributes.of_computed(self.inode, len(self._text), self._parent.attributes().mtime_ns)
+
+    def open(self) -> Content:
+        """Open the text."""
+        from regfs.tree.blob import BytesContent  # which knows a Scope, and that knows this package
+
+        return BytesContent(self._text)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import abc
 import sqlite3
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Generic, TypeVar
 
 from regfs.errors import LayerError
 from regfs.layers import Layer
 from regfs.layers.entry import EntryType
 from regfs.layers.tree import LayerNode, Member, Merged, MergedTree
+from regfs.layers.tree.paths import can_show
+from regfs.oci import Manifest
 from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.opener import Opener
@@ -25,6 +27,11 @@ T = TypeVar("T")
 
 class View(abc.ABC, Generic[Key]):
     """A file system that a layer, or an image, holds. Raises LayerError, and what opening layers does."""
+
+    @property
+    def missing(self) -> bytes:
+        """What is missing and why, a line for each layer; empty if nothing is."""
+        return b""
 
     @abc.abstractmethod
     def root(self) -> Key:
@@ -45,6 +52,10 @@ class View(abc.ABC, Generic[Key]):
     @abc.abstractmethod
     def xattrs(self, key: Key) -> dict[bytes, bytes]:
         """Read its extended attributes."""
+
+    def origin(self, key: Key) -> Mapping[str, str]:
+        """Tell which layer something is from, as extended attributes that no listing has."""
+        return {}
 
     @abc.abstractmethod
     def place(self, key: Key) -> tuple[Layer, int]:
@@ -77,7 +88,8 @@ class OneLayer(View[Member]):
 
     def children(self, directory: Member) -> Sequence[tuple[bytes, Member]]:
         """List a directory."""
-        return [(member.name, member) for member in asked(self._layer.tree.children, directory.id)]
+        found = asked(self._layer.tree.children, directory.id)
+        return [(member.name, member) for member in found if can_show(member.name)]
 
     def node(self, key: Member) -> LayerNode:
         """Read what stands there. A hard link into another layer has nothing here."""
@@ -103,10 +115,47 @@ class OneLayer(View[Member]):
 class MergedLayers(View[Merged]):
     """The layers of an image merged, as a container sees them."""
 
-    def __init__(self, opener: Opener, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        layers: Sequence[Layer],
+        positions: Sequence[int] = (),
+        missing: bytes = b"",
+        created_by: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """Take the layers, base first, and which of the image's each is, if some are missing.
+
+        `missing` says in a file at the top which are, and why; `created_by` which command made each layer.
+        """
+        self._created_by = created_by
         self._opener = opener
         self._layers = layers
+        self._positions = positions or range(len(layers))
+        self._missing = missing
         self._tree = MergedTree([layer.tree for layer in layers])
+
+    @classmethod
+    def of(cls, opener: Opener, repository: str, manifest: Manifest) -> MergedLayers:
+        """Open the layers of an image: all, or with `Opener.partial` those that can be read."""
+        created_by = partial(opener.created_by, repository, manifest)
+        if not opener.partial:
+            return cls(opener, opener.layers_of(repository, manifest), created_by=created_by)
+        readable: list[Layer] = []
+        positions: list[int] = []
+        missing: list[str] = []
+        for position, layer in enumerate(opener.attempts(repository, manifest)):
+            if isinstance(layer, Layer):
+                readable.append(layer)
+                positions.append(position)
+            else:
+                missing.append(f"layer {position:02}: {layer}\n")
+        text = "".join(missing).encode("utf-8", "backslashreplace")
+        return cls(opener, readable, positions, text, created_by)
+
+    @property
+    def missing(self) -> bytes:
+        """What is missing and why, a line for each layer; empty if nothing is."""
+        return self._missing
 
     @cached_property
     def _root(self) -> Merged:
@@ -131,6 +180,18 @@ class MergedLayers(View[Merged]):
     def xattrs(self, key: Merged) -> dict[bytes, bytes]:
         """Read its extended attributes."""
         return asked(self._tree.xattrs, key)
+
+    def origin(self, key: Merged) -> Mapping[str, str]:
+        """Tell the layer that has its attributes: its number and digest, and the command that made it."""
+        if not self._layers:
+            return {}
+        layer = key.source.layer
+        position = self._positions[layer]
+        commands = self._created_by()
+        return {
+            "layer": f"{position:02} {self._layers[layer].digest}",
+            "created_by": commands[position] if position < len(commands) else "",
+        }
 
     def place(self, key: Merged) -> tuple[Layer, int]:
         """Tell which layer has it, and its id there."""

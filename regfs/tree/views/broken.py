@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from regfs.errors import NoEntryError, printable
 from regfs.graph.index import Need
-from regfs.graph.index.findings import Found, findings, repositories_with_findings
+from regfs.graph.index.findings import KeptFinding, findings, repositories_with_findings
 from regfs.graph.reports.lists import loudest_first
 from regfs.oci.naming import revision_name, tag_name
 from regfs.tree import inode
@@ -53,7 +53,7 @@ class Broken(Shelf):
         text = "".join(map(_words, of_it))
         return TextFile(text.encode("utf-8", "backslashreplace"), inode.of_child(parent.inode, name), when)
 
-    def _findings(self, repository: str) -> tuple[list[Found], int]:
+    def _findings(self, repository: str) -> tuple[list[KeptFinding], int]:
         """Give what is wrong in a repository, and the time of the index that says so."""
         with self._source.references.snapshot(*_NEEDS, thorough=True) as snapshot:
             return loudest_first(findings(snapshot, repository=repository)), snapshot.changed
@@ -64,7 +64,7 @@ class Broken(Shelf):
         return tag_name(plain, ambiguous=nested)
 
 
-def _plain_name(found: Found) -> str:
+def _plain_name(found: KeptFinding) -> str:
     if found.tag:
         return printable(found.tag).replace("/", "_")
     if found.image or found.digest:
@@ -72,7 +72,7 @@ def _plain_name(found: Found) -> str:
     return "@repository" if found.repository else "@store"
 
 
-def _words(found: Found) -> str:
+def _words(found: KeptFinding) -> str:
     facts = found.image, found.digest, found.wanted, found.found, found.path
     titled = zip(("image", "digest", "wanted", "found", "path"), facts, strict=True)
     lines = [f"{found.kind.severity}: {found.kind.value}"]
