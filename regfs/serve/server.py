@@ -76,7 +76,7 @@ class Place:
 
 
 def check_place(place: Place) -> None:
-    """See that one can listen there; gunicorn tries for five seconds before it says no. Raises OptionError."""
+    """See that one can listen there; gunicorn tries for five seconds first. Raises OptionError."""
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     try:
         socket.create_server((place.host, place.port), family=family).close()
