@@ -258,8 +258,11 @@ class Graph:
         return self._look_at_known(name, [tag]).get(tag)
 
     def _look_at_known(self, name: str, tags: Sequence[str]) -> dict[str, Link]:
-        """Look at the links that the index knows; give, and keep, those that have not changed."""
-        known = self._known.tags(name, tags) if self._known else []
+        """Look at the links that the index knows; give, and keep, those that have not changed.
+
+        `tags` follow on one another in their order: some that stand between them do no harm.
+        """
+        known = self._known.tags(name, min(tags), max(tags)) if self._known and tags else []
         if not known:
             return {}
         now = self._clock()
@@ -392,9 +395,10 @@ class Graph:
         )
 
     def _begin_blob(self, name: str, named: Named) -> bool:
-        return self._blobs.get((name, named.digest)) is not None or self._aside.begin(
-            ("blob", name, named.digest), lambda: self.look(name, named)
-        )
+        # What the index has seen is confirmed by its shard, with one look for many.
+        if named.seen is not None or self._blobs.get((name, named.digest)) is not None:
+            return True
+        return self._aside.begin(("blob", name, named.digest), lambda: self.look(name, named))
 
     # --- blobs -----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
@@ -130,10 +130,8 @@ class Known:
         except sqlite3.Error:
             return None
 
-    def tags(self, repository: str, names: Iterable[str]) -> list[TagKnown]:
-        """Tell what tags named, of those that are known and hold a digest."""
-        wanted = list(names)
-        marks = ",".join("?" * len(wanted))
+    def tags(self, repository: str, first: str, last: str) -> list[TagKnown]:
+        """Tell what tags named, from one to another in their order: those that are known to hold a digest."""
         try:
             with self._reading() as connection:
                 if connection is None:
@@ -141,7 +139,7 @@ class Known:
                 rows = [
                     row
                     for query in (_TAGS, _KEPT_TAGS)  # what a mount kept is newer than the last pass
-                    for row in connection.execute(query.format(marks=marks), (repository, *wanted))
+                    for row in connection.execute(query, (repository, first, last))
                 ]
         except sqlite3.Error:
             return []
@@ -171,10 +169,10 @@ _SHARD = f"SELECT stamp, (SELECT value FROM meta WHERE key = '{WHEN}') FROM plac
 
 _TAGS = (
     "SELECT tag.name, stamp, pushed, digest FROM repository JOIN tag ON repository = repository.id "
-    "JOIN blob ON blob.id = tag.blob WHERE repository.name = ? AND tag.name IN ({marks}) AND stamp"
+    "JOIN blob ON blob.id = tag.blob WHERE repository.name = ? AND tag.name BETWEEN ? AND ? AND stamp"
 )
 
-_KEPT_TAGS = "SELECT tag, stamp, pushed, digest FROM kept_link WHERE repository = ? AND tag IN ({marks})"
+_KEPT_TAGS = "SELECT tag, stamp, pushed, digest FROM kept_link WHERE repository = ? AND tag BETWEEN ? AND ?"
 _KEPT = "SELECT outline FROM kept_manifest WHERE digest = ?"
 
 _OUTLINE = f"""
