@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import logging
+import ssl
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -83,6 +84,8 @@ def serve(
 
     if bool(cert) != bool(key):
         raise UsageError("TLS needs both --cert and --key")
+    if cert:
+        _check_certificate(cert, key)
     place = Place.parse(listen, cert, key)
     if print_config:
         print(PROGRAMS[print_config](place, registry or "reg.example.com"), end="")
@@ -96,11 +99,19 @@ def serve(
     _run(store, place, auth, ttl)
 
 
+def _check_certificate(cert: str, key: str | None) -> None:
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(f"TLS: {cert} and {key} are no certificate and its key: {error}") from error
+
+
 def _run(store: str, place: Place, auth: Path | None, ttl: float) -> None:
     from regfs.serve.passwords import Passwords
-    from regfs.serve.server import Server
+    from regfs.serve.server import Server, check_place
 
     passwords = Passwords(auth) if auth else None
+    check_place(place)
     logging.basicConfig(format="regfs: %(message)s", level=logging.INFO, stream=sys.stderr)
     if not place.loopback:
         _warn(place, passwords)

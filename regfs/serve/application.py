@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from regfs.errors import RegfsError, StoreAwayError
+from regfs.errors import RegfsError, StoreAwayError, printable
 from regfs.serve.answers import Answer, Request, document, refusal
 from regfs.serve.api import RegistryApi
 from regfs.serve.passwords import Passwords
@@ -64,10 +64,10 @@ class Application:
                 return refusal(405, "UNSUPPORTED", "this registry is read-only", {"Allow": "GET, HEAD"})
             return self._route(request)
         except StoreAwayError as error:
-            _log.warning("%s: %s", request.path, error)
+            _log.warning("%s: %s", printable(request.path), error)
             return refusal(503, "UNAVAILABLE", str(error))
         except RegfsError as error:
-            _log.warning("%s: %s", request.path, error)
+            _log.warning("%s: %s", printable(request.path), error)
             return refusal(500, "UNKNOWN", str(error))
 
     def _route(self, request: Request) -> Answer:

@@ -75,6 +75,16 @@ class Place:
             return False
 
 
+def check_place(place: Place) -> None:
+    """See that one can listen there; gunicorn tries for five seconds first. Raises OptionError."""
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    try:
+        socket.create_server((place.host, place.port), family=family).close()
+    except OSError as error:
+        said = (error.strerror or str(error)).partition(" (")[0]  # Python tells the address once more
+        raise OptionError("listen", f"{place.address}: {said}") from error
+
+
 class ServerLog(Logger):
     """gunicorn's log, without a traceback for a client that stopped in the middle of its request."""
 
@@ -114,7 +124,7 @@ class Server(BaseApplication):
             "logger_class": ServerLog,
             "graceful_timeout": 10,
             "post_worker_init": self._begin,
-            # Neither a socket to control it by, nor a server's name and version in each answer.
+            # Nobody has to control it by a socket.
             "control_socket_disable": True,
         }
         # `sendfile` stays as it is: to set it to anything turns it off.

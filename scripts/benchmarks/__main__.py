@@ -27,6 +27,7 @@ from scripts.benchmarks.memory import memory
 from scripts.benchmarks.processes import FailedError, can_drop_caches
 from scripts.benchmarks.reading import reading
 from scripts.benchmarks.results import Results
+from scripts.benchmarks.serving import serving
 from scripts.benchmarks.sizes import QUICK, WHOLE, Sizes
 from scripts.benchmarks.starting import starting
 from scripts.benchmarks.stores import Stores
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "indexing": indexing,
     "inside": inside,
     "finding": finding,
+    "serving": serving,
     "starting": starting,
 }
 

@@ -12,6 +12,8 @@ from scripts.benchmarks.finding import FIND, FOUND_EACH
 from scripts.benchmarks.indexing import COLLECT, INDEX, REFRESH, SECONDS
 from scripts.benchmarks.memory import WALKED
 from scripts.benchmarks.results import AGAIN, COLD, Table
+from scripts.benchmarks.serving import DISTRIBUTION, NGINX, ONE
+from scripts.benchmarks.serving import SECONDS as LOADED
 
 
 class Goal(NamedTuple):
@@ -39,6 +41,9 @@ GOALS = (
     Goal("index-cold", SECONDS, COLLECT, 0.5, INDEX),
     Goal("index-cold", SECONDS, INDEX, 0.05, REFRESH),
     Goal("finding", SECONDS, FOUND_EACH, 0.2, FIND),
+    Goal("serving", ONE, NGINX, 1.2),
+    Goal("serving", ONE, DISTRIBUTION, 0.8),
+    Goal("loading", LOADED, PLAIN, 1.1),
 )
 
 #: MB after so many tags.

@@ -20,19 +20,29 @@ class Serving:
     """One running `regfs serve`; gone with `end`."""
 
     def __init__(self, store: Path, directory: Path, *arguments: str, who: str = "--anonymous") -> None:
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        while True:
+            # The port is free now; another process may still take it first.
+            self.port = free_port()
+            self.address = f"127.0.0.1:{self.port}"
+            self._log = directory / f"serve-{self.port}.log"
+            command = [*REGFS, "serve", str(store), "--listen", self.address, *who.split(), *arguments]
+            with self._log.open("wb") as log:
+                self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            if self._answers():
+                break
         self.api = Api(self.address)
-        self._log = directory / f"serve-{self.port}.log"
-        command = [*REGFS, "serve", str(store), "--listen", self.address, *who.split(), *arguments]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def _answers(self) -> bool:
+        """Wait until it answers; False if another process has its port."""
         deadline = time.monotonic() + 30
-        while f"answers at http{'s' * ('--cert' in arguments)}://{self.address}" not in self.log():
+        while "answers at http" not in self.log():
+            if self.process.poll() is not None and "already in use" in self.log():
+                return False
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.end()
                 raise AssertionError(f"it does not answer: {self.log()}")
             time.sleep(0.02)
+        return True
 
     def log(self) -> str:
         return self._log.read_text(errors="replace")

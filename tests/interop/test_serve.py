@@ -317,21 +317,9 @@ def test_only_who_has_a_password_may_pull(store: StoreBuilder, serve: Serve, tmp
 
 def test_with_tls_the_same_bytes_come(images: Images, serve: Serve, tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    output(
-        *(
-            need("openssl"),
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-        ),
-        *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert),
-    )
+    made = ("req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", cert)
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    output(need("openssl"), *made, *curve, "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
     serving = serve(images.root, "--cert", str(cert), "--key", str(key))
     context = ssl.create_default_context(cafile=str(cert))
     path, content = large(images)
@@ -370,9 +358,8 @@ def test_a_signal_ends_it(store: StoreBuilder, serve: Serve, number: int) -> Non
 
 def test_a_taken_port_is_said(store: StoreBuilder, serving: Serving) -> None:
     done = run(*REGFS, "serve", str(store.root), "--anonymous", "--listen", serving.address)
-    assert done.returncode == 1
-    assert "in use" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = f"regfs: option listen: {serving.address}: Address already in use\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 def test_the_large_layer_is_large() -> None:

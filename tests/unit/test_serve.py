@@ -200,6 +200,9 @@ def test_what_cannot_be_served_is_said(store: StoreBuilder, tmp_path: Path) -> N
     assert done.returncode == 1
     assert "nowhere" in done.stderr
     assert serve(store.root, "--anonymous", "--cert", tmp_path / "c").returncode == 2
+    done = serve(store.root, "--anonymous", "--cert", tmp_path / "c", "--key", tmp_path / "k")
+    assert done.returncode == 2
+    assert "TLS" in done.stderr
 
 
 @pytest.mark.long
