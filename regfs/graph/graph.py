@@ -502,7 +502,7 @@ class Graph:
                 if self._keeper is not None:
                     self._keeper.outline(found)
             self._outlines.put(digest, found)
-        if found.itself.seen and self.look(name, found.itself).size != found.itself.size:
+        if self.look(name, found.itself).size != found.itself.size:
             self.manifest(name, digest)  # raises what is wrong with it
         return found
 

@@ -120,6 +120,7 @@ NUMBERS = {
     errors.SizeError("d", 1, 2): errno.EIO,
     errors.MismatchError("d", "e"): errno.EIO,
     errors.NestingError("d", 16): errno.EIO,
+    errors.IncompleteError("app:1.0", ["layer 00"]): errno.EIO,
 }
 
 

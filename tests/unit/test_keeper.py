@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from regfs.errors import DamageError
 from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.keeper import Keeper
@@ -134,6 +135,18 @@ def test_while_another_writes_nothing_waits_and_it_is_kept_later(mounts: Mounts)
     second, _, again = mounts.mount()
     assert len(walk(second)) == 4
     assert reads(again) == 0
+
+
+@pytest.mark.parametrize("harm", ["gone", "another content"])
+def test_what_was_kept_hides_no_damage_of_a_manifest(mounts: Mounts, harm: str) -> None:
+    first, keeper, _ = mounts.mount()
+    walk(first)
+    keeper.write()
+    data = mounts.built.data(str(first.tag("app", "v1")))
+    data.unlink() if harm == "gone" else data.write_bytes(b"{}")
+    second, _, _ = mounts.mount()
+    with pytest.raises(DamageError):
+        second.outline("app", second.tag("app", "v1"))
 
 
 @pytest.mark.parametrize("harm", ["a file in its place", "deleted under it"])
