@@ -19,9 +19,16 @@ from regfs.tree.inside import Opener
 from tests.builder import StoreBuilder
 
 
-def tree_over(store: Storage, *, platform: str = "linux/amd64", registry: str = "", **graph: object) -> Tree:
+def tree_over(
+    store: Storage,
+    *,
+    platform: str = "linux/amd64",
+    registry: str = "",
+    references: ReferenceIndex | None = None,
+    **graph: object,
+) -> Tree:
     contents = Contents(store)
-    references = ReferenceIndex(store, "", None, ttl=0.0)
+    references = references or ReferenceIndex(store, "", None, ttl=0.0)
     forward = Graph(contents, **graph)  # type: ignore[arg-type]
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "regfs"
     return Tree(
@@ -43,9 +50,11 @@ def opened_tree(
 ) -> Iterator[Tree]:
     """Open the tree of a built store; with no `ttl` given, every change shows at once."""
     local = open_local(str(built.v2))
+    references = ReferenceIndex(local, "", None, ttl=0.0)
     try:
-        yield tree_over(local, platform=platform, registry=registry, ttl=ttl)
+        yield tree_over(local, platform=platform, registry=registry, references=references, ttl=ttl)
     finally:
+        references.close()
         local.close()
 
 
