@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 
 from regfs.errors import MountpointError
-from regfs.machine import hold_little_memory
+from regfs.machine import collect_cycles_seldom, hold_little_memory
 from regfs.mount.mountpoint import is_trigger, mark_process
 from regfs.mount.operations import Lifetimes, Operations
 from regfs.mount.options import MountOptions
@@ -52,6 +52,7 @@ def serve(
     refuses, after it has printed why.
     """
     hold_little_memory()
+    collect_cycles_seldom()
     # fusepy looks for libfuse as it is imported, by running compilers; this tells it.
     os.environ.setdefault("FUSE_LIBRARY_PATH", library)
     from regfs.mount.dispatch import Dispatch, interrupted

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from scripts.benchmarks.contestants import Ground, mounted, ours
+from scripts.benchmarks.contestants import REGFS, Ground, mounted, ours
 from scripts.benchmarks.measuring import Bench
-from scripts.benchmarks.processes import peak_memory, seconds_of
+from scripts.benchmarks.processes import peak_memory, prepare, seconds_of
 from scripts.benchmarks.results import Table
 
 WALKED, MOUNTED = "walked", "mounted"
@@ -16,6 +16,7 @@ def memory(bench: Bench) -> None:
     table = Table("memory", "memory", title, "MB", (MOUNTED, WALKED), ())
     for tags in bench.sizes.growth:
         store = bench.stores.growing(tags)
+        prepare([*REGFS, "index", str(store)], {}, bench.work)
         contestant = ours(Ground(store, store, bench.mountpoint, bench.work))
         with mounted(contestant, bench.mountpoint) as process:
             assert process is not None
