@@ -40,7 +40,7 @@ from regfs.storage import Content, FileStat, Space
 
 #: Bytes of memory for each cache.
 _ROOM_FOR_LISTINGS = 16 << 20
-_ROOM_FOR_LINKS = 2 << 20
+_ROOM_FOR_LINKS = 1 << 20
 _ROOM_FOR_BLOBS = 4 << 20
 _ROOM_FOR_OUTLINES = 1 << 20
 _ROOM_FOR_MANIFESTS = 8 << 20

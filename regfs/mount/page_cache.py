@@ -29,7 +29,7 @@ from regfs.tree import Attributes
 
 #: Paths remembered, some kilobyte each. Who opens one that is forgotten asks once more, and pages of one are
 #: read around the page cache: that is slower, and right.
-_MOST_PATHS = 4096
+_MOST_PATHS = 2048
 
 #: Seconds after which a reply has surely reached the kernel: it is written by the thread that made it,
 #: right away.
