@@ -6,11 +6,11 @@ import sqlite3
 import weakref
 from collections.abc import Iterable
 
-from regfs.layers.entry import Entry
+from regfs.layers.entry import TarEntry
 from regfs.layers.tree import SCHEMA, LayerTree, TreeWriter, Written
 
 
-def written(entries: Iterable[Entry]) -> tuple[LayerTree, Written]:
+def written(entries: Iterable[TarEntry]) -> tuple[LayerTree, Written]:
     """Write a tree, and open it; its connection is closed when nobody holds it any more."""
     connection = sqlite3.connect(":memory:", check_same_thread=False)
     connection.executescript(SCHEMA)
@@ -26,6 +26,6 @@ def written(entries: Iterable[Entry]) -> tuple[LayerTree, Written]:
     return tree, told
 
 
-def tree_of(entries: Iterable[Entry]) -> LayerTree:
+def tree_of(entries: Iterable[TarEntry]) -> LayerTree:
     """Write a tree."""
     return written(entries)[0]

@@ -11,7 +11,7 @@ import click
 
 from regfs.cli.browse import open_tree, platform_option
 from regfs.cli.images import find_image, images_of
-from regfs.cli.opening import Progress, follow_symlinks_option, max_layer_size_option
+from regfs.cli.opening import TerminalProgress, follow_symlinks_option, max_layer_size_option
 from regfs.cli.reporting import format_option, print_table
 from regfs.errors import NoFileSystemError, NotKnownError, RegfsError
 from regfs.graph.reports.table import Format, Row, Table, columns
@@ -45,7 +45,7 @@ def find(store: str, pattern: str, images: tuple[str, ...], form: Format, platfo
     """
     tree = open_tree(store, platform)
     complaints: list[str] = []
-    with Progress() as progress:
+    with TerminalProgress() as progress:
         rows = _rows(tree, pattern, images, progress, complaints)
         # A table is printed as a whole, which the bar would stand in; the others as they are found.
         print_table(Table(_COLUMNS, list(rows) if form is Format.TABLE else rows), form)
@@ -57,7 +57,7 @@ def find(store: str, pattern: str, images: tuple[str, ...], form: Format, platfo
 
 
 def _rows(
-    tree: Tree, pattern: str, images: tuple[str, ...], progress: Progress, complaints: list[str]
+    tree: Tree, pattern: str, images: tuple[str, ...], progress: TerminalProgress, complaints: list[str]
 ) -> Iterator[Row]:
     search = Search(os.fsencode(pattern))
     refs = [

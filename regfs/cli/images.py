@@ -18,7 +18,7 @@ from regfs.tree.tag import TagDirectory
 _DEFAULT_TAG = "latest"
 
 
-class Found(NamedTuple):
+class FoundImage(NamedTuple):
     """An image: its directory in the tree, the image, and what reads it."""
 
     path: str
@@ -32,15 +32,15 @@ def find_directory(tree: Tree, ref: str) -> tuple[str, ManifestDirectory]:
     return path, _directory_at(tree, path, ref, "" if tag or digest else f"; give a tag: {repository}:TAG")
 
 
-def find_image(tree: Tree, ref: str) -> Found:
+def find_image(tree: Tree, ref: str) -> FoundImage:
     """Find an image; of an index, the one for the platform. Raises NotKnownError, and what is damaged."""
     path, directory = find_directory(tree, ref)
-    return Found(path, directory.image())
+    return FoundImage(path, directory.image())
 
 
-def image_at(tree: Tree, path: str) -> Found:
+def image_at(tree: Tree, path: str) -> FoundImage:
     """Find the image whose directory is at a path of the tree. Raises as `find_image`."""
-    return Found(path, _directory_at(tree, path, path, "").image())
+    return FoundImage(path, _directory_at(tree, path, path, "").image())
 
 
 def _directory_at(tree: Tree, path: str, named: str, hint: str) -> ManifestDirectory:

@@ -223,7 +223,7 @@ def explain_path(it: Opened, path: str) -> Iterator[str]:
         yield from _also(it, opened, above, here, name)
 
 
-def _also(it: Opened, opened: Tree, above: str, here: origin.Place, name: bytes) -> Iterator[str]:
+def _also(it: Opened, opened: Tree, above: str, here: origin.Origin, name: bytes) -> Iterator[str]:
     """Name the other images in which the same file of the same layer shows."""
     digest = str(here.layer.digest)
     with it.reports.explaining(digest) as snapshot:

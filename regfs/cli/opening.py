@@ -109,7 +109,7 @@ def opened_index(store: str) -> Iterator[OpenedIndex]:
     Raises StoreError.
     """
     local = open_store(store)
-    with Progress() as progress:
+    with TerminalProgress() as progress:
         index = ReferenceIndex(
             local,
             local.root,
@@ -217,7 +217,7 @@ def cache_directory() -> Path:
     return Path(home) / ".cache" / "regfs"
 
 
-class Progress:
+class TerminalProgress:
     """Bars in a terminal, one for each kind of thing that is read; nothing where there is no terminal."""
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ class Progress:
         bar.total = total or None
         bar.update(done - bar.n)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> TerminalProgress:
         return self
 
     def __exit__(self, *_: object) -> None:

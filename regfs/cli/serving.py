@@ -20,7 +20,7 @@ from regfs.mount.options import DEFAULT_TTL, this_machine
 
 if TYPE_CHECKING:
     from regfs.serve.application import Application
-    from regfs.serve.server import Place
+    from regfs.serve.server import Listening
 
 #: What `regfs[serve]` installs.
 _NEEDED = ("gunicorn", "bcrypt")
@@ -80,13 +80,13 @@ def serve(
             ", ".join(missing), f"serve needs {' and '.join(missing)}: pip install 'regfs[serve]'"
         )
     from regfs.serve.mirrors import PROGRAMS
-    from regfs.serve.server import Place
+    from regfs.serve.server import Listening
 
     if bool(cert) != bool(key):
         raise UsageError("TLS needs both --cert and --key")
     if cert:
         _check_certificate(cert, key)
-    place = Place.parse(listen, cert, key)
+    place = Listening.parse(listen, cert, key)
     if print_config:
         print(PROGRAMS[print_config](place, registry or "reg.example.com"), end="")
         return
@@ -106,7 +106,7 @@ def _check_certificate(cert: str, key: str | None) -> None:
         raise UsageError(f"TLS: {cert} and {key} are no certificate and its key: {error}") from error
 
 
-def _run(store: str, place: Place, auth: Path | None, ttl: float) -> None:
+def _run(store: str, place: Listening, auth: Path | None, ttl: float) -> None:
     from regfs.serve.passwords import Passwords
     from regfs.serve.server import Server, check_place
 
@@ -132,7 +132,7 @@ def _run(store: str, place: Place, auth: Path | None, ttl: float) -> None:
     Server(place, make, ready).run()
 
 
-def _warn(place: Place, passwords: object) -> None:
+def _warn(place: Listening, passwords: object) -> None:
     reached = f"other machines may reach {place.address}"
     if passwords is None:
         print(f"regfs: {reached}, and --anonymous gives all images to each", file=sys.stderr)

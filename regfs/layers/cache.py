@@ -42,7 +42,7 @@ class Claim(NamedTuple):
     descriptor: int
 
 
-class Cache:
+class LayerCache:
     """Files of up to `size` bytes in all, the least recently used of which go first."""
 
     def __init__(self, directory: Path, size: int) -> None:

@@ -21,7 +21,7 @@ from threading import Thread
 from regfs.errors import RegfsError
 from regfs.layers.index.building import build_index
 from regfs.layers.index.copying import make_copy
-from regfs.layers.index.pipeline import Source
+from regfs.layers.index.pipeline import BlobSource
 from regfs.layers.messages import Done, Failed, Job, Progress, Reply, decode_job, encode
 from regfs.storage.local import OpenFile
 from regfs.storage.protocol import Content
@@ -75,7 +75,7 @@ def _take(jobs: Queue[Given]) -> None:
 def _do(job: Job, descriptor: int) -> None:
     name = f"blob {job.digest}"
     content: Content = OpenFile(descriptor, name) if job.seekable else _Fed(descriptor, name)
-    source = Source(job.digest, content, job.size, _progress(job.size), job.most)
+    source = BlobSource(job.digest, content, job.size, _progress(job.size), job.most)
     if job.copy_of:
         make_copy(source, job.path, job.copy_of)
     else:
@@ -92,7 +92,7 @@ class _Fed:
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fill `buffer` with what comes next, which is what stands at `offset`."""
-        assert offset == self._position, self._name  # noqa: S101 - of `Source`: read once, in its order
+        assert offset == self._position, self._name  # noqa: S101 - of `BlobSource`: read once, in its order
         filled = 0
         while filled < len(buffer) and (got := os.readv(self._descriptor, [buffer[filled:]])):
             filled += got

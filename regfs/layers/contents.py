@@ -37,7 +37,7 @@ class TarContent:
         self._tar.release()
 
 
-class FileContent:
+class LayerFileContent:
     """One file: `size` bytes, of which the extents stand in the tar. All others are zeros."""
 
     def __init__(self, tar: Tar, size: int, extents: Iterable[Extent], given_up: Callable[[], bool]) -> None:

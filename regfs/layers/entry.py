@@ -30,7 +30,7 @@ class Extent(NamedTuple):
     offset: int
 
 
-class Entry(NamedTuple):
+class TarEntry(NamedTuple):
     """One entry. Names are bytes as they stand in the tar, which may be no UTF-8.
 
     `mode` has the permission bits alone, with setuid, setgid and sticky (07777); `size` is the file's, in

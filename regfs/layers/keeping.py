@@ -15,9 +15,9 @@ from threading import Condition, Lock, Thread
 
 from regfs.errors import LayerError, StoreError
 from regfs.layers.builds import Builds
-from regfs.layers.cache import COPY, Cache
+from regfs.layers.cache import COPY, LayerCache
 from regfs.layers.index import SeekTable
-from regfs.layers.layer import Layer, Source
+from regfs.layers.layer import CopySource, Layer
 from regfs.layers.making import Maker
 from regfs.layers.streams import Compression
 from regfs.storage.local import OpenFile
@@ -31,10 +31,10 @@ _REST_AFTER = 10.0
 class LayerKeeper:
     """The keeper of all layers of one store."""
 
-    def __init__(self, cache: Cache, maker: Maker) -> None:
+    def __init__(self, cache: LayerCache, maker: Maker) -> None:
         self._cache = cache
         self._maker = maker
-        self._builds: Builds[Source] = Builds()
+        self._builds: Builds[CopySource] = Builds()
         self._lock = Lock()
         self._wake = Condition(self._lock)
         #: Layers that nobody reads, and since when, the longest first.
@@ -42,7 +42,7 @@ class LayerKeeper:
         self._kept = _READY
         self._watched = False
 
-    def open_copy(self, layer: Layer, given_up: Callable[[], bool]) -> Source:
+    def open_copy(self, layer: Layer, given_up: Callable[[], bool]) -> CopySource:
         """Open the seekable copy of a layer, made if there is none."""
         path = self._cache.path(layer.digest, COPY)
         found = _open(path, layer.size)
@@ -103,7 +103,7 @@ class LayerKeeper:
             layer.rest()
 
 
-def _open(path: Path, size: int) -> Source | None:
+def _open(path: Path, size: int) -> CopySource | None:
     """Open the copy of a layer whose tar has `size` bytes; None if there is none, or not a whole one."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -112,6 +112,6 @@ def _open(path: Path, size: int) -> Source | None:
     copy = OpenFile(descriptor, str(path))
     with suppress(LayerError, StoreError):
         table = SeekTable.read(copy, os.fstat(descriptor).st_size, size)
-        return Source(copy, Compression.ZSTD, table.point)
+        return CopySource(copy, Compression.ZSTD, table.point)
     copy.close()
     return None

@@ -15,9 +15,9 @@ from typing import NamedTuple, Protocol
 
 from regfs.errors import LayerError, RegfsError
 from regfs.layers.builds import never
-from regfs.layers.contents import FileContent, TarContent
+from regfs.layers.contents import LayerFileContent, TarContent
 from regfs.layers.entry import EntryType
-from regfs.layers.index import Index
+from regfs.layers.index import LayerIndex
 from regfs.layers.streams import Compression, Point, Reader
 from regfs.oci.digest import Digest
 from regfs.storage.protocol import Content
@@ -27,7 +27,7 @@ from regfs.storage.protocol import Content
 _GAP = 8 << 20
 
 
-class Source(NamedTuple):
+class CopySource(NamedTuple):
     """Where the bytes of a layer's tar come from: its blob, or its seekable copy."""
 
     content: Content
@@ -35,10 +35,10 @@ class Source(NamedTuple):
     point: Callable[[int], Point]
 
 
-class Keeper(Protocol):
+class CopyKeeper(Protocol):
     """What a layer asks of those who keep it."""
 
-    def open_copy(self, layer: Layer, given_up: Callable[[], bool]) -> Source:
+    def open_copy(self, layer: Layer, given_up: Callable[[], bool]) -> CopySource:
         """Open the seekable copy, made if there is none.
 
         Raises LayerError, StoreError, NoRoomError, GivenUpError.
@@ -55,7 +55,7 @@ class Layer:
     """A layer. It never changes; `Layers` makes it."""
 
     def __init__(
-        self, digest: Digest, index: Index, open_blob: Callable[[], Content], keeper: Keeper
+        self, digest: Digest, index: LayerIndex, open_blob: Callable[[], Content], keeper: CopyKeeper
     ) -> None:
         """Take the open index, which is closed when nobody holds the layer any more."""
         self.digest = digest
@@ -74,9 +74,9 @@ class Layer:
         self._open_blob = open_blob
         self._point = index.point
         self._seekable = index.meta.gap <= _GAP
-        self._copy: Source | None = None
+        self._copy: CopySource | None = None
         #: All that were open, which are closed with the layer: each once.
-        self._copies: list[Source] = []
+        self._copies: list[CopySource] = []
         self._reader: Reader | None = None
         self._dropped = 0
         self._users = 0
@@ -109,7 +109,7 @@ class Layer:
             raise LayerError(f"layer {self.digest}: node {number} of its tree is no file")
         extents = self.tree.extents(number)
         self._use()
-        return FileContent(self, node.size, extents, given_up)
+        return LayerFileContent(self, node.size, extents, given_up)
 
     def read_tar(self, buffer: memoryview, offset: int, given_up: Callable[[], bool]) -> int:
         """Read the tar, for what `open` and `open_file` gave. A copy that is damaged is made anew once."""

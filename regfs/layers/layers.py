@@ -21,8 +21,8 @@ from cachetools import LRUCache, TTLCache
 from regfs.errors import LayerError, LayerProcessError, RegfsError, StoreError
 from regfs.layers.blobs import Blobs
 from regfs.layers.builds import Builds, never
-from regfs.layers.cache import INDEX, Cache
-from regfs.layers.index import Index, open_index
+from regfs.layers.cache import INDEX, LayerCache
+from regfs.layers.index import LayerIndex, open_index
 from regfs.layers.keeping import LayerKeeper
 from regfs.layers.layer import Layer
 from regfs.layers.making import Maker, Told
@@ -81,7 +81,7 @@ class Layers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._blobs = blobs
-        self._cache = Cache(cache, cache_size)
+        self._cache = LayerCache(cache, cache_size)
         self._maker = Maker(blobs, self._cache, progress, max_layer_size)
         self._builds: Builds[Layer] = Builds()
         self._keeper = LayerKeeper(self._cache, self._maker)
@@ -230,7 +230,7 @@ def _expected(opened: Callable[[], Layer], diff_id: str) -> Layer:
     return layer
 
 
-def _fits(blob: FileStat, index: Index | Layer) -> bool:
+def _fits(blob: FileStat, index: LayerIndex | Layer) -> bool:
     """Tell whether an index is of a blob as it is: of its size, and not written to since the index was made.
 
     A time in the future says nothing.

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from regfs.errors import GivenUpError, LayerProcessError
 from regfs.layers.blobs import Blobs, handed
-from regfs.layers.cache import Cache
+from regfs.layers.cache import LayerCache
 from regfs.layers.messages import Job
 from regfs.layers.process import Children
 from regfs.layers.streams import MAX_LAYER_SIZE
@@ -31,7 +31,7 @@ Told = Callable[[Digest, int, int], object]
 class Maker:
     """Makes the indexes and copies of one store's layers."""
 
-    def __init__(self, blobs: Blobs, cache: Cache, told: Told, most: int = MAX_LAYER_SIZE) -> None:
+    def __init__(self, blobs: Blobs, cache: LayerCache, told: Told, most: int = MAX_LAYER_SIZE) -> None:
         """`most`: the most bytes that a layer may have uncompressed."""
         self._blobs = blobs
         self._cache = cache

@@ -36,7 +36,7 @@ _SMALL = 8 << 20
 _KEPT = 0.5
 
 
-class Child:
+class ChildProcess:
     """A child process: it does one job after the other, until its end of the socket is closed."""
 
     def __init__(self) -> None:
@@ -89,9 +89,9 @@ class Children:
     def __init__(self) -> None:
         self._lock = Lock()
         self._slots = BoundedSemaphore(_MOST)
-        self._running: set[Child] = set()
+        self._running: set[ChildProcess] = set()
         #: Those that wait for a job, each with what ends it if none comes.
-        self._waiting: dict[Child, Timer] = {}
+        self._waiting: dict[ChildProcess, Timer] = {}
         self._closed = False
 
     def run(self, job: Job, descriptors: Sequence[int], told: Callable[[int, int], object]) -> Done:
@@ -127,7 +127,7 @@ class Children:
             timer.cancel()
             child.end()
 
-    def _take(self, job: Job) -> Child:
+    def _take(self, job: Job) -> ChildProcess:
         """Give a child that waits for a job, or a new one."""
         with self._lock:
             if self._closed:
@@ -137,14 +137,14 @@ class Children:
                 timer.cancel()
             else:
                 try:
-                    child = Child()
+                    child = ChildProcess()
                 except OSError as error:
                     reason = f"layer {job.digest}: no process can be started to read it: {error.strerror}"
                     raise LayerProcessError(reason) from error
             self._running.add(child)
             return child
 
-    def _let_go(self, child: Child, *, again: bool) -> int:
+    def _let_go(self, child: ChildProcess, *, again: bool) -> int:
         """Keep a child for the next job, or end it; gives the status of one that has ended."""
         with self._lock:
             self._running.discard(child)
@@ -156,7 +156,7 @@ class Children:
                 return 0
         return child.end()
 
-    def _retire(self, child: Child) -> None:
+    def _retire(self, child: ChildProcess) -> None:
         """End a child for which no job came."""
         with self._lock:
             if self._waiting.pop(child, None) is None:

@@ -54,7 +54,7 @@ class Lifetimes(NamedTuple):
         return cls(ttl * 0.65, ttl * 0.1, ttl * 0.25)
 
 
-class Known:
+class KnownDirectory:
     """A directory that was found at a path, and the nodes in it that are known."""
 
     __slots__ = ("directory", "nodes")
@@ -82,9 +82,11 @@ class Operations:
 
     def __init__(self, tree: Tree, lifetimes: Lifetimes, clock: Callable[[], float] = time.monotonic) -> None:
         self._tree = tree
-        self._directories: Cache[bytes, Known] = for_a_while(lifetimes.paths, _MOST_DIRECTORIES, clock)
+        self._directories: Cache[bytes, KnownDirectory] = for_a_while(
+            lifetimes.paths, _MOST_DIRECTORIES, clock
+        )
         #: The one that was found last, and until when: most calls are about what is in that.
-        self._last: tuple[bytes, Known, float] = (b"", Known(tree.root), float("-inf"))
+        self._last: tuple[bytes, KnownDirectory, float] = (b"", KnownDirectory(tree.root), float("-inf"))
         self._clock = clock
         self._believed = lifetimes.paths
         self._page_cache = PageCache(clock, lifetimes.kernel)
@@ -167,7 +169,7 @@ class Operations:
                 raise NameTooLongError(_text(path)) from error
             raise
 
-    def _directory(self, path: bytes) -> Known:
+    def _directory(self, path: bytes) -> KnownDirectory:
         last, known, until = self._last
         if last == path and self._clock() < until:
             return known
@@ -177,7 +179,7 @@ class Operations:
             node = self._node(path)
             if not isinstance(node, Directory):
                 raise NotDirectoryError(_text(path))
-            found = Known(node)
+            found = KnownDirectory(node)
             self._directories.put(path, found)
             self._last = (path, found, began + self._believed)
         return found

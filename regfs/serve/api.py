@@ -106,12 +106,12 @@ class RegistryApi:
         return Answer(status, headers, Sending(content, part.start, part.end, f"{name}@{digest}"), length)
 
     @staticmethod
-    def _part(request: Request, etag: str, size: int) -> tuple[ranges.Part | None, bool]:
+    def _part(request: Request, etag: str, size: int) -> tuple[ranges.RangePart | None, bool]:
         """Tell which part is asked for, and whether it is one: a Range counts for GET, if If-Range fits."""
         header = request.headers.get("range", "")
         fits = request.headers.get("if-range", etag) == etag
         if request.method != "GET" or not fits or not ranges.is_range(header):
-            return ranges.Part(0, size), False
+            return ranges.RangePart(0, size), False
         return ranges.wanted(header, size), True
 
     def tags(self, request: Request, name: str) -> Answer:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from regfs.serve.server import Place
+from regfs.serve.server import Listening
 
 
-def podman(place: Place, registry: str) -> str:
+def podman(place: Listening, registry: str) -> str:
     """For podman, buildah, skopeo and CRI-O."""
     lines = [
         f"# /etc/containers/registries.conf.d/{registry.replace(':', '-')}.conf",
@@ -22,7 +22,7 @@ def podman(place: Place, registry: str) -> str:
     return "\n".join(lines if place.certificate else [*lines, "insecure = true"]) + "\n"
 
 
-def containerd(place: Place, registry: str) -> str:
+def containerd(place: Listening, registry: str) -> str:
     """For containerd, and with it Kubernetes and nerdctl."""
     return (
         f"# /etc/containerd/certs.d/{registry}/hosts.toml, with that directory as the CRI's config_path\n"
@@ -32,7 +32,7 @@ def containerd(place: Place, registry: str) -> str:
     )
 
 
-def docker(place: Place, registry: str) -> str:
+def docker(place: Listening, registry: str) -> str:
     """For Docker, which has mirrors of docker.io alone: pull by one name, and give another."""
     insecure = (
         ""
@@ -46,7 +46,7 @@ def docker(place: Place, registry: str) -> str:
     )
 
 
-PROGRAMS: dict[str, Callable[[Place, str], str]] = {
+PROGRAMS: dict[str, Callable[[Listening, str], str]] = {
     "podman": podman,
     "containerd": containerd,
     "docker": docker,

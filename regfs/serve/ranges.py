@@ -12,31 +12,31 @@ _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]*)\s*-\s*([0-9]*)\s*\Z", re.IGNORECAS
 _MOST_DIGITS = 18
 
 
-class Part(NamedTuple):
+class RangePart(NamedTuple):
     """Bytes from `start` to `end`."""
 
     start: int
     end: int
 
 
-def wanted(header: str, size: int) -> Part | None:
+def wanted(header: str, size: int) -> RangePart | None:
     """Tell which part of `size` bytes a Range header asks for: all of them if it is none.
 
     None if that lies outside (416).
     """
     match = _RANGE.match(header)
     if not match or not any(match.groups()):
-        return Part(0, size)
+        return RangePart(0, size)
     first, last = match.groups()
     if not first:
         count = min(_number(last), size)
-        return Part(size - count, size) if count else None
+        return RangePart(size - count, size) if count else None
     start = _number(first)
     if last and _number(last) < start:
-        return Part(0, size)  # no range at all: 14.1.1
+        return RangePart(0, size)  # no range at all: 14.1.1
     if start >= size:
         return None
-    return Part(start, min(_number(last) + 1, size) if last else size)
+    return RangePart(start, min(_number(last) + 1, size) if last else size)
 
 
 def _number(digits: str) -> int:

@@ -35,7 +35,7 @@ _LONGEST_LINE = 8190
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Listening:
     """Where to listen: HOST:PORT, and the files of the certificate and its key for TLS."""
 
     host: str
@@ -44,7 +44,7 @@ class Place:
     key: str | None = None
 
     @classmethod
-    def parse(cls, text: str, certificate: str | None = None, key: str | None = None) -> Place:
+    def parse(cls, text: str, certificate: str | None = None, key: str | None = None) -> Listening:
         """Read HOST:PORT; an IPv6 address stands in brackets. Raises OptionError."""
         host, colon, port = text.rpartition(":")
         bare = host.removeprefix("[").removesuffix("]")
@@ -75,7 +75,7 @@ class Place:
             return False
 
 
-def check_place(place: Place) -> None:
+def check_place(place: Listening) -> None:
     """See that one can listen there; gunicorn tries for five seconds first. Raises OptionError."""
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     try:
@@ -101,7 +101,7 @@ class Server(BaseApplication):
     when clients are answered.
     """
 
-    def __init__(self, place: Place, make: Callable[[], Application], ready: Callable[[], None]) -> None:
+    def __init__(self, place: Listening, make: Callable[[], Application], ready: Callable[[], None]) -> None:
         self._place = place
         self._make = make
         self._ready = ready

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator
 
 from regfs.errors import LayerError
 from regfs.layers.changes import changes
-from regfs.layers.entry import Entry, EntryType
-from regfs.layers.tar import Limits, TarParser
+from regfs.layers.entry import EntryType, TarEntry
+from regfs.layers.tar import TarLimits, TarParser
 from regfs.layers.tree import LayerTree, Merged, MergedTree
 from tests.layer_trees import written
 
 BLOCK = 512
 
 #: Small, so that what is bounded by them is met.
-_LIMITS = Limits(entries=500, name=4000, extension=20_000, xattrs=5000, extents=200)
+_LIMITS = TarLimits(entries=500, name=4000, extension=20_000, xattrs=5000, extents=200)
 
 #: Names that paths are made of: whiteouts, ways up, what no file system can show, and plain ones.
 _NAMES = (b"a", b"b", b"c", b".wh.a", b".wh.b", b".wh..wh..opq", b"..", b".", b"", b"\xff", b"n" * 256, b"\0")
@@ -51,7 +51,7 @@ def pax(content: bytes) -> None:
 
 def tree(content: bytes) -> None:
     """Make entries of bytes, in up to four layers; write their trees, and walk them merged."""
-    layers: list[list[Entry]] = [[]]
+    layers: list[list[TarEntry]] = [[]]
     for kind, path, target in zip(content[::3], content[1::3], content[2::3], strict=False):
         if kind == 0xFF and len(layers) < 4:
             layers.append([])
@@ -60,15 +60,15 @@ def tree(content: bytes) -> None:
     check_trees(layers)
 
 
-def _entry(kind: int, path: int, target: int) -> Entry:
+def _entry(kind: int, path: int, target: int) -> TarEntry:
     type_ = tuple(EntryType)[kind % len(EntryType)]
     said = b"/".join(_NAMES[number] for number in (path % 12, path // 12 % 12, kind // 16 % 12))
     links = b"/" * (target & 1) + b"/".join(_NAMES[number] for number in (target % 12, target // 12 % 12))
     target_of = links if type_ in (EntryType.SYMLINK, EntryType.HARDLINK) else b""
-    return Entry(said, type_, 0o644, 0, 0, kind if type_ is EntryType.FILE else 0, target, target_of)
+    return TarEntry(said, type_, 0o644, 0, 0, kind if type_ is EntryType.FILE else 0, target, target_of)
 
 
-def parse(pieces: Iterable[bytes]) -> tuple[list[Entry], str]:
+def parse(pieces: Iterable[bytes]) -> tuple[list[TarEntry], str]:
     """Parse a tar: the entries, and why it ends; empty if it ends as it should."""
     parser, entries = TarParser(_LIMITS), []
     try:
@@ -100,7 +100,7 @@ def repaired(raw: bytes) -> bytes:
     return bytes(found)
 
 
-def check_entry(entry: Entry) -> None:
+def check_entry(entry: TarEntry) -> None:
     """See that an entry says nothing impossible."""
     assert 0 <= entry.mode <= 0o7777
     assert 0 <= entry.size < 1 << 63
@@ -115,7 +115,7 @@ def check_entry(entry: Entry) -> None:
     assert end <= entry.size
 
 
-def check_trees(layers: list[list[Entry]]) -> None:
+def check_trees(layers: list[list[TarEntry]]) -> None:
     """Write layers' trees; see that the merged one is finite, safe, and the same by listing and by name."""
     trees: list[LayerTree] = []
     for layer in layers:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regfs.layers.builds import never
-from regfs.layers.contents import FileContent, TarContent
+from regfs.layers.contents import LayerFileContent, TarContent
 from regfs.layers.entry import Extent
 from regfs.layers.index import SeekTable
 from regfs.layers.streams import Compression, Point, Reader, transcode
@@ -57,7 +57,7 @@ def sparse_files(draw: st.DrawFn) -> Sparse:
 @given(sparse_files(), st.lists(st.tuples(st.integers(0, 700), st.integers(0, 700)), max_size=10))
 def test_a_sparse_file_is_its_runs_and_zeros(made: Sparse, reads: list[tuple[int, int]]) -> None:
     tar = BytesTar(made.tar)
-    content = FileContent(tar, len(made.whole), made.extents, never)
+    content = LayerFileContent(tar, len(made.whole), made.extents, never)
     for offset, size in [(0, len(made.whole) + 1), *reads]:
         buffer = bytearray(b"\xee" * (size + 1))
         got = content.read_into(memoryview(buffer)[:size], offset)

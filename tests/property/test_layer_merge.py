@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regfs.errors import LayerError
-from regfs.layers.entry import Entry, EntryType
+from regfs.layers.entry import EntryType, TarEntry
 from regfs.layers.tree import Merged, MergedTree, batch, directories
 from tests.layer_trees import tree_of
 
@@ -28,12 +28,12 @@ class Node:
     """What was unpacked. The same object under two paths is a hard link. No entry: an implied directory."""
 
     type: EntryType
-    entry: Entry | None
+    entry: TarEntry | None
     target: Path | bytes = b""
     opaque: bool = False
 
 
-def unpacked(entries: Sequence[Entry]) -> dict[Path, Node]:
+def unpacked(entries: Sequence[TarEntry]) -> dict[Path, Node]:
     """Unpack one layer into an empty directory."""
     tree: dict[Path, Node] = {(): Node(EntryType.DIRECTORY, None)}
     for entry in entries:
@@ -63,7 +63,7 @@ def unpacked(entries: Sequence[Entry]) -> dict[Path, Node]:
     return tree
 
 
-def linked(tree: dict[Path, Node], entry: Entry) -> Node:
+def linked(tree: dict[Path, Node], entry: TarEntry) -> Node:
     names = cleaned(entry.target)
     parent = followed(tree, names[:-1])
     if not names or parent is None:
@@ -117,7 +117,7 @@ def replace(tree: dict[Path, Node], path: Path, node: Node) -> None:
     tree[path] = node
 
 
-def applied(layers: Sequence[Sequence[Entry]]) -> dict[Path, Node]:
+def applied(layers: Sequence[Sequence[TarEntry]]) -> dict[Path, Node]:
     """Unpack all layers over one another, whiteouts first."""
     root: dict[Path, Node] = {(): Node(EntryType.DIRECTORY, None)}
     for entries in layers:
@@ -207,12 +207,12 @@ targets = st.one_of(paths, st.lists(st.one_of(names, st.just(b"..")), min_size=1
 
 
 @st.composite
-def entries(draw: st.DrawFn) -> Entry:
+def entries(draw: st.DrawFn) -> TarEntry:
     kind = draw(st.sampled_from([*EntryType, EntryType.FILE, EntryType.DIRECTORY, EntryType.HARDLINK]))
     target = draw(targets.filter(len)) if kind in LINKS else b""
     mark = draw(st.integers(0, 1 << 30))
     xattrs = draw(st.sampled_from([{}, {}, {b"user.mark": b"%d" % mark}]))
-    return Entry(draw(paths), kind, mark & 0o7777, mark, 0, 0, mark - (1 << 29), target, xattrs=xattrs)
+    return TarEntry(draw(paths), kind, mark & 0o7777, mark, 0, 0, mark - (1 << 29), target, xattrs=xattrs)
 
 
 layers_of_entries = st.lists(st.lists(entries(), max_size=12), max_size=5)
@@ -264,14 +264,14 @@ def compare(tree: MergedTree, model: dict[Path, Node]) -> None:
 @given(layers_of_entries)
 @pytest.mark.usefixtures("rows")
 def test_the_merged_tree_is_what_unpacking_one_layer_after_the_other_gives(
-    layers: list[list[Entry]],
+    layers: list[list[TarEntry]],
 ) -> None:
     compare(MergedTree([tree_of(layer) for layer in layers]), applied(layers))
 
 
 @given(st.lists(entries(), max_size=40))
 @pytest.mark.usefixtures("rows")
-def test_one_layer_is_what_unpacking_it_gives(layer: list[Entry]) -> None:
+def test_one_layer_is_what_unpacking_it_gives(layer: list[TarEntry]) -> None:
     compare(MergedTree([tree_of(layer)]), applied([layer]))
 
 
@@ -286,7 +286,7 @@ strange_names = st.one_of(
 @given(
     st.lists(
         st.builds(
-            Entry,
+            TarEntry,
             strange_names,
             st.sampled_from(EntryType),
             numbers,
@@ -301,7 +301,7 @@ strange_names = st.one_of(
         max_size=6,
     )
 )
-def test_no_entry_makes_a_tree_fail(layer: list[Entry]) -> None:
+def test_no_entry_makes_a_tree_fail(layer: list[TarEntry]) -> None:
     tree = MergedTree([tree_of(layer)])
     for path, merged in walked(tree, (), tree.root):
         assert all(0 < len(name) <= 255 and b"\0" not in name and b"/" not in name for name in path)

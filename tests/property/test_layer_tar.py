@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regfs.errors import LayerError
-from regfs.layers.entry import Entry, EntryType
+from regfs.layers.entry import EntryType, TarEntry
 from regfs.layers.tar import TarParser
 from tests.property.conftest import tried
 
@@ -33,14 +33,14 @@ LETTERS = {
 class Outcome:
     """What became of an archive: its entries, or why it is none."""
 
-    entries: Sequence[Entry] = ()
+    entries: Sequence[TarEntry] = ()
     error: str = ""
 
 
 def parse(raw: bytes, cuts: Sequence[int] = ()) -> Outcome:
     """Parse an archive that is cut at some places."""
     parser = TarParser()
-    entries: list[Entry] = []
+    entries: list[TarEntry] = []
     places = sorted({0, len(raw), *(cut % (len(raw) + 1) for cut in cuts)})
     try:
         for start, end in itertools.pairwise(places):
@@ -63,7 +63,7 @@ class Packed:
 
     info: tarfile.TarInfo
     content: bytes
-    want: Entry
+    want: TarEntry
 
 
 def as_text(name: bytes) -> str:
@@ -111,7 +111,7 @@ def packed(draw: st.DrawFn, form: int) -> Packed:
     else:
         info.mtime = draw(st.integers(0 if ustar else -(1 << 33), 0o77777777777 >> (1 if ustar else 0)))
         nanoseconds = int(info.mtime) * 10**9
-    want = Entry(
+    want = TarEntry(
         path,
         kind,
         info.mode,
@@ -251,7 +251,7 @@ def torn(draw: st.DrawFn) -> bytes:
     return bytes(raw)
 
 
-def check_sound(entry: Entry, length: int) -> None:
+def check_sound(entry: TarEntry, length: int) -> None:
     """See that an entry is what `regfs.layers.entry` says of entries, and inside of an archive."""
     assert 0 <= entry.mode <= 0o7777
     assert 0 <= entry.size < 1 << 63

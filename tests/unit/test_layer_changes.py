@@ -7,27 +7,27 @@ from collections.abc import Sequence
 import pytest
 
 from regfs.layers.changes import Change, Changes, changes
-from regfs.layers.entry import Entry, EntryType
+from regfs.layers.entry import EntryType, TarEntry
 from tests.layer_trees import tree_of
 
 
-def file(path: str, size: int = 1) -> Entry:
-    return Entry(path.encode(), EntryType.FILE, 0o644, 0, 0, size, 0)
+def file(path: str, size: int = 1) -> TarEntry:
+    return TarEntry(path.encode(), EntryType.FILE, 0o644, 0, 0, size, 0)
 
 
-def directory(path: str) -> Entry:
-    return Entry(path.encode(), EntryType.DIRECTORY, 0o755, 0, 0, 0, 0)
+def directory(path: str) -> TarEntry:
+    return TarEntry(path.encode(), EntryType.DIRECTORY, 0o755, 0, 0, 0, 0)
 
 
-def symlink(path: str) -> Entry:
-    return Entry(path.encode(), EntryType.SYMLINK, 0o777, 0, 0, 0, 0, b"anywhere")
+def symlink(path: str) -> TarEntry:
+    return TarEntry(path.encode(), EntryType.SYMLINK, 0o777, 0, 0, 0, 0, b"anywhere")
 
 
-def hard_link(path: str, target: str) -> Entry:
-    return Entry(path.encode(), EntryType.HARDLINK, 0o644, 0, 0, 0, 0, target.encode())
+def hard_link(path: str, target: str) -> TarEntry:
+    return TarEntry(path.encode(), EntryType.HARDLINK, 0o644, 0, 0, 0, 0, target.encode())
 
 
-def found(*layers: Sequence[Entry]) -> list[Changes]:
+def found(*layers: Sequence[TarEntry]) -> list[Changes]:
     return list(changes([tree_of(layer) for layer in layers]))
 
 
@@ -75,7 +75,7 @@ def test_all_of_the_base_is_added() -> None:
         ),
     ],
 )
-def test_a_layer_over_the_base(layer: list[Entry], expected: Changes) -> None:
+def test_a_layer_over_the_base(layer: list[TarEntry], expected: Changes) -> None:
     assert found(BASE, layer)[1] == expected
 
 

@@ -27,9 +27,9 @@ from regfs.errors import (
     UnsafeError,
 )
 from regfs.layers.builds import Build, Builds
-from regfs.layers.cache import COPY, INDEX, Cache
-from regfs.layers.index import Index, Meta, SeekTable, build_index, make_copy, open_index
-from regfs.layers.index.pipeline import Source, ahead, gathered
+from regfs.layers.cache import COPY, INDEX, LayerCache
+from regfs.layers.index import LayerIndex, Meta, SeekTable, build_index, make_copy, open_index
+from regfs.layers.index.pipeline import BlobSource, ahead, gathered
 from regfs.layers.messages import Done, Failed, Job, Progress, decode_job, decode_reply, encode
 from regfs.layers.streams import Compression, Point
 from regfs.oci.digest import Digest
@@ -41,12 +41,12 @@ TAR = make_tar({"a": text(9_000_000, seed=1), "b/c": Random(2).randbytes(100_000
 GZIPPED = gzip_member(TAR, memory=8)
 
 
-def source(stored: bytes, told: list[int] | None = None, algorithm: str = "sha256") -> Source:
+def source(stored: bytes, told: list[int] | None = None, algorithm: str = "sha256") -> BlobSource:
     heard = [] if told is None else told
-    return Source(Digest.of(stored, algorithm), BytesSource(stored), len(stored), heard.append)
+    return BlobSource(Digest.of(stored, algorithm), BytesSource(stored), len(stored), heard.append)
 
 
-def built(path: Path, stored: bytes) -> tuple[Meta, Index]:
+def built(path: Path, stored: bytes) -> tuple[Meta, LayerIndex]:
     meta = build_index(source(stored), str(path))
     index = open_index(path)
     assert index is not None
@@ -336,7 +336,7 @@ def held() -> None:
 
 
 def test_a_claim_is_held_against_all_others_until_it_ends(tmp_path: Path) -> None:
-    cache, digest = Cache(tmp_path / "a" / "b", 1000), Digest.of(b"")
+    cache, digest = LayerCache(tmp_path / "a" / "b", 1000), Digest.of(b"")
     target = cache.path(digest, INDEX)
     with cache.claimed(target, held) as claim:
         claim.new.write_bytes(b"half")
@@ -353,7 +353,7 @@ def test_a_claim_is_held_against_all_others_until_it_ends(tmp_path: Path) -> Non
 
 def test_claims_of_many_threads_exclude_each_other(tmp_path: Path) -> None:
     """Also in the moment in which one removes the lock that another has opened."""
-    cache, inside, errors = Cache(tmp_path, 1000), [0], []
+    cache, inside, errors = LayerCache(tmp_path, 1000), [0], []
     target = cache.path(Digest.of(b""), INDEX)
 
     def work() -> None:
@@ -374,7 +374,7 @@ def test_claims_of_many_threads_exclude_each_other(tmp_path: Path) -> None:
 
 
 def test_the_cache_counts_what_others_removed_as_gone(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 100)
+    cache = LayerCache(tmp_path, 100)
     paths = [cache.path(Digest.of(b"%d" % number), kind) for number in range(3) for kind in (INDEX, COPY)]
     for age, path in enumerate(paths):
         with cache.claimed(path, held) as claim:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from regfs.errors import LayerError
-from regfs.layers.entry import Entry, EntryType, Extent
+from regfs.layers.entry import EntryType, Extent, TarEntry
 from regfs.layers.tree import ROOT, Merged, MergedTree
 from tests.layer_trees import tree_of
 
@@ -16,7 +16,7 @@ from tests.layer_trees import tree_of
 Layer = Mapping[str, str | int]
 
 
-def entry(path: str, what: str | int) -> Entry:
+def entry(path: str, what: str | int) -> TarEntry:
     kind, target, uid = EntryType.FILE, "", 0
     if isinstance(what, int):
         uid = what
@@ -25,7 +25,7 @@ def entry(path: str, what: str | int) -> Entry:
         kind, target = EntryType.SYMLINK, what[3:]
     else:
         kind, target = EntryType.HARDLINK, what[2:]
-    return Entry(path.encode(), kind, 0o750, uid, 0, uid, uid, target.encode(), offset=512)
+    return TarEntry(path.encode(), kind, 0o750, uid, 0, uid, uid, target.encode(), offset=512)
 
 
 def merged(*layers: Layer) -> MergedTree:

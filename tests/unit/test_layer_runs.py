@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from regfs.layers.entry import EntryType
 from regfs.layers.tree.node import LayerNode, Member
-from regfs.layers.tree.runs import Row, Runs
+from regfs.layers.tree.runs import NodeRuns, Row
 
 
 class Table:
@@ -38,7 +38,7 @@ NAMES = st.binary(min_size=1, max_size=2)
 @given(st.dictionaries(st.integers(1, 6), st.sets(NAMES, max_size=40)), st.data())
 def test_every_answer_is_the_tables(directories: dict[int, set[bytes]], data: st.DataObject) -> None:
     table = Table(directories)
-    runs = Runs(table.read)
+    runs = NodeRuns(table.read)
     asked = data.draw(st.lists(st.tuples(st.integers(1, 7), NAMES), max_size=60))
     in_order = [(parent, name) for parent, names in table.directories.items() for name in names]
     for parent, name in data.draw(st.sampled_from([[], in_order, in_order[::-1]])) + asked:
@@ -50,7 +50,7 @@ def test_every_answer_is_the_tables(directories: dict[int, set[bytes]], data: st
 
 def test_names_in_order_are_read_in_ever_longer_runs() -> None:
     table = Table({1: {b"%04d" % number for number in range(1000)}})
-    runs = Runs(table.read)
+    runs = NodeRuns(table.read)
     for name in table.directories[1]:
         assert runs.find(1, name) is not None
     assert table.given[:5] == [1, 4, 16, 64, 128]
@@ -60,7 +60,7 @@ def test_names_in_order_are_read_in_ever_longer_runs() -> None:
 
 def test_names_at_random_are_read_nearly_alone() -> None:
     table = Table({1: {b"%05d" % number for number in range(10_000)}})
-    runs = Runs(table.read)
+    runs = NodeRuns(table.read)
     names = random.Random(1).sample(table.directories[1], 500)
     for name in names:
         assert runs.find(1, name) is not None
@@ -69,7 +69,7 @@ def test_names_at_random_are_read_nearly_alone() -> None:
 
 def test_names_that_are_not_there_are_asked_once_for_the_gap_between_two_that_are() -> None:
     table = Table({1: {b"a", b"z"}})
-    runs = Runs(table.read)
+    runs = NodeRuns(table.read)
     for number in range(100):
         assert runs.find(1, b"m%02d" % number) is None
     assert len(table.given) == 1
@@ -78,7 +78,7 @@ def test_names_that_are_not_there_are_asked_once_for_the_gap_between_two_that_ar
 def test_a_walk_down_and_back_up_goes_on_with_the_run_above() -> None:
     names = {b"%02d" % number for number in range(60)}
     table = Table(dict.fromkeys((1, 2, 3), names))
-    runs = Runs(table.read)
+    runs = NodeRuns(table.read)
     for name in sorted(names):
         assert runs.find(1, name) is not None
         for parent in (2, 3):

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from regfs.errors import LayerError, LayerLimitError
-from regfs.layers.entry import Entry, EntryType, Extent
-from regfs.layers.tar import Limits, TarParser
+from regfs.layers.entry import EntryType, Extent, TarEntry
+from regfs.layers.tar import TarLimits, TarParser
 from tests.conftest import cannot_run, need
 
 BLOCK = 512
@@ -33,16 +33,16 @@ TYPES = {
 }
 
 
-def parse(raw: bytes, piece: int = 0, limits: Limits | None = None) -> list[Entry]:
+def parse(raw: bytes, piece: int = 0, limits: TarLimits | None = None) -> list[TarEntry]:
     """Parse an archive, given in pieces of so many bytes, or whole."""
-    parser = TarParser(limits or Limits())
+    parser = TarParser(limits or TarLimits())
     step = piece or max(len(raw), 1)
     found = [entry for at in range(0, len(raw), step) for entry in parser.feed(raw[at : at + step])]
     parser.finish()
     return found
 
 
-def content(raw: bytes, entry: Entry) -> bytes:
+def content(raw: bytes, entry: TarEntry) -> bytes:
     """Read a file of an archive by its offset or extents."""
     if entry.extents is None:
         return raw[entry.offset : entry.offset + entry.size]
@@ -108,7 +108,7 @@ def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
     return member(b"pax", b"".join(record(key, value) for key, value in records), kind)
 
 
-def only(raw: bytes) -> Entry:
+def only(raw: bytes) -> TarEntry:
     (entry,) = parse(raw)
     return entry
 
@@ -562,7 +562,7 @@ def test_pax_says_what_the_header_cannot() -> None:
         + END
     )
     entry = only(raw)
-    assert entry == Entry(
+    assert entry == TarEntry(
         b"a/caf\xe9/\n=12 path=x",
         EntryType.FILE,
         0o644,
@@ -853,7 +853,7 @@ def test_a_broken_header_is_an_error_wherever_it_stands(block: bytes) -> None:
 
 
 def test_after_an_error_there_is_nothing_but_that_error() -> None:
-    parser = TarParser(Limits())
+    parser = TarParser(TarLimits())
     assert [entry.path for entry in parser.feed(header(b"good"))] == [b"good"]
     with pytest.raises(LayerError) as first:
         parser.feed(b"x" * BLOCK)
@@ -896,19 +896,23 @@ def test_what_passes_a_limit_is_refused_and_what_reaches_it_is_not() -> None:
     three_runs = old_sparse([(0, 1), (2, 1), (4, 1)], 9, b"abc")
     in_data = [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"9")]
     for raw, limits, over in [
-        (header() * 3, Limits(entries=3), Limits(entries=2)),
-        (header(b"n" * 100), Limits(name=100), Limits(name=99)),
-        (pax((b"path", b"n" * 300)) + header(), Limits(name=300), Limits(name=299)),
-        (member(b"L", b"n" * 300, b"L") + header(), Limits(name=300), Limits(name=299)),
-        (header(kind=b"2", link=b"t" * 100), Limits(name=100), Limits(name=99)),
-        (pax((b"comment", b"x" * 88)) + header(), Limits(extension=101), Limits(extension=100)),
-        (attribute, Limits(xattrs=100), Limits(xattrs=99)),
-        (three_runs, Limits(extents=3), Limits(extents=2)),
-        (sparse_pax((b"GNU.sparse.map", b"0,1,1,1,2,1"), data=b"abc"), Limits(extents=3), Limits(extents=2)),
+        (header() * 3, TarLimits(entries=3), TarLimits(entries=2)),
+        (header(b"n" * 100), TarLimits(name=100), TarLimits(name=99)),
+        (pax((b"path", b"n" * 300)) + header(), TarLimits(name=300), TarLimits(name=299)),
+        (member(b"L", b"n" * 300, b"L") + header(), TarLimits(name=300), TarLimits(name=299)),
+        (header(kind=b"2", link=b"t" * 100), TarLimits(name=100), TarLimits(name=99)),
+        (pax((b"comment", b"x" * 88)) + header(), TarLimits(extension=101), TarLimits(extension=100)),
+        (attribute, TarLimits(xattrs=100), TarLimits(xattrs=99)),
+        (three_runs, TarLimits(extents=3), TarLimits(extents=2)),
+        (
+            sparse_pax((b"GNU.sparse.map", b"0,1,1,1,2,1"), data=b"abc"),
+            TarLimits(extents=3),
+            TarLimits(extents=2),
+        ),
         (
             sparse_pax(*in_data, data=padded(b"3\n0\n1\n2\n1\n4\n1\n") + b"abc"),
-            Limits(extents=3),
-            Limits(extents=2),
+            TarLimits(extents=3),
+            TarLimits(extents=2),
         ),
     ]:
         assert parse(raw, limits=limits)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from regfs.errors import LayerError
-from regfs.layers.entry import Entry, EntryType, Extent
+from regfs.layers.entry import EntryType, Extent, TarEntry
 from regfs.layers.tree import ROOT, SCHEMA, LayerNode, LayerTree, Member, TreeWriter, Written
 from regfs.layers.tree.schema import IMPLIED, OPAQUE, WHITEOUTS
 from tests.layer_trees import written
@@ -28,23 +28,23 @@ TYPES = {
 }
 
 
-def entry(path: bytes, kind: EntryType = EntryType.FILE, target: bytes = b"", uid: int = 0) -> Entry:
-    return Entry(path, kind, 0o640, uid, 0, 0, 0, target)
+def entry(path: bytes, kind: EntryType = EntryType.FILE, target: bytes = b"", uid: int = 0) -> TarEntry:
+    return TarEntry(path, kind, 0o640, uid, 0, 0, 0, target)
 
 
-def directory(path: bytes, uid: int = 0) -> Entry:
+def directory(path: bytes, uid: int = 0) -> TarEntry:
     return entry(path, EntryType.DIRECTORY, uid=uid)
 
 
-def symlink(path: bytes, target: bytes) -> Entry:
+def symlink(path: bytes, target: bytes) -> TarEntry:
     return entry(path, EntryType.SYMLINK, target)
 
 
-def link(path: bytes, target: bytes) -> Entry:
+def link(path: bytes, target: bytes) -> TarEntry:
     return entry(path, EntryType.HARDLINK, target)
 
 
-def tree_of(*entries: Entry) -> LayerTree:
+def tree_of(*entries: TarEntry) -> LayerTree:
     return written(entries)[0]
 
 
@@ -131,7 +131,7 @@ def test_an_empty_layer_has_an_empty_root() -> None:
         entry(b"f")._replace(extents=(Extent(0, 1, 1 << 63),)),
     ],
 )
-def test_what_no_file_system_can_show_is_left_out_and_counted(hopeless: Entry) -> None:
+def test_what_no_file_system_can_show_is_left_out_and_counted(hopeless: TarEntry) -> None:
     tree, told = written([entry(b"good"), hopeless])
     assert told.skipped == 1
     assert paths(tree) == [b"good"]
@@ -144,7 +144,7 @@ def test_names_may_be_255_bytes_of_any_kind() -> None:
 
 
 def test_owners_and_times_are_cut_to_what_the_kernel_holds() -> None:
-    strange = Entry(b"f", EntryType.FILE, 0o170644, -2, 1 << 33, 0, -(1 << 70), device=(-1, 1 << 40))
+    strange = TarEntry(b"f", EntryType.FILE, 0o170644, -2, 1 << 33, 0, -(1 << 70), device=(-1, 1 << 40))
     found = node(tree_of(strange), b"f")
     assert (found.mode, found.uid, found.gid) == (0o644, (1 << 32) - 2, 0)
     assert found.mtime_ns == -(1 << 63) + 1
@@ -249,7 +249,7 @@ def test_symlinks_lead_over_symlinks() -> None:
 
 
 @pytest.mark.parametrize("circle", [[symlink(b"a", b"a")], [symlink(b"a", b"b/x"), symlink(b"b", b"a")]])
-def test_what_is_behind_a_circle_of_symlinks_is_left_out(circle: list[Entry]) -> None:
+def test_what_is_behind_a_circle_of_symlinks_is_left_out(circle: list[TarEntry]) -> None:
     tree, told = written([*circle, entry(b"a/f"), entry(b"g")])
     assert told.skipped == 1
     assert at(tree, b"g")
@@ -323,11 +323,11 @@ def test_whiteouts_are_names_like_others() -> None:
 
 def test_a_node_tells_all_that_the_entry_told() -> None:
     tree = tree_of(
-        Entry(
+        TarEntry(
             b"f", EntryType.FILE, 0o4755, 1, 2, 10, 1700000000123456789, offset=512, xattrs={b"user.a": b"\0"}
         ),
-        Entry(b"s", EntryType.SYMLINK, 0o777, 0, 0, 0, -5, b"t\xff"),
-        Entry(b"c", EntryType.CHARACTER, 0o600, 0, 0, 0, 0, device=(5, 1 << 20)),
+        TarEntry(b"s", EntryType.SYMLINK, 0o777, 0, 0, 0, -5, b"t\xff"),
+        TarEntry(b"c", EntryType.CHARACTER, 0o600, 0, 0, 0, 0, device=(5, 1 << 20)),
     )
     f, s, c = (node(tree, name) for name in (b"f", b"s", b"c"))
     assert f == (f.id, EntryType.FILE, 0o4755, 1, 2, 10, 1700000000123456789, b"", (0, 0), 1, 512)
@@ -401,10 +401,10 @@ def test_a_file_opened_as_immutable_is_read_by_many_threads(tmp_path: Path) -> N
 # --- a real tar ------------------------------------------------------------------------------------
 
 
-def entries_of(archive: bytes) -> list[Entry]:
+def entries_of(archive: bytes) -> list[TarEntry]:
     """Read a GNU tar with Python's tarfile."""
     return [
-        Entry(
+        TarEntry(
             os.fsencode(member.name),
             TYPES[member.type],
             member.mode & 0o7777,

@@ -969,9 +969,9 @@ def test_a_child_that_ends_early_ends_the_feeding(elsewhere: tuple[Elsewhere, La
 
 def test_small_layers_share_a_child(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """To start one takes 60 ms, many times what a small layer does."""
-    started: list[process.Child] = []
+    started: list[process.ChildProcess] = []
 
-    class Counted(process.Child):
+    class Counted(process.ChildProcess):
         def __init__(self) -> None:
             super().__init__()
             started.append(self)

@@ -13,8 +13,8 @@ import pytest
 from regfs.errors import OptionError, PasswordFileError
 from regfs.serve.mirrors import PROGRAMS
 from regfs.serve.passwords import Passwords
-from regfs.serve.ranges import Part, is_range, names, wanted
-from regfs.serve.server import Place, Server
+from regfs.serve.ranges import RangePart, is_range, names, wanted
+from regfs.serve.server import Listening, Server
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, run
 
@@ -22,22 +22,22 @@ from tests.conftest import REGFS, run
 @pytest.mark.parametrize(
     ("header", "part"),
     [
-        ("bytes=0-9", Part(0, 10)),
-        ("bytes=0-", Part(0, 100)),
-        ("bytes=99-99", Part(99, 100)),
-        ("bytes=90-200", Part(90, 100)),
-        ("bytes=-1", Part(99, 100)),
-        ("bytes=-1000", Part(0, 100)),
-        (f"bytes=5-{10**30}", Part(5, 100)),
-        (f"bytes=-{10**30}", Part(0, 100)),
+        ("bytes=0-9", RangePart(0, 10)),
+        ("bytes=0-", RangePart(0, 100)),
+        ("bytes=99-99", RangePart(99, 100)),
+        ("bytes=90-200", RangePart(90, 100)),
+        ("bytes=-1", RangePart(99, 100)),
+        ("bytes=-1000", RangePart(0, 100)),
+        (f"bytes=5-{10**30}", RangePart(5, 100)),
+        (f"bytes=-{10**30}", RangePart(0, 100)),
         (f"bytes={'9' * 9000}-", None),
         ("bytes=100-", None),
         ("bytes=100-100", None),
         ("bytes=-0", None),
-        ("Bytes = 1 - 2", Part(1, 3)),
+        ("Bytes = 1 - 2", RangePart(1, 3)),
     ],
 )
-def test_a_range_is_one_of_rfc_9110(header: str, part: Part | None) -> None:
+def test_a_range_is_one_of_rfc_9110(header: str, part: RangePart | None) -> None:
     assert is_range(header)
     assert wanted(header, 100) == part
 
@@ -48,12 +48,12 @@ def test_a_range_is_one_of_rfc_9110(header: str, part: Part | None) -> None:
 )
 def test_what_is_no_single_range_means_the_whole(header: str) -> None:
     assert not is_range(header)
-    assert wanted(header, 100) == Part(0, 100)
+    assert wanted(header, 100) == RangePart(0, 100)
 
 
 def test_an_empty_blob_has_no_parts() -> None:
     assert wanted("bytes=0-", 0) is None
-    assert wanted("", 0) == Part(0, 0)
+    assert wanted("", 0) == RangePart(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_another_file_of_passwords_is_refused(tmp_path: Path, content: str) -> N
     ],
 )
 def test_a_place_is_a_host_and_a_port(text: str, address: str, loopback: bool) -> None:
-    place = Place.parse(text)
+    place = Listening.parse(text)
     assert (place.address, place.loopback, place.url) == (address, loopback, f"http://{address}")
-    assert Place.parse(text, "cert", "key").url == f"https://{address}"
+    assert Listening.parse(text, "cert", "key").url == f"https://{address}"
 
 
 @pytest.mark.parametrize(
@@ -152,11 +152,11 @@ def test_a_place_is_a_host_and_a_port(text: str, address: str, loopback: bool) -
 )
 def test_another_place_is_refused(text: str) -> None:
     with pytest.raises(OptionError, match="listen"):
-        Place.parse(text)
+        Listening.parse(text)
 
 
 def test_configurations_name_the_registry_that_is_stood_in_for() -> None:
-    plain, secret = Place.parse("127.0.0.1:5000"), Place.parse("cold.example.com:443", "cert", "key")
+    plain, secret = Listening.parse("127.0.0.1:5000"), Listening.parse("cold.example.com:443", "cert", "key")
     podman = PROGRAMS["podman"]
     assert podman(plain, "reg.example.com").splitlines()[1:] == [
         "[[registry]]",
@@ -171,11 +171,11 @@ def test_configurations_name_the_registry_that_is_stood_in_for() -> None:
         plain, "reg:5000"
     )
     assert "insecure-registries" not in PROGRAMS["docker"](plain, "reg.example.com")
-    assert "insecure-registries" in PROGRAMS["docker"](Place.parse("10.0.0.1:5000"), "reg.example.com")
+    assert "insecure-registries" in PROGRAMS["docker"](Listening.parse("10.0.0.1:5000"), "reg.example.com")
 
 
 def test_files_are_sent_by_the_kernel_and_nobody_else_says_how() -> None:
-    server = Server(Place.parse("127.0.0.1:5000"), lambda: pytest.fail("made"), lambda: None)
+    server = Server(Listening.parse("127.0.0.1:5000"), lambda: pytest.fail("made"), lambda: None)
     assert server.cfg.sendfile
     assert not server.cfg.is_ssl
     assert server.cfg.threads > 16

@@ -12,8 +12,8 @@ Where the files lie, and who may make one when, is `cache`'s.
 
 from regfs.layers.index.building import build_index
 from regfs.layers.index.copying import make_copy
-from regfs.layers.index.opening import Index, open_index
+from regfs.layers.index.opening import LayerIndex, open_index
 from regfs.layers.index.schema import Meta
 from regfs.layers.index.seek_table import SeekTable
 
-__all__ = ["Index", "Meta", "SeekTable", "build_index", "make_copy", "open_index"]
+__all__ = ["LayerIndex", "Meta", "SeekTable", "build_index", "make_copy", "open_index"]

@@ -8,10 +8,10 @@ from collections import deque
 from contextlib import closing
 
 from regfs.errors import LayerError, LayerLimitError, NoRoomError
-from regfs.layers.index.pipeline import Pipeline, Source
+from regfs.layers.index.pipeline import BlobSource, Pipeline
 from regfs.layers.index.schema import SCHEMA, Meta, seal
 from regfs.layers.streams import FIRST, Compression, Point, foreign, pack
-from regfs.layers.tar import Limits, TarParser
+from regfs.layers.tar import TarLimits, TarParser
 from regfs.layers.tree import TreeWriter
 
 #: KiB of memory for SQLite's pages.
@@ -20,7 +20,7 @@ _PAGES = 8 << 10
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
-def build_index(source: Source, path: str) -> Meta:
+def build_index(source: BlobSource, path: str) -> Meta:
     """Make the index of a blob at `path`, readable by its owner only; give what it says.
 
     Raises LayerError, StoreError, and NoRoomError if the file cannot be written. What was made until then
@@ -42,14 +42,14 @@ def build_index(source: Source, path: str) -> Meta:
     return meta
 
 
-def _fill(connection: sqlite3.Connection, source: Source) -> Meta:
+def _fill(connection: sqlite3.Connection, source: BlobSource) -> Meta:
     connection.execute(f"PRAGMA cache_size = -{_PAGES}")
     # Nobody reads the file until it is complete, and one that is not is thrown away.
     connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {SCHEMA}")
     noted: deque[Point] = deque()
     pipeline = Pipeline(source, noted.append)
     parser, writer, points = TarParser(), TreeWriter(connection), _Points(connection)
-    most = Limits().entries
+    most = TarLimits().entries
     first = b""
     try:
         for piece in pipeline:

@@ -9,14 +9,14 @@ import io
 import os
 
 from regfs.errors import LayerError, NoRoomError
-from regfs.layers.index.pipeline import Pipeline, Source
+from regfs.layers.index.pipeline import BlobSource, Pipeline
 from regfs.layers.index.seek_table import SeekTable
 from regfs.layers.streams import Point, transcode
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
-def make_copy(source: Source, path: str, diff_id: str) -> None:
+def make_copy(source: BlobSource, path: str, diff_id: str) -> None:
     """Make the copy of a blob at `path`, readable by its owner only.
 
     Raises LayerError, also if the plain bytes are not those of `diff_id`; StoreError; and NoRoomError if the

@@ -25,7 +25,7 @@ _MARK = "user.regfs.whole"
 _PAGES = 256
 
 
-class Index:
+class LayerIndex:
     """The index of one layer. It stays readable when its file is deleted.
 
     Two connections, because a `LayerTree` wants one for itself.
@@ -71,14 +71,14 @@ class Index:
             self._connection.close()
 
 
-def open_index(path: Path) -> Index | None:
+def open_index(path: Path) -> LayerIndex | None:
     """Open an index that is whole. None if there is none, or not a whole one of this version."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return Index(path) if _whole(descriptor) else None
+        return LayerIndex(path) if _whole(descriptor) else None
     except (OSError, sqlite3.Error, ValueError):
         return None
     finally:

@@ -27,7 +27,7 @@ _HANDED = 128 << 10
 _WAITING = 8
 
 
-class Source(NamedTuple):
+class BlobSource(NamedTuple):
     """A blob that is open, its name and its size in bytes, and who is told how much of it was read.
 
     Its content is read once, from the beginning to the end.
@@ -47,7 +47,7 @@ class Pipeline:
     `diff_id` and `check` are good when the plain bytes were given to their end.
     """
 
-    def __init__(self, source: Source, note: Note) -> None:
+    def __init__(self, source: BlobSource, note: Note) -> None:
         self._source = source
         self._note = note
         self._buffer = memoryview(bytearray(_READ))

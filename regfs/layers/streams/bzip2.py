@@ -9,9 +9,9 @@ from __future__ import annotations
 import bz2
 
 from regfs.errors import LayerError
-from regfs.layers.streams.frames import Format
+from regfs.layers.streams.frames import FrameFormat
 
 #: Plain bytes between points: pbzip2's streams have 900 kB each.
 _SPACING = 1 << 20
 
-BZIP2 = Format("bzip2", bz2.BZ2Decompressor, (OSError, ValueError, EOFError), LayerError, _SPACING)
+BZIP2 = FrameFormat("bzip2", bz2.BZ2Decompressor, (OSError, ValueError, EOFError), LayerError, _SPACING)

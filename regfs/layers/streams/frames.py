@@ -37,7 +37,7 @@ class Decompressor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class FrameFormat:
     """What differs from format to format.
 
     `begin` makes the decompressor of the next frame, and `explain` an error of what its decompressor raised,
@@ -62,7 +62,7 @@ class FramesDecoder:
 
     def __init__(
         self,
-        form: Format,
+        form: FrameFormat,
         stored: Iterator[bytes],
         start: Point = START,
         note: Note | None = None,

@@ -1,7 +1,7 @@
 """Xz: streams, one behind the other, with padding between.
 
 Python's lzma begins nowhere but at a stream's start, and most files are one stream. So the only point is that
-of the first, and for reading at random a copy is made. (The .xz File Format, 2.2 "Stream Padding".)
+of the first, and for reading at random a copy is made. (The .xz File FrameFormat, 2.2 "Stream Padding".)
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import lzma
 
 from regfs.errors import LayerError, LayerLimitError
-from regfs.layers.streams.frames import Format
+from regfs.layers.streams.frames import FrameFormat
 from regfs.layers.streams.point import NEVER
 
 #: Bytes that a decoder may take: a dictionary of 1 GiB, as with zstd, and what is around it. xz -9 has one of
@@ -28,4 +28,4 @@ def _explain(reason: str) -> LayerError:
     return LayerError(reason)
 
 
-XZ = Format("xz", _begin, (lzma.LZMAError,), _explain, NEVER, padding=4)
+XZ = FrameFormat("xz", _begin, (lzma.LZMAError,), _explain, NEVER, padding=4)

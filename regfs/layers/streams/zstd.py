@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 
 from regfs.errors import LayerError, LayerLimitError
-from regfs.layers.streams.frames import Format
+from regfs.layers.streams.frames import FrameFormat
 from regfs.layers.streams.inflate import WINDOW
 from regfs.layers.streams.point import Note, Point
 
@@ -84,7 +84,7 @@ def unpack(packed: bytes) -> bytes:
     return window
 
 
-ZSTD = Format("zstd", _begin, (ZstdError,), _explain, _SPACING)
+ZSTD = FrameFormat("zstd", _begin, (ZstdError,), _explain, _SPACING)
 
 
 def transcode(

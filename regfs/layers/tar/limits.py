@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Limits(NamedTuple):
+class TarLimits(NamedTuple):
     """What is refused with LayerLimitError when a tar passes it. Lengths are in bytes."""
 
     #: Each entry becomes a row of the layer's index. The largest images in use have some hundred thousand.

@@ -21,12 +21,12 @@ from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
 from regfs.errors import LayerError, LayerLimitError
-from regfs.layers.entry import Entry, EntryType, Extent
+from regfs.layers.entry import EntryType, Extent, TarEntry
 from regfs.layers.tar import sparse
 from regfs.layers.tar.header import Header, parse_header, size_of, text, type_of, verify
-from regfs.layers.tar.limits import Limits
+from regfs.layers.tar.limits import TarLimits
 from regfs.layers.tar.pax import overridden, parse_records
-from regfs.layers.tar.step import BLOCK, ZEROS, Step, padded
+from regfs.layers.tar.step import BLOCK, ZEROS, TarStep, padded
 
 #: The letters of what becomes an entry: v7's NUL and ustar's digits (7 is a file that was to lie in one piece
 #: on a disk), GNU's sparse file, and the directory of GNU's incremental archives, whose content is a list of
@@ -73,7 +73,7 @@ class _Announced(NamedTuple):
 
 _NOTHING = _Announced()
 
-_DEFAULT_LIMITS = Limits()
+_DEFAULT_LIMITS = TarLimits()
 
 
 class TarParser:
@@ -83,9 +83,9 @@ class TarParser:
     they raise nothing but that error: there is no way to tell where the next header would be.
     """
 
-    def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: TarLimits = _DEFAULT_LIMITS) -> None:
         self._limits = limits
-        self._entries: list[Entry] = []
+        self._entries: list[TarEntry] = []
         #: The headers read until now, of members that become an entry or not.
         self.headers = 0
         self._count = 0
@@ -97,7 +97,7 @@ class TarParser:
         self._step = next(self._grammar)
         self._skip = self._step.skip
 
-    def feed(self, piece: bytes | bytearray | memoryview) -> list[Entry]:
+    def feed(self, piece: bytes | bytearray | memoryview) -> list[TarEntry]:
         """Take the next bytes of the archive; give the entries whose headers they complete, in order.
 
         An entry's content may be still to come.
@@ -150,10 +150,10 @@ class TarParser:
         except StopIteration:
             self._ended = True
 
-    def _archive(self) -> Generator[Step, bytes, None]:
+    def _archive(self) -> Generator[TarStep, bytes, None]:
         """Read members up to the blocks of zeros."""
         announced, rest = _NOTHING, 0
-        while (block := (yield Step(padded(rest), BLOCK, announced is _NOTHING, -rest % BLOCK))) != ZEROS:
+        while (block := (yield TarStep(padded(rest), BLOCK, announced is _NOTHING, -rest % BLOCK))) != ZEROS:
             verify(block)
             self.headers += 1
             if type_of(block) in _ANNOUNCING:
@@ -161,17 +161,17 @@ class TarParser:
             else:
                 rest = yield from self._member(block, announced)
                 announced = _NOTHING
-        if (yield Step(0, BLOCK, may_end=True)) != ZEROS:
+        if (yield TarStep(0, BLOCK, may_end=True)) != ZEROS:
             raise LayerError("something stands behind a single block of zeros")
 
-    def _announcement(self, block: bytes, announced: _Announced) -> Generator[Step, bytes, _Announced]:
+    def _announcement(self, block: bytes, announced: _Announced) -> Generator[TarStep, bytes, _Announced]:
         """Read what a member says of the next one. Of two of one kind the last counts."""
         kind, size = type_of(block), size_of(block)
         if size < 0:
             raise LayerError(f"a header of {size} bytes")
         if size > self._limits.extension:
             raise LayerLimitError(f"a header of {size} bytes; {self._limits.extension} are allowed")
-        data = (yield Step(0, padded(size)))[:size] if size else b""
+        data = (yield TarStep(0, padded(size)))[:size] if size else b""
         if kind == _LONG_NAME:
             return announced._replace(path=text(data))
         if kind == _LONG_TARGET:
@@ -181,7 +181,7 @@ class TarParser:
             return announced._replace(values=records.values, xattrs=records.xattrs)
         return _NOTHING  # to Go, a global header is a member, so what stood before it is said of that
 
-    def _member(self, block: bytes, announced: _Announced) -> Generator[Step, bytes, int]:
+    def _member(self, block: bytes, announced: _Announced) -> Generator[TarStep, bytes, int]:
         """Make a member's entry; give the bytes of content that follow."""
         header = parse_header(block)
         values = announced.values
@@ -220,7 +220,7 @@ class TarParser:
         target = (announced.target or header.target) if kind in _LINKS else b""
         self._count += 1
         self._check(path, target, announced.xattrs)
-        entry = Entry(
+        entry = TarEntry(
             path,
             kind,
             header.mode & 0o7777,

@@ -16,7 +16,7 @@ from regfs.errors import LayerError, LayerLimitError
 from regfs.layers.entry import Extent
 from regfs.layers.tar.header import Header, number
 from regfs.layers.tar.pax import decimal
-from regfs.layers.tar.step import BLOCK, Step
+from regfs.layers.tar.step import BLOCK, TarStep
 
 #: The type of GNU's old form.
 OLD_TYPE = b"S"
@@ -32,7 +32,7 @@ _NUMBER, _RUN = 12, 24
 _LINE = 20
 
 
-class Run(NamedTuple):
+class SparseRun(NamedTuple):
     """A part of the file that is stored: where in the file it begins, and its length in bytes."""
 
     start: int
@@ -46,14 +46,14 @@ class SparseFile(NamedTuple):
     """
 
     size: int
-    runs: Sequence[Run]
+    runs: Sequence[SparseRun]
     stored: int
     name: bytes = b""
 
 
 def read_map(
     header: Header, block: bytes, values: Mapping[bytes, bytes], limit: int
-) -> Generator[Step, bytes, SparseFile | None]:
+) -> Generator[TarStep, bytes, SparseFile | None]:
     """Read the map of a member whose header is `block`, with `values` from its pax header.
 
     None for a file that is not sparse, or of a version that nobody knows: Go's archive/tar takes it as it
@@ -100,31 +100,31 @@ def extents(file: SparseFile, offset: int) -> tuple[Extent, ...]:
     return tuple(found)
 
 
-def _old_map(block: bytes, limit: int) -> Generator[Step, bytes, list[Run]]:
+def _old_map(block: bytes, limit: int) -> Generator[TarStep, bytes, list[SparseRun]]:
     """Read the map of old GNU form. A run without a start ends a block's list, not the map."""
-    runs: list[Run] = []
+    runs: list[SparseRun] = []
     table, more = block[_RUNS], block[_MORE]
     while True:
         for at in range(0, len(table), _RUN):
             if not table[at]:
                 break
             middle = at + _NUMBER
-            runs.append(Run(number(table[at:middle]), number(table[middle : at + _RUN])))
+            runs.append(SparseRun(number(table[at:middle]), number(table[middle : at + _RUN])))
         _check_count(len(runs), limit)
         if not more:
             return runs
-        block = yield Step(0, BLOCK)
+        block = yield TarStep(0, BLOCK)
         table, more = block[_FURTHER_RUNS], block[_FURTHER_MORE]
 
 
-def _map_in_data(stored: int, limit: int) -> Generator[Step, bytes, tuple[list[Run], int]]:
+def _map_in_data(stored: int, limit: int) -> Generator[TarStep, bytes, tuple[list[SparseRun], int]]:
     """Read the map of pax form 1.0: the number of runs, then their numbers. Gives its length in bytes too."""
     numbers: list[int] = []
     wanted, taken, rest = 1, 0, b""
     while len(numbers) < wanted:
         if taken + BLOCK > stored:
             raise LayerError("a sparse file's map is longer than what is stored of it")
-        *lines, rest = (rest + (yield Step(0, BLOCK))).split(b"\n")
+        *lines, rest = (rest + (yield TarStep(0, BLOCK))).split(b"\n")
         taken += BLOCK
         for line in lines:
             numbers.append(decimal(line))
@@ -138,11 +138,11 @@ def _map_in_data(stored: int, limit: int) -> Generator[Step, bytes, tuple[list[R
     return _paired(numbers[1:], limit), taken
 
 
-def _paired(numbers: Sequence[int], limit: int) -> list[Run]:
+def _paired(numbers: Sequence[int], limit: int) -> list[SparseRun]:
     if len(numbers) % 2:
         raise LayerError("a sparse file's map ends in the middle of a run")
     _check_count(len(numbers) // 2, limit)
-    return [Run(start, size) for start, size in zip(numbers[::2], numbers[1::2], strict=True)]
+    return [SparseRun(start, size) for start, size in zip(numbers[::2], numbers[1::2], strict=True)]
 
 
 def _check_count(count: int, limit: int) -> None:

@@ -1,6 +1,6 @@
 """How the parser's grammar asks for bytes.
 
-The grammar is written as generators that read as if there were a file: `block = yield Step(0, 512)`. What
+The grammar is written as generators that read as if there were a file: `block = yield TarStep(0, 512)`. What
 they yield is a request, what they are sent is exactly the bytes they asked for. Who runs them,
 `TarParser.feed`, knows nothing of tar; they know nothing of pieces.
 """
@@ -15,7 +15,7 @@ BLOCK = 512
 ZEROS = bytes(BLOCK)
 
 
-class Step(NamedTuple):
+class TarStep(NamedTuple):
     """Pass over `skip` bytes, then give `take` (never 0).
 
     `may_end`: the stream may end instead, and even before the last `padding` of the bytes to pass over.

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from regfs.layers.entry import Entry, EntryType
+from regfs.layers.entry import EntryType, TarEntry
 from regfs.layers.tree.paths import OPAQUE_WHITEOUT, WHITEOUT
 from regfs.layers.tree.schema import IMPLIED, OPAQUE, WHITEOUTS
 
@@ -27,13 +27,13 @@ _LARGEST: Final = (1 << 63) - 1
 _32_BITS: Final = 0xFFFFFFFF
 
 #: The attributes of a directory that no entry names: what container runtimes give it, but for the time.
-IMPLIED_ENTRY: Final = Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 0, 0)
+IMPLIED_ENTRY: Final = TarEntry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 0, 0)
 
 #: A name: the directory's id, and the name in it.
 Key = tuple[int, bytes]
 
 
-class Known(NamedTuple):
+class KnownNode(NamedTuple):
     """What a name stands for now."""
 
     id: int
@@ -48,7 +48,7 @@ class Batch:
         if not connection.in_transaction:
             connection.execute("BEGIN")
         self._nodes: list[tuple[int | bytes, ...]] = []
-        self._names: dict[Key, Known] = {}
+        self._names: dict[Key, KnownNode] = {}
         self._targets: dict[int, bytes] = {}
         self._traits: dict[int, int] = {}
         self._xattrs: dict[int, Mapping[bytes, bytes]] = {}
@@ -57,13 +57,13 @@ class Batch:
         self._named = 0
         self._overwrote = False
 
-    def find(self, key: Key) -> Known | None:
+    def find(self, key: Key) -> KnownNode | None:
         """Tell what a name stands for."""
         known = self._names.get(key)
         if known is None:
             row = self._connection.execute("SELECT node, type FROM name WHERE parent = ? AND name = ?", key)
             for node, kind in row:
-                return Known(node, _TYPES[kind])
+                return KnownNode(node, _TYPES[kind])
         return known
 
     def target(self, node: int) -> bytes:
@@ -78,7 +78,7 @@ class Batch:
         """Let a name stand for a node from now on."""
         if key in self._names:
             self._overwrote = True
-        self._names[key] = Known(node, kind)
+        self._names[key] = KnownNode(node, kind)
         if len(self._names) >= _ROWS:
             self.flush()
 
@@ -89,7 +89,7 @@ class Batch:
             opaque = name == OPAQUE_WHITEOUT and not implied
             self._set_traits(parent, OPAQUE | WHITEOUTS if opaque else WHITEOUTS)
 
-    def put_node(self, node: int, entry: Entry) -> None:
+    def put_node(self, node: int, entry: TarEntry) -> None:
         """Set all of a node but its traits. The entry `fits`."""
         kind, size, target, extents = entry.type, entry.size, entry.target, entry.extents
         if kind is EntryType.SYMLINK:
@@ -170,7 +170,7 @@ class Batch:
         return self._overwrote or names < self._named
 
 
-def fits(entry: Entry) -> bool:
+def fits(entry: TarEntry) -> bool:
     """Tell whether the numbers of an entry fit the tables."""
     return (
         0 <= entry.size <= _LARGEST

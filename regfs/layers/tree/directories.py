@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from regfs.layers.entry import EntryType
-from regfs.layers.tree.batch import Batch, Key, Known
+from regfs.layers.tree.batch import Batch, Key, KnownNode
 from regfs.layers.tree.paths import FOLLOWED, LONGEST_PATH, WHITEOUT, can_show, split
 from regfs.layers.tree.schema import ROOT, ROOT_KEY
 
@@ -17,7 +17,7 @@ from regfs.layers.tree.schema import ROOT, ROOT_KEY
 _KNOWN: Final = 1 << 16
 
 
-class Step(NamedTuple):
+class PathStep(NamedTuple):
     """One name on the way to a directory, and that directory's id; None where there is none."""
 
     name: bytes
@@ -43,11 +43,11 @@ class Directories:
         self.nodes += 1
         return self.nodes
 
-    def find(self, key: Key) -> Known | None:
+    def find(self, key: Key) -> KnownNode | None:
         """Tell what a name stands for now."""
         known = self._known.get(key)
         if known is not None:
-            return Known(known, EntryType.DIRECTORY)
+            return KnownNode(known, EntryType.DIRECTORY)
         found = self._batch.find(key)
         if found is not None and found.type is EntryType.DIRECTORY:
             self._know(key, found.id)
@@ -99,10 +99,10 @@ class Directories:
             here = self.imply((here, step.name)) if step.id is None else step.id
         return here
 
-    def walk(self, names: Sequence[bytes]) -> list[Step] | None:
+    def walk(self, names: Sequence[bytes]) -> list[PathStep] | None:
         """Follow a path of directories over the symlinks of this layer. None: in a circle, or too long."""
         waiting = list(reversed(names))
-        steps: list[Step] = []
+        steps: list[PathStep] = []
         followed = 0
         while waiting:
             name = waiting.pop()
@@ -113,7 +113,7 @@ class Directories:
                 found = self.find((above, name)) if above is not None else None
                 if found is None or found.type is not EntryType.SYMLINK:
                     directory = found is not None and found.type is EntryType.DIRECTORY
-                    steps.append(Step(name, found.id if found and directory else None))
+                    steps.append(PathStep(name, found.id if found and directory else None))
                     continue
                 target = self._batch.target(found.id)
                 followed += 1

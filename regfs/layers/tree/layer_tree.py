@@ -16,7 +16,7 @@ from regfs.errors import LayerError
 from regfs.layers.entry import EntryType, Extent
 from regfs.layers.tree.node import LayerNode, Member
 from regfs.layers.tree.paths import WHITEOUT
-from regfs.layers.tree.runs import Row, Runs
+from regfs.layers.tree.runs import NodeRuns, Row
 from regfs.layers.tree.schema import ROOT_KEY
 
 #: By their values. To ask the enum itself takes ten times as long.
@@ -77,7 +77,7 @@ class LayerTree:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = Lock()
-        self._runs = Runs(self._read)
+        self._runs = NodeRuns(self._read)
 
     def root(self) -> Member:
         """Give the root, as a member of nothing. Its id is ROOT."""

@@ -50,7 +50,7 @@ class Identity(NamedTuple):
     id: int
 
 
-class Part(NamedTuple):
+class MergedPart(NamedTuple):
     """A layer's directory in a merged one."""
 
     layer: int
@@ -67,7 +67,7 @@ class Merged(NamedTuple):
     identity: Identity
     type: EntryType
     source: Identity
-    parts: tuple[Part, ...] = ()
+    parts: tuple[MergedPart, ...] = ()
 
 
 class _Gathering:
@@ -76,7 +76,7 @@ class _Gathering:
     __slots__ = ("_more", "_named", "_open", "_parts")
 
     def __init__(self) -> None:
-        self._parts: list[Part] = []
+        self._parts: list[MergedPart] = []
         self._named: Identity | None = None
         self._open = True
         self._more = True
@@ -99,7 +99,7 @@ class _Gathering:
             self._more = False
             return
         if self._open:
-            self._parts.append(Part(layer, member.id, member.traits))
+            self._parts.append(MergedPart(layer, member.id, member.traits))
             self._open = not member.traits & OPAQUE
         if self._named is None and not member.traits & IMPLIED:
             self._named = Identity(layer, member.id)

@@ -53,7 +53,7 @@ class _Run:
         return min(4 * self.size, _LONGEST) if 2 * self.used >= len(self.rows) else 1
 
 
-class Runs:
+class NodeRuns:
     """The last runs of the directories that were asked last."""
 
     def __init__(self, read: Read) -> None:

@@ -31,7 +31,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from regfs.layers.entry import Entry, EntryType
+from regfs.layers.entry import EntryType, TarEntry
 from regfs.layers.tree.batch import Batch, Key, fits
 from regfs.layers.tree.directories import Directories
 from regfs.layers.tree.paths import LONGEST_PATH, WHITEOUT, can_name, can_point, split
@@ -78,7 +78,7 @@ class TreeWriter:
         """The nodes made until now, implied directories too: what a limit can be set to."""
         return self._directories.nodes
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: TarEntry) -> None:
         """Add the next entry of the tar."""
         kind = entry.type
         key = self._key(entry) if fits(entry) else None
@@ -112,7 +112,7 @@ class TreeWriter:
         if len(self._left_out) < _NAMED:
             self._left_out.append(path[:_NAMED_BYTES])
 
-    def _key(self, entry: Entry) -> Key | None:
+    def _key(self, entry: TarEntry) -> Key | None:
         """Find the directory that an entry belongs in, made where there is none. None: it is left out."""
         if len(entry.path) > LONGEST_PATH + len(WHITEOUT) or not _can_link(entry):
             return None
@@ -127,7 +127,7 @@ class TreeWriter:
         parent = self._directories.reach(above) if can_name(name) and not too_long else None
         return None if parent is None else (parent, name)
 
-    def _add_directory(self, key: Key, entry: Entry) -> None:
+    def _add_directory(self, key: Key, entry: TarEntry) -> None:
         found = self._directories.find(key)
         if found is not None and found.type is EntryType.DIRECTORY:
             node = found.id
@@ -136,7 +136,7 @@ class TreeWriter:
             node = self._directories.make(key)
         self._batch.put_node(node, entry)
 
-    def _add_link(self, key: Key, entry: Entry) -> None:
+    def _add_link(self, key: Key, entry: TarEntry) -> None:
         self._linked = True
         names = split(entry.target)
         steps = self._directories.walk(names[:-1]) if names else None
@@ -151,7 +151,7 @@ class TreeWriter:
         else:
             self._put(key, found.id, found.type)
 
-    def _add_new(self, key: Key, entry: Entry) -> None:
+    def _add_new(self, key: Key, entry: TarEntry) -> None:
         node = self._directories.new_node()
         self._put(key, node, entry.type)
         self._batch.put_node(node, entry)
@@ -161,7 +161,7 @@ class TreeWriter:
         self._batch.put_name(key, node, kind)
 
 
-def _can_link(entry: Entry) -> bool:
+def _can_link(entry: TarEntry) -> bool:
     if entry.type is EntryType.SYMLINK:
         return can_point(entry.target)
     return entry.type is not EntryType.HARDLINK or len(entry.target) <= LONGEST_PATH

@@ -24,7 +24,7 @@ class Event(NamedTuple):
     hidden: int | None
 
 
-class Place(NamedTuple):
+class Origin(NamedTuple):
     """What stands at a path: in which layer, and its id there. All names of a file have the same."""
 
     layer: Layer
@@ -47,11 +47,11 @@ def events(layers: Sequence[Layer], path: bytes) -> Iterator[Event]:
         before = after
 
 
-def place(layers: Sequence[Layer], path: bytes) -> Place | None:
+def place(layers: Sequence[Layer], path: bytes) -> Origin | None:
     """Find what stands at a path of the layers merged."""
     merged = MergedTree([layer.tree for layer in layers])
     found = asked(merged.at, asked(merged.resolve, path))
-    return None if found is None else Place(layers[found.identity.layer], found.identity.id, found.type)
+    return None if found is None else Origin(layers[found.identity.layer], found.identity.id, found.type)
 
 
 def _what(before: Merged | None, after: Merged | None) -> str:

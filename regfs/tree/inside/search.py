@@ -14,7 +14,7 @@ from regfs.tree.inside.opener import Attempt
 from regfs.tree.inside.view import asked
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """A file that shows in an image: its path, and the layer that it is from, with its number."""
 
     path: bytes
@@ -29,7 +29,7 @@ class Search:
         self._pattern = pattern
         self._hits: dict[Digest, Sequence[Hit]] = {}
 
-    def image(self, attempts: Sequence[Attempt]) -> Iterator[Found | RegfsError]:
+    def image(self, attempts: Sequence[Attempt]) -> Iterator[FoundFile | RegfsError]:
         """Find what shows in an image, in the order of the paths, and the layers that cannot be read."""
         yield from (attempt for attempt in attempts if not isinstance(attempt, Layer))
         layers = [(position, layer) for position, layer in enumerate(attempts) if isinstance(layer, Layer)]
@@ -42,7 +42,7 @@ class Search:
                 shown = asked(partial(merged.at, hit.path.split(b"/"), resolved=False))
                 if shown is not None and shown.identity == (index, hit.node):
                     position, layer = layers[index]
-                    yield Found(hit.path, position, layer)
+                    yield FoundFile(hit.path, position, layer)
         except LayerError as error:
             yield error
 

@@ -37,7 +37,7 @@ _PIECE = 1 << 20
 _MOST_OPEN = 4
 
 
-class Stretch(NamedTuple):
+class ArchiveStretch(NamedTuple):
     """Bytes of an archive from `start` to `end`: computed ones, or a blob's with its digest."""
 
     start: int
@@ -57,7 +57,7 @@ class Archive:
         self._seen: set[Digest] = set()
         self._computed = bytearray()
         self._end = 0
-        self.stretches: list[Stretch] = []
+        self.stretches: list[ArchiveStretch] = []
         self._add_bytes("oci-layout", LAYOUT)
         self._add_bytes("index.json", index_json(images))
         if docker := docker_json(images):
@@ -95,7 +95,7 @@ class Archive:
 
     def _append(self, size: int, content: bytes | BlobFile, digest: Digest | None) -> None:
         if size:
-            self.stretches.append(Stretch(self._end, self._end + size, content, digest))
+            self.stretches.append(ArchiveStretch(self._end, self._end + size, content, digest))
             self._end += size
 
     @property
@@ -132,7 +132,7 @@ class Archive:
                 yield from _checked(stretch, stretch.content, buffer)
 
 
-def _checked(stretch: Stretch, file: BlobFile, buffer: memoryview) -> Iterator[memoryview]:
+def _checked(stretch: ArchiveStretch, file: BlobFile, buffer: memoryview) -> Iterator[memoryview]:
     size, digest = stretch.end - stretch.start, stretch.digest
     import hashlib  # only now: see machine.py
 
@@ -153,7 +153,7 @@ def _checked(stretch: Stretch, file: BlobFile, buffer: memoryview) -> Iterator[m
         content.close()
 
 
-def _fill(buffer: memoryview, content: Content, offset: int, stretch: Stretch) -> None:
+def _fill(buffer: memoryview, content: Content, offset: int, stretch: ArchiveStretch) -> None:
     """Fill all of `buffer` from a blob. Raises SizeError if that has become too short."""
     got = content.read_into(buffer, offset)
     if got < len(buffer):
@@ -220,7 +220,7 @@ class ArchiveFile(File):
         return ArchiveContent(self.archive())
 
 
-class Opened:
+class OpenedArchive:
     """An open blob, and how many read it just now."""
 
     __slots__ = ("content", "readers")
@@ -236,7 +236,7 @@ class ArchiveContent:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._lock = threading.Lock()
-        self._opened: dict[int, Opened] = {}
+        self._opened: dict[int, OpenedArchive] = {}
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fill `buffer` from `offset` on. Raises what is wrong with a blob that it touches."""
@@ -263,12 +263,12 @@ class ArchiveContent:
             with self._lock:
                 opened.readers -= 1
 
-    def _use(self, position: int, file: BlobFile) -> Opened:
+    def _use(self, position: int, file: BlobFile) -> OpenedArchive:
         """Give an open blob, which stays open while it has readers."""
         with self._lock:
             opened = self._opened.get(position)
             if opened is None:
-                opened = Opened(file.open())
+                opened = OpenedArchive(file.open())
                 idle = [key for key, other in self._opened.items() if not other.readers]
                 for key in idle[: max(0, len(self._opened) + 1 - _MOST_OPEN)]:
                     self._opened.pop(key).content.close()

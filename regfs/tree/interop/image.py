@@ -66,7 +66,7 @@ def tagged_images(scope: Scope) -> list[NamedImage]:
     return found
 
 
-class Member(NamedTuple):
+class ImageMember(NamedTuple):
     """One blob of an image: how the image names it, and whether it is a `manifest`, `config` or `layer`."""
 
     descriptor: Descriptor
@@ -86,12 +86,12 @@ class Members:
     In the order in which a reader wants them: manifests, configs, layers.
     """
 
-    manifests: dict[Digest, Member] = field(default_factory=dict)
-    configs: dict[Digest, Member] = field(default_factory=dict)
-    layers: dict[Digest, Member] = field(default_factory=dict)
+    manifests: dict[Digest, ImageMember] = field(default_factory=dict)
+    configs: dict[Digest, ImageMember] = field(default_factory=dict)
+    layers: dict[Digest, ImageMember] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[ImageMember]:
         seen: set[Digest] = set()
         for part in (self.manifests, self.configs, self.layers):
             for digest, member in part.items():
@@ -101,10 +101,10 @@ class Members:
 
     def add(self, image: NamedImage) -> None:
         """Add an image. Raises what is wrong with the manifests that lead to the image of the platform."""
-        Walk(image.scope, self).manifest(image.digest, image.manifest, mine=True, depth=0)
+        ImageWalk(image.scope, self).manifest(image.digest, image.manifest, mine=True, depth=0)
 
 
-class Walk(NamedTuple):
+class ImageWalk(NamedTuple):
     """Adds what a manifest leads to. `mine`: it is, or leads to, the image of the scope's platform."""
 
     scope: Scope
@@ -112,7 +112,7 @@ class Walk(NamedTuple):
 
     def manifest(self, digest: Digest, manifest: Manifest, *, mine: bool, depth: int) -> None:
         """Add a manifest, and what it names."""
-        self.members.manifests[digest] = Member(describe(digest, manifest), "manifest", manifest.kind)
+        self.members.manifests[digest] = ImageMember(describe(digest, manifest), "manifest", manifest.kind)
         if isinstance(manifest, Index):
             default = default_child(self.scope, manifest) if mine else None
             for child in manifest.children:
@@ -150,7 +150,7 @@ class Walk(NamedTuple):
                 self.members.left_out.append(f"a {role}: {error}")
                 return
         part = self.members.configs if role == "config" else self.members.layers
-        part[descriptor.digest] = Member(descriptor, role, role)
+        part[descriptor.digest] = ImageMember(descriptor, role, role)
 
 
 def describe(digest: Digest, manifest: Manifest) -> Descriptor:

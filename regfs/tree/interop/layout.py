@@ -15,7 +15,7 @@ from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.blob import BlobFile, BytesContent
 from regfs.tree.interop.documents import LAYOUT, index_json
-from regfs.tree.interop.image import Member, Members, NamedImage
+from regfs.tree.interop.image import ImageMember, Members, NamedImage
 from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType, Part
 from regfs.tree.scope import Scope
 
@@ -126,7 +126,7 @@ class LayoutAlgorithm(Part):
 
     __slots__ = ("_members", "_scope")
 
-    def __init__(self, scope: Scope, parent: Directory, name: str, members: dict[str, Member]) -> None:
+    def __init__(self, scope: Scope, parent: Directory, name: str, members: dict[str, ImageMember]) -> None:
         super().__init__(parent, name)
         self._scope = scope
         self._members = members

@@ -16,7 +16,7 @@ from regfs.tree.views.orphans import OrphansOfAlgorithm, UnknownOfAlgorithm
 from regfs.tree.views.reports import MadeReports, ReportsDirectory
 from regfs.tree.views.source import Source
 from regfs.tree.views.untagged import Untagged
-from regfs.tree.views.uploads import Uploads
+from regfs.tree.views.uploads import UploadShelf
 
 
 class RootDirectory(NamesDirectory):
@@ -36,7 +36,7 @@ class RootDirectory(NamesDirectory):
             "@reports": lambda number: ReportsDirectory(made, number),
             "@unknown": lambda number: AlgorithmsDirectory(source, number, UnknownOfAlgorithm),
             "@untagged": lambda number: RepositoriesDirectory(Untagged(source), number),
-            "@uploads": lambda number: RepositoriesDirectory(Uploads(source), number),
+            "@uploads": lambda number: RepositoriesDirectory(UploadShelf(source), number),
         }
         self._views = {name: make(inode.of_child(self.inode, name)) for name, make in views.items()}
 

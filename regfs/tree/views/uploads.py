@@ -15,7 +15,7 @@ from regfs.tree.views.by_repository import Shelf
 from regfs.tree.views.source import Source
 
 
-class Uploads(Shelf):
+class UploadShelf(Shelf):
     """The unfinished pushes."""
 
     def __init__(self, source: Source) -> None:
