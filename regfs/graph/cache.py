@@ -12,6 +12,10 @@ from typing import Generic, TypeVar
 
 import cachetools
 
+#: What one cached value costs in memory, in bytes; measured with tracemalloc on CPython 3.11 (520 to 780) and
+#: rounded up.
+COST_OF_ENTRY = 800
+
 K = TypeVar("K")
 V = TypeVar("V")
 

@@ -1,4 +1,4 @@
-"""The graph's port for a mount: from names to what they lead to.
+"""The graph of one storage, its names, and so all that a mount asks: from names to what they lead to.
 
 A question is answered from memory or from the index as long as its unit was seen to be unchanged less than
 `ttl` seconds ago. Else that unit alone is looked at: what has the stamp that the index knows is what the
@@ -13,47 +13,36 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from regfs.errors import (
-    BlobMissingError,
     LinkError,
-    ManifestError,
-    MismatchError,
     MissingError,
-    SizeError,
     StoreError,
 )
-from regfs.graph.blob import Blob
-from regfs.graph.cache import Cache, for_a_while, for_ever
+from regfs.graph.cache import COST_OF_ENTRY, Cache, for_a_while, for_ever
 from regfs.graph.index.keeper import Keeper, KeptLink
 from regfs.graph.index.known import Known, NamesKnown, TagKnown
+from regfs.graph.manifests import KnownManifests
 from regfs.graph.outline import Named, Outline
 from regfs.graph.walk import FAR_LINKS, IMAGES, NEAR_LINKS, Walk
-from regfs.oci import Digest, ImageConfig, ImageManifest, Manifest, Schema1Manifest, parse_manifest
-from regfs.oci.kinds import media_type_of
+from regfs.oci import Digest
 from regfs.registry import Contents
-from regfs.registry.contents import CONFIG_LIMIT, MANIFEST_LIMIT, Listing
+from regfs.registry.contents import Listing
 from regfs.registry.side_by_side import SideBySide
 from regfs.registry.terms import Mark
-from regfs.storage import Content, FileStat, Space
+from regfs.storage import FileStat, Space
 
 #: Bytes of memory for each cache.
 _ROOM_FOR_LISTINGS = 16 << 20
 _ROOM_FOR_LINKS = 1 << 20
-_ROOM_FOR_BLOBS = 4 << 20
-_ROOM_FOR_OUTLINES = 1 << 20
-_ROOM_FOR_MANIFESTS = 8 << 20
 
 #: Names of all listings that somebody goes through; indexes in one another that are asked for ahead.
 _ROOM_FOR_NAMES = 500_000
 _DEEPEST = 2
 
-#: What one cached value, one name of a listing and one byte of a manifest cost in memory; measured with
-#: tracemalloc on CPython 3.11 (520 to 780, 86, 4.0 to 4.4) and rounded up.
-_COST_OF_ENTRY = 800
+#: What one name of a listing costs in memory; measured as COST_OF_ENTRY (86 bytes).
 _COST_OF_NAME = 100
-_COST_OF_PARSED = 5
 
 #: Registries before 3.1 rewrite a link in place, and all make and delete a tag's directory around its link.
 #: A link found torn or missing is read again this often, after this many seconds each, if the tag was
@@ -65,18 +54,6 @@ _BEING_WRITTEN = 60.0
 #: A stamp says nothing of what is written in the same tick of the file system's clock, in nanoseconds: 10 ms
 #: or less, but two seconds on FAT and some NFS servers.
 _TICK = 2_500_000_000
-
-
-class Sized(Protocol):
-    """What names a blob, and may tell its size."""
-
-    @property
-    def digest(self) -> Digest:
-        """Its digest."""
-
-    @property
-    def size(self) -> int | None:
-        """Its bytes, or None."""
 
 
 class Found(NamedTuple):
@@ -98,14 +75,7 @@ class Link(NamedTuple):
     until: float
 
 
-class _Shard(NamedTuple):
-    """Until when a shard of blobs is what a version of the index says; no version: it is something else."""
-
-    version: int | None
-    until: float
-
-
-class Graph:
+class Graph(KnownManifests):
     """The references of one storage.
 
     `ttl` is in seconds, may be infinite; `clock` must not go backwards; `pause` waits for seconds. `known` is
@@ -123,24 +93,12 @@ class Graph:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._contents = contents
-        self._ttl = ttl
-        self._known = known
-        self._keeper = keeper
-        self._aside = aside or SideBySide(lambda: False)
-        self._clock = clock
+        super().__init__(contents, ttl=ttl, known=known, keeper=keeper, aside=aside, clock=clock)
         self._pause = pause
         self._listings: Cache[str, Listing] = for_a_while(ttl, _ROOM_FOR_LISTINGS, clock, _size_of_listing)
-        self._blobs: Cache[tuple[str, Digest], Blob] = for_a_while(
-            ttl, _ROOM_FOR_BLOBS // _COST_OF_ENTRY, clock
-        )
         # Kept past their ttl on purpose: a link with the same stamp is the same, and the last good value
         # stands in for one that is torn.
-        self._links: Cache[tuple[str, str], Link] = for_ever(_ROOM_FOR_LINKS // _COST_OF_ENTRY)
-        self._outlines: Cache[Digest, Outline] = for_ever(_ROOM_FOR_OUTLINES, _size_of_outline)
-        self._manifests: Cache[Digest, Manifest] = for_ever(_ROOM_FOR_MANIFESTS, _size_of_manifest)
-        self._configs: Cache[Digest, ImageConfig] = for_ever(_ROOM_FOR_BLOBS // _COST_OF_ENTRY)
-        self._shards: dict[str, _Shard] = {}
+        self._links: Cache[tuple[str, str], Link] = for_ever(_ROOM_FOR_LINKS // COST_OF_ENTRY)
         self._walks: Cache[str, Walk] = for_a_while(2 * ttl, _ROOM_FOR_NAMES, clock, len)
 
     def close(self) -> None:
@@ -400,166 +358,6 @@ class Graph:
             return True
         return self._aside.begin(("blob", name, named.digest), lambda: self.look(name, named))
 
-    # --- blobs -----------------------------------------------------------------------------------------
-
-    def look(self, name: str, named: Named) -> Blob:
-        """Tell about a blob that a manifest names, damaged or not. Raises BlobMissingError, StoreError."""
-        seen = named.seen
-        if seen is not None and self._confirmed(named.digest, seen.version):
-            return Blob(named.digest, seen.size, seen.blocks, seen.mtime_ns)
-        return self.blob(name, named.digest)
-
-    def _confirmed(self, digest: Digest, version: int) -> bool:
-        """Tell whether the shard of a blob that was sound is as a version of the index says it is."""
-        key = digest.hex[:2] if digest.algorithm == "sha256" else f"{digest.algorithm}:{digest.hex[:2]}"
-        shard = self._shards.get(key)
-        if shard is None or self._clock() >= shard.until:
-            shard = self._shards[key] = self._look_at_shard(digest)
-        return shard.version == version
-
-    def _look_at_shard(self, digest: Digest) -> _Shard:
-        now = self._clock()
-        stamp, version = self._known.shard(digest.algorithm, digest.hex[:2]) if self._known else (0, 0)
-        same = stamp and stamp == self._aside.timed(lambda: self._contents.shard_stamp(digest))
-        return _Shard(version if same else None, now + self._ttl)
-
-    def blob(self, name: str, digest: Digest) -> Blob:
-        """Tell about a blob as a repository names it. Raises BlobMissingError, StoreError.
-
-        It lies under its own digest, or under the one that the repository's link to it holds.
-        """
-        key = (name, digest)
-        if self._aside.busy and self._blobs.get(key) is None:
-            self._aside.join(("blob", name, digest))
-        return self._blobs.through(key, lambda: self._aside.timed(lambda: self._find(name, digest)))
-
-    def _find(self, name: str, digest: Digest) -> Blob:
-        try:
-            return self._stored_as(digest)
-        except MissingError:
-            linked = self._linked(name, digest)
-        if linked is not None:
-            with suppress(MissingError):
-                return self._stored_as(linked)
-        raise BlobMissingError(str(digest))
-
-    def _stored_as(self, digest: Digest) -> Blob:
-        found = self._contents.blob(digest)
-        return Blob(digest, found.size, found.blocks, found.mtime_ns)
-
-    def _linked(self, name: str, digest: Digest) -> Digest | None:
-        """Read under which digest of another algorithm a blob is stored, if under any."""
-        for read in (self._contents.layer_link, self._contents.revision):
-            with suppress(StoreError, LinkError):
-                stored = read(name, digest)
-                return stored if stored.algorithm != digest.algorithm else None
-        return None
-
-    def links(self, name: str, digest: Digest) -> bool:
-        """Tell whether a repository links a blob, as a layer or manifest: a registry serves no other."""
-        for read in (self._contents.layer_link, self._contents.revision):
-            with suppress(MissingError):
-                read(name, digest)
-                return True
-        return False
-
-    def stored(self, name: str, named: Named) -> bool:
-        """Tell whether a blob is stored at all, damaged or not."""
-        try:
-            self.look(name, named)
-        except BlobMissingError:
-            return False
-        except StoreError:
-            return True
-        return True
-
-    def sound_blob(self, name: str, sized: Sized) -> Blob:
-        """Tell about a blob that must have the size that is told of it. Raises SizeError besides."""
-        blob = self.blob(name, sized.digest)
-        if sized.size is not None and blob.size != sized.size:
-            raise SizeError(str(sized.digest), blob.size, sized.size)
-        return blob
-
-    def open_blob(self, digest: Digest) -> Content:
-        """Open the blob that lies under a digest. Raises BlobMissingError, StoreError."""
-        try:
-            return self._contents.open_blob(digest)
-        except MissingError as error:
-            raise BlobMissingError(str(digest)) from error
-
-    # --- manifests -------------------------------------------------------------------------------------
-
-    def outline(self, name: str, digest: Digest) -> Outline:
-        """Tell what a manifest names. Raises BlobMissingError, MismatchError, ManifestError, StoreError."""
-        found = self._outlines.get(digest)
-        if found is None and self._aside.busy:
-            self._aside.join(("outline", name, digest))
-            found = self._outlines.get(digest)
-        if found is None or self._outdated(found):
-            found = self._known.outline(digest) if self._known else None
-            if found is None:
-                found = Outline.of_manifest(digest, self.manifest(name, digest))
-                if self._keeper is not None:
-                    self._keeper.outline(found)
-            self._outlines.put(digest, found)
-        if self.look(name, found.itself).size != found.itself.size:
-            self.manifest(name, digest)  # raises what is wrong with it
-        return found
-
-    def _outdated(self, outline: Outline) -> bool:
-        """Tell whether the index may say more of the blobs that an outline names by now."""
-        seen = outline.itself.seen
-        return seen is not None and self._known is not None and seen.version != self._known.version
-
-    def manifest(self, name: str, digest: Digest) -> Manifest:
-        """Read a manifest; its content is checked against its digest.
-
-        Raises BlobMissingError, MismatchError, ManifestError, StoreError.
-        """
-        return self._manifests.through(digest, lambda: self._read_manifest(name, digest))
-
-    def _read_manifest(self, name: str, digest: Digest) -> Manifest:
-        raw = self._read_checked(name, digest, MANIFEST_LIMIT)
-        try:
-            return parse_manifest(raw)
-        except ManifestError as error:
-            raise ManifestError(f"manifest {digest}: {error}") from error
-
-    def config(self, name: str, image: ImageManifest | Schema1Manifest) -> ImageConfig | None:
-        """Read an image's config, or None for an artifact's, which may be anything.
-
-        Raises BlobMissingError, ConfigError, StoreError.
-        """
-        if isinstance(image, Schema1Manifest):
-            return ImageConfig.parse(image.config)
-        if image.config is None or image.kind != "image":
-            return None
-        digest = image.config.digest
-        return self._configs.through(
-            digest, lambda: ImageConfig.parse(self._read_checked(name, digest, CONFIG_LIMIT))
-        )
-
-    def media_type(self, name: str, digest: Digest) -> str:
-        """Tell a blob's media type by its own content: empty for what is not JSON.
-
-        Raises BlobMissingError, StoreError.
-        """
-        return media_type_of(self._read_blob(name, digest, CONFIG_LIMIT)) or ""
-
-    def _read_checked(self, name: str, digest: Digest, limit: int) -> bytes:
-        """Read a whole blob whose content must have its digest. Raises MismatchError besides."""
-        raw = self._read_blob(name, digest, limit)
-        if digest.computable and (found := Digest.of(raw, digest.algorithm)) != digest:
-            raise MismatchError(str(digest), str(found))
-        return raw
-
-    def _read_blob(self, name: str, digest: Digest, limit: int) -> bytes:
-        stored = self.blob(name, digest).digest
-        try:
-            return self._contents.read_blob(stored, limit)
-        except MissingError as error:
-            raise BlobMissingError(str(digest)) from error
-
 
 def found(listing: Listing, part: str) -> Found:
     """Tell what `part` is in a listing. Raises why no tag is known, unless it is something else."""
@@ -577,12 +375,4 @@ def _digest(known: TagKnown) -> Digest:
 
 
 def _size_of_listing(listing: Listing) -> float:
-    return _COST_OF_ENTRY + _COST_OF_NAME * (len(listing.nested) + len(listing.tags))
-
-
-def _size_of_outline(outline: Outline) -> float:
-    return _COST_OF_ENTRY * (1 + len(outline.layers) + len(outline.children))
-
-
-def _size_of_manifest(manifest: Manifest) -> float:
-    return _COST_OF_ENTRY + _COST_OF_PARSED * len(manifest.raw)
+    return COST_OF_ENTRY + _COST_OF_NAME * (len(listing.nested) + len(listing.tags))

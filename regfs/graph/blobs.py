@@ -1,0 +1,158 @@
+"""The graph of one storage, its blobs: what is stored, and how large and how old it is.
+
+Safe for many threads; no lock is held while anything is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from regfs.errors import BlobMissingError, LinkError, MissingError, SizeError, StoreError
+from regfs.graph.blob import Blob
+from regfs.graph.cache import COST_OF_ENTRY, Cache, for_a_while
+from regfs.graph.index.keeper import Keeper
+from regfs.graph.index.known import Known
+from regfs.graph.outline import Named
+from regfs.oci import Digest
+from regfs.registry import Contents
+from regfs.registry.side_by_side import SideBySide
+from regfs.storage import Content
+
+#: Bytes of memory.
+_ROOM_FOR_BLOBS = 4 << 20
+
+
+class Sized(Protocol):
+    """What names a blob, and may tell its size."""
+
+    @property
+    def digest(self) -> Digest:
+        """Its digest."""
+
+    @property
+    def size(self) -> int | None:
+        """Its bytes, or None."""
+
+
+class _Shard(NamedTuple):
+    """Until when a shard of blobs is what a version of the index says; no version: it is something else."""
+
+    version: int | None
+    until: float
+
+
+class StoredBlobs:
+    """Blobs by their digests.
+
+    `ttl` is in seconds, may be infinite; `clock` must not go backwards. `known` is what the index knows,
+    `keeper` keeps there what it did not; `aside` asks ahead where the storage is slow.
+    """
+
+    def __init__(
+        self,
+        contents: Contents,
+        *,
+        ttl: float = 10.0,
+        known: Known | None = None,
+        keeper: Keeper | None = None,
+        aside: SideBySide | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._contents = contents
+        self._ttl = ttl
+        self._known = known
+        self._keeper = keeper
+        self._aside = aside or SideBySide(lambda: False)
+        self._clock = clock
+        self._blobs: Cache[tuple[str, Digest], Blob] = for_a_while(
+            ttl, _ROOM_FOR_BLOBS // COST_OF_ENTRY, clock
+        )
+        self._shards: dict[str, _Shard] = {}
+
+    def look(self, name: str, named: Named) -> Blob:
+        """Tell about a blob that a manifest names, damaged or not. Raises BlobMissingError, StoreError."""
+        seen = named.seen
+        if seen is not None and self._confirmed(named.digest, seen.version):
+            return Blob(named.digest, seen.size, seen.blocks, seen.mtime_ns)
+        return self.blob(name, named.digest)
+
+    def _confirmed(self, digest: Digest, version: int) -> bool:
+        """Tell whether the shard of a blob that was sound is as a version of the index says it is."""
+        key = digest.hex[:2] if digest.algorithm == "sha256" else f"{digest.algorithm}:{digest.hex[:2]}"
+        shard = self._shards.get(key)
+        if shard is None or self._clock() >= shard.until:
+            shard = self._shards[key] = self._look_at_shard(digest)
+        return shard.version == version
+
+    def _look_at_shard(self, digest: Digest) -> _Shard:
+        now = self._clock()
+        stamp, version = self._known.shard(digest.algorithm, digest.hex[:2]) if self._known else (0, 0)
+        same = stamp and stamp == self._aside.timed(lambda: self._contents.shard_stamp(digest))
+        return _Shard(version if same else None, now + self._ttl)
+
+    def blob(self, name: str, digest: Digest) -> Blob:
+        """Tell about a blob as a repository names it. Raises BlobMissingError, StoreError.
+
+        It lies under its own digest, or under the one that the repository's link to it holds.
+        """
+        key = (name, digest)
+        if self._aside.busy and self._blobs.get(key) is None:
+            self._aside.join(("blob", name, digest))
+        return self._blobs.through(key, lambda: self._aside.timed(lambda: self._find(name, digest)))
+
+    def _find(self, name: str, digest: Digest) -> Blob:
+        try:
+            return self._stored_as(digest)
+        except MissingError:
+            linked = self._linked(name, digest)
+        if linked is not None:
+            with suppress(MissingError):
+                return self._stored_as(linked)
+        raise BlobMissingError(str(digest))
+
+    def _stored_as(self, digest: Digest) -> Blob:
+        found = self._contents.blob(digest)
+        return Blob(digest, found.size, found.blocks, found.mtime_ns)
+
+    def _linked(self, name: str, digest: Digest) -> Digest | None:
+        """Read under which digest of another algorithm a blob is stored, if under any."""
+        for read in (self._contents.layer_link, self._contents.revision):
+            with suppress(StoreError, LinkError):
+                stored = read(name, digest)
+                return stored if stored.algorithm != digest.algorithm else None
+        return None
+
+    def links(self, name: str, digest: Digest) -> bool:
+        """Tell whether a repository links a blob, as a layer or manifest: a registry serves no other."""
+        for read in (self._contents.layer_link, self._contents.revision):
+            with suppress(MissingError):
+                read(name, digest)
+                return True
+        return False
+
+    def stored(self, name: str, named: Named) -> bool:
+        """Tell whether a blob is stored at all, damaged or not."""
+        try:
+            self.look(name, named)
+        except BlobMissingError:
+            return False
+        except StoreError:
+            return True
+        return True
+
+    def sound_blob(self, name: str, sized: Sized) -> Blob:
+        """Tell about a blob that must have the size that is told of it. Raises SizeError besides."""
+        blob = self.blob(name, sized.digest)
+        if sized.size is not None and blob.size != sized.size:
+            raise SizeError(str(sized.digest), blob.size, sized.size)
+        return blob
+
+    def open_blob(self, digest: Digest) -> Content:
+        """Open the blob that lies under a digest. Raises BlobMissingError, StoreError."""
+        try:
+            return self._contents.open_blob(digest)
+        except MissingError as error:
+            raise BlobMissingError(str(digest)) from error
