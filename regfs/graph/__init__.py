@@ -5,7 +5,7 @@ lies under a digest is kept as long as there is room; what lies under a link or 
 seconds.
 """
 
-from regfs.graph.blob import Blob
+from regfs.graph.blobs import Blob
 from regfs.graph.graph import Graph
 
 __all__ = ["Blob", "Graph"]

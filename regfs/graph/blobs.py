@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from regfs.errors import BlobMissingError, LinkError, MissingError, SizeError, StoreError
-from regfs.graph.blob import Blob
 from regfs.graph.cache import COST_OF_ENTRY, Cache, for_a_while
 from regfs.graph.index.keeper import Keeper
 from regfs.graph.index.known import Known
@@ -23,6 +22,15 @@ from regfs.storage import Content
 
 #: Bytes of memory.
 _ROOM_FOR_BLOBS = 4 << 20
+
+
+class Blob(NamedTuple):
+    """A blob as it is stored: the digest it lies under, bytes, blocks of 512 bytes, time in nanoseconds."""
+
+    digest: Digest
+    size: int
+    blocks: int
+    mtime_ns: int
 
 
 class Sized(Protocol):

@@ -10,7 +10,7 @@ import hashlib
 
 from regfs.errors import MismatchError
 from regfs.graph import Graph
-from regfs.graph.blob import Blob
+from regfs.graph.blobs import Blob
 from regfs.graph.cache import Cache, for_ever
 from regfs.oci import Descriptor, Digest, ImageManifest, Manifest
 
