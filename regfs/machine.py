@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import signal
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-try:
-    # What hashlib has, without OpenSSL, which takes 3.4 MB: a mount beside an index needs none of that.
-    from _blake2 import blake2b as blake2b
-except ImportError:  # it is CPython's own
-    from hashlib import blake2b as blake2b
 
 if TYPE_CHECKING:
     import ctypes
@@ -27,7 +22,7 @@ def boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return os.urandom(8).hex()  # cannot be told: each call is another
+        return secrets.token_hex(8)  # cannot be told: each call is another
 
 
 #: Types of file systems whose answers come from another machine, or from another program that may ask one.

@@ -21,7 +21,7 @@ from regfs.registry.contents import CONFIG_LIMIT, MANIFEST_LIMIT
 from regfs.registry.side_by_side import SideBySide
 
 #: Bytes of memory for each cache.
-_ROOM_FOR_OUTLINES = 1 << 20
+_ROOM_FOR_OUTLINES = 512 << 10
 _ROOM_FOR_MANIFESTS = 8 << 20
 _ROOM_FOR_CONFIGS = 4 << 20
 

@@ -27,7 +27,7 @@ from regfs.storage.protocol import Content, Space
 from regfs.tree import Attributes, Child, Directory, File, Node, Symlink, Tree
 
 #: Directories that are kept by path, with the nodes that their listing made.
-_MOST_DIRECTORIES = 256
+_MOST_DIRECTORIES = 128
 
 #: Bytes: NAME_MAX (limits.h). The kernel's limit for FUSE is 1024, so longer names are asked for.
 _LONGEST_NAME = 255

@@ -5,6 +5,7 @@ Grammar and registered algorithms: OCI image-spec, descriptor.md, "Digests" and 
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import msgspec
@@ -61,15 +62,11 @@ class Digest(msgspec.Struct, frozen=True, order=True):
     @classmethod
     def of(cls, content: bytes, algorithm: str = "sha256") -> Digest:
         """Compute the digest of `content`. `algorithm` must be one that hashlib has."""
-        import hashlib  # only now: see machine.py
-
         return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
 
     @property
     def computable(self) -> bool:
         """Whether this machine can compute digests of this algorithm."""
-        import hashlib  # only now: see machine.py
-
         return self.algorithm in hashlib.algorithms_available
 
     @property

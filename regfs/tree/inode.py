@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from regfs.machine import blake2b
+from hashlib import blake2b
+
 from regfs.oci import Digest
 
 #: 0 means "no such file" to readdir(3), and 1 is the root of every FUSE mount.

@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import logging
 import os
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -32,7 +34,7 @@ from urllib.parse import quote
 from regfs.errors import IndexFileError
 from regfs.graph.index.read_connections import IndexFile, ReadConnections, cut_short
 from regfs.graph.index.schema import BOOT, SCHEMA, VERSION
-from regfs.machine import blake2b, boot, can_open, make_private
+from regfs.machine import boot, can_open, make_private
 
 _log = logging.getLogger(__name__)
 
@@ -192,7 +194,7 @@ class Database:
             self._connection, self._name, self._file = found, current, self.in_use
         else:
             self._sweep(self._directory)
-            self._name = f"{os.urandom(8).hex()}.sqlite"
+            self._name = f"{secrets.token_hex(8)}.sqlite"
             self._connection = _connect(str(self._directory / self._name))
             # Until it is published nobody reads it, and what a crash leaves is swept away.
             self._connection.executescript(f"PRAGMA journal_mode = OFF; {SCHEMA}")
@@ -214,11 +216,12 @@ class Database:
     def _others(self) -> list[Path]:
         """Give the files in use of other versions, the newest first."""
         found = []
-        for above in self._cache.glob(f"{_ANY_VERSION}/{self._key}") if self._cache else ():
-            with suppress(OSError, UnicodeDecodeError):
-                path = above / (above / "current").read_text()
-                if above != self._directory:
-                    found.append((path.stat().st_mtime_ns, path))
+        with suppress(OSError):
+            for above in self._cache.glob(f"{_ANY_VERSION}/{self._key}") if self._cache else ():
+                with suppress(OSError, UnicodeDecodeError):
+                    path = above / (above / "current").read_text()
+                    if above != self._directory:
+                        found.append((path.stat().st_mtime_ns, path))
         return [path for _, path in sorted(found, reverse=True)]
 
     def _is_in_use(self, connection: sqlite3.Connection) -> bool:
@@ -370,4 +373,4 @@ def _guess(error: sqlite3.DatabaseError) -> int:
 
 def _key(store: str, *, follow_symlinks: bool) -> str:
     kind = b"follow_symlinks" if follow_symlinks else b""
-    return blake2b(os.fsencode(store), digest_size=12, person=kind).hexdigest()
+    return hashlib.blake2b(os.fsencode(store), digest_size=12, person=kind).hexdigest()

@@ -23,7 +23,7 @@ from regfs.registry import layout
 from regfs.registry.terms import Mark, Role
 
 #: KiB of memory for SQLite's pages: a walk comes by each of them a few times in a row, and no more.
-_PAGES = 1024
+_PAGES = 256
 
 #: Seconds for which the same file is believed to be the one in use.
 _LOOK_EVERY = 1.0

@@ -6,6 +6,7 @@ stopped goes on where it was, and one that came to its end begins anew.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -173,8 +174,6 @@ class DigestCheck:
         except StoreError as error:
             return str(error)
         try:
-            import hashlib  # only now: see machine.py
-
             hashing = hashlib.new(digest.algorithm)
             buffer = memoryview(bytearray(_PIECE))
             offset = 0

@@ -9,6 +9,7 @@ until the process ends.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from queue import Queue
 from threading import Thread
@@ -54,8 +55,6 @@ class Pipeline:
         self._first = self._read_at(0)
         self.compression = recognise(self._first)
         computable = source.digest.computable
-        import hashlib  # only now: see machine.py
-
         self._stored = hashlib.new(source.digest.algorithm, usedforsecurity=False) if computable else None
         self._plain = hashlib.sha256(usedforsecurity=False)
         self.size = 0

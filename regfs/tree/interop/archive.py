@@ -6,6 +6,7 @@ follow from the manifests alone. Its size is known, and each part can be read, w
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import tarfile
 import threading
@@ -101,8 +102,6 @@ class Archive:
     @property
     def identity(self) -> str:
         """The digest of the bytes that are computed: they name all others, with their sizes."""
-        import hashlib  # only now: see machine.py
-
         found = hashlib.sha256()
         for stretch in self.stretches:
             if isinstance(stretch.content, bytes):
@@ -134,8 +133,6 @@ class Archive:
 
 def _checked(stretch: ArchiveStretch, file: BlobFile, buffer: memoryview) -> Iterator[memoryview]:
     size, digest = stretch.end - stretch.start, stretch.digest
-    import hashlib  # only now: see machine.py
-
     found = hashlib.new(digest.algorithm) if digest is not None and digest.computable else None
     content = file.open()
     try:
