@@ -7,11 +7,12 @@ up to date; whether it still is, the caller sees by the stamps, which come along
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 from regfs.graph.index.keeper import decode
@@ -24,6 +25,9 @@ from regfs.registry.terms import Mark, Role
 
 #: KiB of memory for SQLite's pages: a walk comes by each of them a few times in a row, and no more.
 _PAGES = 256
+
+#: Bytes of a file that the kernel is asked to read ahead.
+_FETCHED = 64 << 20
 
 #: Seconds for which the same file is believed to be the one in use.
 _LOOK_EVERY = 1.0
@@ -104,6 +108,8 @@ class Known:
             self._disconnect()
             self._file = file
             self._connection = connect(file, _PAGES) if file else None
+            if file and self._connection is not None:
+                _fetch(file)
             self.version += 1
 
     def _note(self, when: object) -> int:
@@ -163,6 +169,12 @@ class Known:
         itself = Named(Role.CHILD, 0, digest, size, media_type, seen=seen)
         parts = (_named(row[6:], version) for row in rows if row[6] is not None)
         return Outline.of_parts(itself, kind, parts)
+
+
+def _fetch(file: IndexFile) -> None:
+    """Have the kernel read the file in one go: a walk asks for all of it, in small pieces out of order."""
+    with suppress(OSError), file.path.open("rb") as opened:
+        os.posix_fadvise(opened.fileno(), 0, _FETCHED, os.POSIX_FADV_WILLNEED)
 
 
 _SHARD = f"SELECT stamp, (SELECT value FROM meta WHERE key = '{WHEN}') FROM place WHERE path = ?"
