@@ -116,7 +116,7 @@ def test_a_tree_of_too_many_directories_is_refused(tmp_path: Path, monkeypatch: 
     class Fewer:
         entries = 50
 
-    monkeypatch.setattr(building, "Limits", Fewer)
+    monkeypatch.setattr(building, "TarLimits", Fewer)
     tar = make_tar({"/".join("abcdefghijklmnopqrst") + f"/{number}/x/y": b"" for number in range(40)})
     with pytest.raises(LayerLimitError, match="more than 50 directories and files"):
         build_index(source(tar), str(tmp_path / "index"))

@@ -976,7 +976,7 @@ def test_small_layers_share_a_child(ground: Ground, monkeypatch: pytest.MonkeyPa
             super().__init__()
             started.append(self)
 
-    monkeypatch.setattr(process, "Child", Counted)
+    monkeypatch.setattr(process, "ChildProcess", Counted)
     digests = [ground.put(packed("gzip", make_tar({"number": b"%d" % number}))) for number in range(150)]
     layers = ground.layers()
     found = layers.get_all([(digest, "") for digest in digests])
