@@ -5,7 +5,6 @@ Safe for many threads; no lock is held while anything is read.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -52,31 +51,28 @@ class _Shard(NamedTuple):
     until: float
 
 
-class StoredBlobs:
-    """Blobs by their digests.
+class Means(NamedTuple):
+    """What a graph reads with.
 
     `ttl` is in seconds, may be infinite; `clock` must not go backwards. `known` is what the index knows,
     `keeper` keeps there what it did not; `aside` asks ahead where the storage is slow.
     """
 
-    def __init__(
-        self,
-        contents: Contents,
-        *,
-        ttl: float = 10.0,
-        known: Known | None = None,
-        keeper: Keeper | None = None,
-        aside: SideBySide | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._contents = contents
-        self._ttl = ttl
-        self._known = known
-        self._keeper = keeper
-        self._aside = aside or SideBySide(lambda: False)
-        self._clock = clock
+    contents: Contents
+    ttl: float
+    known: Known | None
+    keeper: Keeper | None
+    aside: SideBySide
+    clock: Callable[[], float]
+
+
+class StoredBlobs:
+    """Blobs by their digests."""
+
+    def __init__(self, means: Means) -> None:
+        self._contents, self._ttl, self._known, self._keeper, self._aside, self._clock = means
         self._blobs: Cache[tuple[str, Digest], Blob] = for_a_while(
-            ttl, _ROOM_FOR_BLOBS // COST_OF_ENTRY, clock
+            means.ttl, _ROOM_FOR_BLOBS // COST_OF_ENTRY, means.clock
         )
         self._shards: dict[str, _Shard] = {}
 

@@ -20,9 +20,10 @@ from regfs.errors import (
     MissingError,
     StoreError,
 )
+from regfs.graph.blobs import Means
 from regfs.graph.cache import COST_OF_ENTRY, Cache, for_a_while, for_ever
 from regfs.graph.index.keeper import Keeper, KeptLink
-from regfs.graph.index.known import Known, NamesKnown, TagKnown
+from regfs.graph.index.known import Known, NamesKnown
 from regfs.graph.manifests import KnownManifests
 from regfs.graph.outline import Named, Outline
 from regfs.graph.walk import FAR_LINKS, IMAGES, NEAR_LINKS, Walk
@@ -78,8 +79,7 @@ class Link(NamedTuple):
 class Graph(KnownManifests):
     """The references of one storage.
 
-    `ttl` is in seconds, may be infinite; `clock` must not go backwards; `pause` waits for seconds. `known` is
-    what the index knows, `keeper` keeps there what it did not; `aside` asks ahead where the storage is slow.
+    It reads with `Means`; `pause` waits for seconds.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Graph(KnownManifests):
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(contents, ttl=ttl, known=known, keeper=keeper, aside=aside, clock=clock)
+        super().__init__(Means(contents, ttl, known, keeper, aside or SideBySide(lambda: False), clock))
         self._pause = pause
         self._listings: Cache[str, Listing] = for_a_while(ttl, _ROOM_FOR_LISTINGS, clock, _size_of_listing)
         # Kept past their ttl on purpose: a link with the same stamp is the same, and the last good value
@@ -177,27 +177,33 @@ class Graph(KnownManifests):
 
     def tag(self, name: str, tag: str) -> Digest:
         """Tell what a tag names: at most `ttl` seconds ago. Raises LinkError, StoreError."""
-        link = self._links.get((name, tag))
-        if link is None or link.digest is None or self._clock() >= link.until:
-            link = self._believed(name, tag, link) or self._read(name, tag, link)
+        link = self._fresh(name, tag)
+        if link is None or link.digest is None:
+            before = self._links.get((name, tag))
+            link = self._believed(name, tag, before) or self._read(name, tag, before)
         assert link.digest is not None  # noqa: S101 - both see to that
         return link.digest
 
     def tag_pushed(self, name: str, tag: str) -> int:
         """Tell when a tag was last pushed (ns): at most `ttl` seconds ago. Its link is not read."""
-        link = self._links.get((name, tag))
-        if link is not None and self._clock() < link.until:
-            return link.pushed
-        link = self._look_ahead(name, tag) or self._believed(name, tag, link) or self._look_at(name, tag)
+        link = self._fresh(name, tag) or self._look_ahead(name, tag) or self._seen_again(name, tag)
         return link.pushed
+
+    def _fresh(self, name: str, tag: str) -> Link | None:
+        """Give a tag's link if it was looked at less than `ttl` seconds ago."""
+        link = self._links.get((name, tag))
+        return link if link is not None and self._clock() < link.until else None
+
+    def _seen_again(self, name: str, tag: str) -> Link:
+        """Look at a tag's link, which is not opened: it is what it was, or of an unknown digest."""
+        return self._believed(name, tag, self._links.get((name, tag))) or self._look_at(name, tag)
 
     def look_at_links(self, name: str, tags: Sequence[str]) -> None:
         """Look at the links of some tags together, as far as that helps: their times will be asked for.
 
         What fails, or is no tag, is met by whoever asks for it.
         """
-        now = self._clock()
-        due = [tag for tag in tags if not ((link := self._links.get((name, tag))) and now < link.until)]
+        due = [tag for tag in tags if self._fresh(name, tag) is None]
         with suppress(StoreError):
             known = self._look_at_known(name, due)
             for tag in due if self._aside.slow else ():
@@ -227,7 +233,7 @@ class Graph(KnownManifests):
         stamps = self._aside.timed(lambda: self._contents.tag_stamps(name, [one.name for one in known]))
         until = now + self._ttl
         links = {
-            one.name: Link(_digest(one), stamp, one.pushed, until)
+            one.name: Link(one.digest, stamp, one.pushed, until)
             for one, stamp in zip(known, stamps, strict=True)
             if one.stamp == stamp
         }
@@ -299,8 +305,7 @@ class Graph(KnownManifests):
             if not self._aside.doubtful:
                 walk.links.asked(tag, FAR_LINKS, lambda other: self._begin_link(name, other))
             self._aside.join(("link", name, tag))
-            link = self._links.get((name, tag))
-            if link is not None and self._clock() < link.until:
+            if link := self._fresh(name, tag):
                 return link
             walk.links.missed(tag)
         elif walk is not None and self._known is not None:
@@ -315,11 +320,8 @@ class Graph(KnownManifests):
         return None
 
     def _begin_link(self, name: str, tag: str) -> bool:
-        link = self._links.get((name, tag))
-        if link is not None and self._clock() < link.until:
-            return True
-        return self._aside.begin(
-            ("link", name, tag), lambda: self._believed(name, tag, link) or self._look_at(name, tag)
+        return self._fresh(name, tag) is not None or self._aside.begin(
+            ("link", name, tag), lambda: self._seen_again(name, tag)
         )
 
     def tag_entered(self, name: str, tag: str) -> None:
@@ -367,11 +369,6 @@ def found(listing: Listing, part: str) -> Found:
     if nested is None:
         raise copy.copy(listing.error)
     return Found(nested, False)
-
-
-def _digest(known: TagKnown) -> Digest:
-    algorithm, _, encoded = known.digest.partition(":")
-    return Digest(algorithm, encoded)
 
 
 def _size_of_listing(listing: Listing) -> float:

@@ -5,20 +5,13 @@ What lies under a digest never changes, and is kept as long as there is room.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from regfs.errors import BlobMissingError, ManifestError, MismatchError, MissingError
-from regfs.graph.blobs import StoredBlobs
+from regfs.graph.blobs import Means, StoredBlobs
 from regfs.graph.cache import COST_OF_ENTRY, Cache, for_ever
-from regfs.graph.index.keeper import Keeper
-from regfs.graph.index.known import Known
 from regfs.graph.outline import Outline
 from regfs.oci import Digest, ImageConfig, ImageManifest, Manifest, Schema1Manifest, parse_manifest
 from regfs.oci.kinds import media_type_of
-from regfs.registry import Contents
 from regfs.registry.contents import CONFIG_LIMIT, MANIFEST_LIMIT
-from regfs.registry.side_by_side import SideBySide
 
 #: Bytes of memory for each cache.
 _ROOM_FOR_OUTLINES = 512 << 10
@@ -32,17 +25,8 @@ _COST_OF_PARSED = 5
 class KnownManifests(StoredBlobs):
     """Manifests and configs by their digests."""
 
-    def __init__(
-        self,
-        contents: Contents,
-        *,
-        ttl: float = 10.0,
-        known: Known | None = None,
-        keeper: Keeper | None = None,
-        aside: SideBySide | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(contents, ttl=ttl, known=known, keeper=keeper, aside=aside, clock=clock)
+    def __init__(self, means: Means) -> None:
+        super().__init__(means)
         self._outlines: Cache[Digest, Outline] = for_ever(_ROOM_FOR_OUTLINES, _size_of_outline)
         self._manifests: Cache[Digest, Manifest] = for_ever(_ROOM_FOR_MANIFESTS, _size_of_manifest)
         self._configs: Cache[Digest, ImageConfig] = for_ever(_ROOM_FOR_CONFIGS // COST_OF_ENTRY)

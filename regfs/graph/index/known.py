@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from regfs.graph.index.keeper import decode
 from regfs.graph.index.read_connections import IndexFile, connect
@@ -49,7 +49,7 @@ class TagKnown(NamedTuple):
     name: str
     stamp: int
     pushed: int
-    digest: str
+    digest: Digest
 
 
 class Files(Protocol):
@@ -149,7 +149,8 @@ class Known:
                 ]
         except sqlite3.Error:
             return []
-        return list({row[0]: TagKnown(*row) for row in rows}.values())
+        tags = {name: TagKnown(name, stamp, pushed, _digest(text)) for name, stamp, pushed, text in rows}
+        return list(tags.values())
 
     def outline(self, digest: Digest) -> Outline | None:
         """Tell what a manifest names, with the blobs as they are stored; None if it was never read."""
@@ -202,24 +203,18 @@ _OUTLINE = f"""
 _NESTED = "SELECT name FROM repository WHERE name > ? AND name < ? AND instr(substr(name, ?), '/') = 0"
 
 
-def _named(row: tuple[object, ...], version: int) -> Named:
+def _digest(text: str) -> Digest:
+    """Give a digest that was checked before it was written."""
+    algorithm, _, encoded = text.partition(":")
+    return Digest(algorithm, encoded)
+
+
+def _named(row: tuple[Any, ...], version: int) -> Named:
     role, position, digest, size, media_type, platform, elsewhere, title, machine, stored, blocks, when = row
-    algorithm, _, encoded = str(digest).partition(":")
-    seen = None
-    if stored is not None and (size is None or size == stored):
-        seen = Seen(stored, blocks, when, version)  # type: ignore[arg-type]
-    return Named(
-        role,  # type: ignore[arg-type]
-        position,  # type: ignore[arg-type]
-        Digest(algorithm, encoded),
-        size,  # type: ignore[arg-type]
-        media_type,  # type: ignore[arg-type]
-        platform,  # type: ignore[arg-type]
-        machine,  # type: ignore[arg-type]
-        bool(elsewhere),
-        title,  # type: ignore[arg-type]
-        seen,
-    )
+    sound = stored is not None and size in (None, stored)
+    seen = Seen(stored, blocks, when, version) if sound else None
+    told = (size, media_type, platform, machine, bool(elsewhere), title)
+    return Named(role, position, _digest(digest), *told, seen)
 
 
 def _names(connection: sqlite3.Connection, name: str) -> NamesKnown | None:
