@@ -62,7 +62,7 @@ class Keeper:
                 self._start()
 
     def outline(self, outline: Outline) -> None:
-        """Keep what a manifest says."""
+        """Keep what a manifest says that was just read: of the blobs that it names, nothing was seen yet."""
         with self._wake:
             if len(self._outlines) < self._room:
                 self._outlines[str(outline.itself.digest)] = outline
@@ -105,7 +105,7 @@ class Keeper:
                     connection.executemany("REPLACE INTO kept_link VALUES (?, ?, ?, ?, ?)", links.values())
                     connection.executemany(
                         "REPLACE INTO kept_manifest VALUES (?, ?)",
-                        [(digest, encode(outline)) for digest, outline in outlines.items()],
+                        [(digest, _ENCODER.encode(outline)) for digest, outline in outlines.items()],
                     )
                     return
         except (sqlite3.Error, OSError) as error:
@@ -119,22 +119,8 @@ class Keeper:
 _ENCODER, _DECODER = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Outline)
 
 
-def encode(outline: Outline) -> bytes:
-    """Give an outline as bytes, without what was seen stored: that may change."""
-    bare = [part._replace(seen=None) for part in (*outline.layers, *outline.children)]
-    layers = len(outline.layers)
-    return _ENCODER.encode(
-        outline._replace(
-            itself=outline.itself._replace(seen=None),
-            config=outline.config and outline.config._replace(seen=None),
-            layers=tuple(bare[:layers]),
-            children=tuple(bare[layers:]),
-        )
-    )
-
-
 def decode(raw: bytes) -> Outline | None:
-    """Read what `encode` gave; None for what it cannot have given."""
+    """Read an outline that was kept; None for what cannot be one."""
     try:
         return _DECODER.decode(raw)
     except msgspec.MsgspecError:
