@@ -67,6 +67,7 @@ class Database:
         self._key = _key(store, follow_symlinks=follow_symlinks)
         self._directory = cache and cache / BELOW_CACHE / self._key
         self._store = store
+        self._follow_symlinks = follow_symlinks
         self._connection: sqlite3.Connection | None = None
         self._name = ""
         self._file: IndexFile | None = None
@@ -167,8 +168,7 @@ class Database:
         descriptor = -1
         if self._directory is not None:
             try:
-                make_private(self._directory)
-                descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                descriptor = _open_lock(self._directory)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             except OSError as error:
                 self.close()
@@ -284,8 +284,7 @@ class Database:
         if self._directory is None:
             yield None
             return
-        make_private(self._directory)
-        descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _open_lock(self._directory)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -293,8 +292,7 @@ class Database:
             yield None
             return
         # A connection of its own: the other one may be at work in another thread.
-        own = Database(None, self._store)
-        own._cache, own._directory = self._cache, self._directory
+        own = Database(self._cache, self._store, follow_symlinks=self._follow_symlinks)
         try:
             if own._current() and not own._can_be_used():
                 yield None  # it is for a pass to build it anew
@@ -320,6 +318,12 @@ class Database:
             if ".sqlite" in path.name and not (keep and path.name.startswith(keep)):
                 with suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _open_lock(directory: Path) -> int:
+    """Open the file that writers lock, in a directory that is made for it. Raises OSError."""
+    make_private(directory)
+    return os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _connect(path: str) -> sqlite3.Connection:
