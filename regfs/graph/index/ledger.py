@@ -19,7 +19,7 @@ from regfs.registry.manifests import ManifestRead
 from regfs.registry.odd import tag_findings
 from regfs.registry.survey import BlobSeen, LinkSeen, TagSeen, UploadSeen
 from regfs.registry.terms import Mark, Role
-from regfs.registry.units import LinksRead
+from regfs.registry.units import MARKS, LinksRead
 
 T = TypeVar("T")
 
@@ -36,12 +36,12 @@ LOOKED_ELSEWHERE = "looked elsewhere"
 #: Numbers of blobs that a first pass keeps in memory, so as not to ask the index for each: some 80 MB.
 _REMEMBERED = 500_000
 
-#: The parts of a repository, and the tables that hold what is below each.
-_PARTS = (
-    (layout.LAYERS, Mark.LAYERS, ("layer_links",)),
-    (layout.MANIFESTS, Mark.MANIFESTS, ("tag", "history", "revision")),
-    (layout.UPLOADS, Mark.UPLOADS, ("upload",)),
-)
+#: The tables that hold what is below each part of a repository.
+_TABLES = {
+    layout.LAYERS: ("layer_links",),
+    layout.MANIFESTS: ("tag", "history", "revision"),
+    layout.UPLOADS: ("upload",),
+}
 
 #: Whether a blob is named as a manifest: by a tag, a revision or an index, or by what a tag has named whose
 #: link says nothing.
@@ -232,9 +232,9 @@ class Ledger:
     def _forget_parts(self, repository: Repository, parts: Mark) -> None:
         """Forget what was read below `_layers`, `_manifests` or `_uploads`, which are gone as a whole."""
         self._forgot = self._forgot or bool(parts)
-        for name, mark, tables in _PARTS:
+        for name, mark in MARKS.items():
             if mark in parts:
-                for table in tables:
+                for table in _TABLES[name]:
                     self._db.execute(f"DELETE FROM {table} WHERE repository = ?", (repository.id,))
                 self.forget_below(f"{layout.repository(repository.name)}/{name}")
         if Mark.LAYERS in parts:
