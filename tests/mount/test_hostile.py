@@ -73,7 +73,7 @@ REFUSED = {
 
 
 class Walk(NamedTuple):
-    """A walk of the whole mount: what it read, its errors, regfs's log, and what regfs opened meanwhile."""
+    """A walk of the whole mount: what it read, its errors, regfs's log and what regfs opened meanwhile."""
 
     store: HostileStore
     top: Path
@@ -83,6 +83,8 @@ class Walk(NamedTuple):
     log: str
     opened: list[str]
     trace: str
+    #: Where the mount keeps what it read; each test has another place than this.
+    cache: Path
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,7 @@ def walk(mount_module: Callable[..., Mount]) -> Iterator[Walk]:
     directory = Path(tempfile.mkdtemp(prefix="regfs-test-", dir="/var/tmp"))
     store = HostileStore(directory / "registry", directory / "outside")
     build(store)
+    cache = Path(os.environ["XDG_CACHE_HOME"])
     made = mount_module(store.root)
     trace = directory / "trace"
     tracer = trace_of(made.process.pid, trace)
@@ -102,7 +105,9 @@ def walk(mount_module: Callable[..., Mount]) -> Iterator[Walk]:
     text = trace.read_text()
     opened = re.findall(r"= \d+<(.*)>$", text, re.MULTILINE)
     errors = done.stderr.decode(errors="surrogateescape")
-    yield Walk(store, made.path, done.returncode, done.stdout, errors, made.log.read_text(), opened, text)
+    yield Walk(
+        store, made.path, done.returncode, done.stdout, errors, made.log.read_text(), opened, text, cache
+    )
     made.end()
     output("rm", "-rf", directory)  # deeper than Python's rmtree goes
 
@@ -179,7 +184,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 def test_nothing_outside_the_store_was_opened(walk: Walk) -> None:
     own = (walk.store.v2, *map(os.path.realpath, (sysconfig.get_path("stdlib"), *site.getsitepackages())))
     # Python loads some of its modules when they are first used; what a mount has read it keeps.
-    places = [Path(place) for place in own] + [Path(os.environ["XDG_CACHE_HOME"], "regfs"), BOOT]
+    places = [Path(place) for place in own] + [walk.cache / "regfs", BOOT]
     assert [path for path in walk.opened if not any(map(Path(path).is_relative_to, places))] == []
     assert str(walk.store.outside) not in walk.trace
     assert "/etc/" not in walk.trace
