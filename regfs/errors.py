@@ -42,7 +42,9 @@
         ├── MountpointError
         ├── RequirementError
         ├── PasswordFileError     a file of passwords that cannot be used (serve)
-        └── RuleError             a rule of `reclaim` that cannot match anything (graph)
+        ├── RuleError             a rule of `reclaim` that cannot match anything (graph)
+        ├── PolicyError           a policy of `reclaim` that cannot be read (graph)
+        └── PlanError             a plan of `reclaim` that is none, or of another store (graph)
 
 `str()` of each is one printable line for a person, whatever it quotes. The fields are for programs.
 """
@@ -393,3 +395,19 @@ class RuleError(UsageError):
     def __init__(self, rule: str, reason: str) -> None:
         self.rule = rule
         super().__init__(printable(f"{rule!r} {reason}"))
+
+
+class PolicyError(UsageError):
+    """A file of rules that cannot be read as such. `place` is its name, and where in it."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        super().__init__(f"{place}: {reason}")
+
+
+class PlanError(UsageError):
+    """A file that is no whole plan, or no plan of this store. `path` is the file's."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {reason}")

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sized
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 import click
 
+from regfs.cli.deletions import RegistryUrl, Tool, read_url
 from regfs.cli.opening import follow_symlinks_option, opened_index
+from regfs.cli.planning import (
+    NEEDS,
+    commands_of,
+    complain,
+    keep_list,
+    policy_of,
+    proved,
+    save_plan,
+    see_that_it_can_be_saved,
+)
 from regfs.cli.reporting import format_option, print_table
 from regfs.errors import RuleError, UsageError
 from regfs.graph.index import Need
 from regfs.graph.index.doubt import has_no_tags
 from regfs.graph.reports.contents import BlobContents
+from regfs.graph.reports.policy import Policy
+from regfs.graph.reports.proof import Outcome
 from regfs.graph.reports.reclaim import by_tag
 from regfs.graph.reports.reclaim import reclaim as compute
-from regfs.graph.reports.rules import By, Pattern, Rules, read_keep_list, read_pattern
+from regfs.graph.reports.rules import By, Pattern, Rules, read_age, read_pattern
 from regfs.graph.reports.table import Format, Table, columns, readable_size
 
-_AGE = re.compile(r"([0-9]+)\s*([hdwmy]?)\Z")
-#: Numbers with more digits are beyond all time, too.
-_DIGITS = 30
-_SECONDS = {"h": 3600, "d": 86_400, "": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
 
-
-def _read_age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+def _read_before(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
     """Read an age, as the time before which something must have been pushed, in nanoseconds."""
     if value is None:
         return None
-    match = _AGE.match(value)
-    if not match:
-        raise click.BadParameter(f"{value!r} is no age such as 90d, 12h, 6w, 6m or 1y")
-    return max(time.time_ns() - int(match[1][:_DIGITS]) * _SECONDS[match[2]] * 1_000_000_000, 0)
+    try:
+        return max(time.time_ns() - read_age(value), 0)
+    except RuleError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _read(reader: Callable[[], tuple[Pattern, ...]]) -> tuple[Pattern, ...]:
@@ -58,11 +68,12 @@ def _read_keep_lists(
         pattern
         for file in value
         for pattern in _read(
-            lambda file=file: read_keep_list(  # type: ignore[misc]
-                file.name, file.read().decode(errors="backslashreplace").splitlines()
-            )
+            lambda file=file: keep_list(file.name, file)  # type: ignore[misc]
         )
     )
+
+
+_FILE = click.Path(path_type=Path)
 
 
 @click.command(short_help="Tell what deleting certain tags would free. Deletes nothing.")
@@ -91,7 +102,7 @@ def _read_keep_lists(
     help="What makes a tag one of the last.",
 )
 @click.option(
-    "--older-than", "before", callback=_read_age, metavar="AGE", help="Pushed longer ago: 90d, 12h."
+    "--older-than", "before", callback=_read_before, metavar="AGE", help="Pushed longer ago: 90d, 12h."
 )
 @click.option("--untagged", is_flag=True, help="Images that no tag leads to as well.")
 @click.option("--stale-signatures", is_flag=True, help="Signatures whose image is gone as well.")
@@ -102,10 +113,22 @@ def _read_keep_lists(
 )
 @click.option(
     "--show",
-    type=click.Choice(["repositories", "tags", "digests"]),
+    type=click.Choice(["repositories", "tags", "digests", "commands"]),
     default="repositories",
     show_default=True,
-    help="The bytes by repository; the selected tags; or repository@digest to hand to what deletes.",
+    help="The bytes by repository; the selected tags; repository@digest; or the commands that delete.",
+)
+@click.option("--policy", type=_FILE, metavar="FILE", help="The rules, from a file of TOML.")
+@click.option("--save", type=_FILE, metavar="PLAN", help="Write what is to go to PLAN, for --verify.")
+@click.option("--verify", type=_FILE, metavar="PLAN", help="Tell what became of PLAN, and what is left.")
+@click.option("--registry", metavar="URL", help="Where the commands delete: https://reg.example.com.")
+@click.option(
+    "--tool",
+    type=click.Choice([tool.value for tool in Tool]),
+    default=Tool.CURL.value,
+    show_default=True,
+    callback=lambda _ctx, _param, value: Tool(value),
+    help="What the commands call.",
 )
 @format_option
 @follow_symlinks_option
@@ -121,6 +144,11 @@ def reclaim(
     stale_signatures: bool,
     ignore: str | None,
     show: str,
+    policy: Path | None,
+    save: Path | None,
+    verify: Path | None,
+    registry: str | None,
+    tool: Tool,
     form: Format,
 ) -> None:
     """Tell what the rules select in STORE, and the bytes that deleting it frees. Deletes nothing.
@@ -156,64 +184,141 @@ def reclaim(
     What may be in use, for something could not be read, is neither selected nor counted. Exit status: 0, 1 if
     the answer leaves such things out, 2 if there is none.
 
+    --policy FILE has several rules, each with these options as keys; beside it go --keep and --keep-from. A
+    tag goes if one of them selects it, and none keeps it, by `keep` or as one of its `keep-last`.
+
+    \b
+      keep = ["*:release-*"]         # whatever selects it
+      keep-from = ["deployed.txt"]   # beside the policy
+      [[rule]]
+      name = "pull requests"
+      match = ["*:pr-*"]
+      older-than = "14d"
+
+    --save PLAN writes down what is to go and why, the bytes, and the store's state. --show commands prints
+    how curl, skopeo or crane delete it from the registry at URL, which needs storage.delete.enabled.
+
+    --verify PLAN compares a plan with the store, instead of any rule: what is gone, is still to be deleted or
+    collected, or stays, for something tags, pushes or signs it since. With --show tags it says that of each
+    image, and digests or commands are those that are still to be deleted. Exit status: 0 if all that the plan
+    promised is gone (with digests and commands: or is among them), 1 if not.
+
     \b
       regfs reclaim STORE --keep-last 10 --older-than 90d --keep '*:release-*'
       regfs reclaim STORE --match 'team/*:pr-*' --show digests
       regfs reclaim STORE --untagged --match '*@*' --older-than 30d
       kubectl get pods -A -o jsonpath='{..image}' | tr ' ' '\\n' |
         regfs reclaim STORE --older-than 90d --keep-from -
+      regfs reclaim STORE --policy night.toml --save plan.json
+      regfs reclaim STORE --verify plan.json --show commands --registry https://reg.example.com | sh
     """
     rules = Rules(
         match, keep + keep_from, before, keep_last, by, untagged, stale_signatures, ignore == "no-tags"
     )
-    _see_that_something_is_asked(rules)
+    url = _read_url(registry, show)
+    if verify:
+        if rules != Rules() or policy or save:
+            raise click.UsageError("--verify compares a plan with the store: give no rule with it")
+        _verify(store, verify, show, form, commands=partial(commands_of, store, url, tool, str(verify)))
+        return
+    asked = _with_policy(policy, rules) if policy else _alone(rules)
+    last = see_that_it_can_be_saved(save, store) if save else None
     with opened_index(store) as it:
-        if rules.need_created:
+        if save:
+            see_that_it_can_be_saved(save, it.path)
+        if asked.need_created:
             BlobContents(it.references, it.contents).read_configs()
-        with it.references.snapshot(*([Need.WEIGHTS] if show == "tags" else [])) as snapshot:
-            if untagged and not rules.ignore_no_tags and has_no_tags(snapshot):
+        needs = [*([Need.WEIGHTS] if show == "tags" else ()), *(NEEDS if save else ())]
+        with it.references.snapshot(*needs) as snapshot:
+            if asked.untagged and not asked.ignore_no_tags and has_no_tags(snapshot):
                 raise UsageError(
                     f"{store} has manifests and not one tag: Harbor from 2.15 and OpenShift keep tags in a "
                     "database of their own, and what is in use cannot be told from here. Where you know "
                     "that there are none, --ignore no-tags says so"
                 )
-            found = compute(snapshot, rules)
+            found = compute(snapshot, asked, listed=save is not None)
             table = by_tag(snapshot, found, time.time_ns()) if show == "tags" else found.by_repository()
-    if show == "digests":
+            if save:
+                found.notes += save_plan(save, store, it, snapshot, (found, asked), last)
+    if show == "commands":
+        _print_lines(commands_of(store, url, tool, str(save or ""), found.manifests, found.size))
+    elif show == "digests":
         _print_digests(found.digests, form)
     else:
         print_table(table, form)
     if form is Format.TABLE:
         selected = f"{_counted(found.tags, 'tag')}, {_counted(found.digests, 'manifest')}"
         orphaned = readable_size(found.freed.orphaned[1])
-        print(
-            f"regfs: {selected}; with a garbage collection {readable_size(found.size)} ({found.size} bytes) "
-            f"go, of which {orphaned} without any deletion",
-            file=sys.stderr,
+        complain(
+            f"{selected}; with a garbage collection {readable_size(found.size)} ({found.size} bytes) "
+            f"go, of which {orphaned} without any deletion"
         )
     for note in found.notes:
-        print(f"regfs: {note}", file=sys.stderr)
+        complain(note)
     if found.leaves_out:
         size = readable_size(found.freed.unknown[1])
-        print(
-            f"regfs: not everything could be read: {found.withheld} that the rules match may be in use, and "
-            f"{size} besides; see regfs report broken",
-            file=sys.stderr,
+        complain(
+            f"not everything could be read: {found.withheld} that the rules match may be in use, and "
+            f"{size} besides; see regfs report broken"
         )
         sys.exit(1)
 
 
-def _see_that_something_is_asked(rules: Rules) -> None:
-    besides = rules.untagged or rules.stale_signatures
-    if not (rules.tags or besides):
+def _read_url(registry: str | None, show: str) -> RegistryUrl:
+    """Read where the commands delete."""
+    if registry is None:
+        if show == "commands":
+            raise click.UsageError("--show commands wants to know where: --registry https://reg.example.com")
+        return RegistryUrl("https", "")
+    if show != "commands":
+        raise click.UsageError("--registry says where --show commands deletes: give that as well")
+    return read_url(registry)
+
+
+def _alone(rules: Rules) -> Policy:
+    """Take the rules of the command line."""
+    if wrong := rules.mistake():
+        raise click.UsageError(wrong if rules.tags else f"{wrong}; or --policy or --verify")
+    return Policy((rules,))
+
+
+def _with_policy(path: Path, rules: Rules) -> Policy:
+    """Read a policy, beside which the command line may keep more."""
+    if rules != Rules(keep=rules.keep, ignore_no_tags=rules.ignore_no_tags):
         raise click.UsageError(
-            "give a rule: --match, --keep-last, --older-than, --untagged or --stale-signatures"
+            f"the rules stand in {path}: beside --policy go --keep, --keep-from and --ignore"
         )
-    if rules.by and not rules.keep_last:
-        raise click.UsageError("--by says which tags are the last: give --keep-last as well")
-    for pattern in rules.match:
-        if pattern.digest and not besides:
-            raise click.UsageError(f"{pattern.given} selects untagged images: give --untagged as well")
+    found = policy_of(path)
+    keep = found.rules[0].keep + rules.keep
+    return Policy(
+        tuple(replace(rule, keep=keep, ignore_no_tags=rules.ignore_no_tags) for rule in found.rules)
+    )
+
+
+def _verify(
+    store: str,
+    path: Path,
+    show: str,
+    form: Format,
+    commands: Callable[[list[tuple[str, str]], int], Iterable[str]],
+) -> None:
+    """Compare a plan with the store, and print what became of it; `commands` gives those for the rest."""
+    with opened_index(store) as it:
+        proof = proved(it, path, complain)
+    *_, to_delete = proof.count(Outcome.TO_DELETE)
+    if show == "commands":
+        _print_lines(commands(proof.to_delete, to_delete))
+    elif show == "digests":
+        _print_digests([f"{repository}@{digest}" for repository, digest in proof.to_delete], form)
+    else:
+        print_table(proof.by_image() if show == "tags" else proof.summary(), form)
+    if proof.left if show in ("commands", "digests") else not proof.whole:
+        sys.exit(1)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def _counted(things: Sized, name: str) -> str:

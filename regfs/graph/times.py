@@ -1,4 +1,4 @@
-"""Times as people and programs read them: ISO 8601, UTC, whole seconds."""
+"""Times as people and programs read them: ISO 8601, UTC, whole seconds where nothing else is said."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def iso(nanoseconds: int) -> str:
     except OverflowError:
         return f"@{seconds}"
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def exact(nanoseconds: int) -> str:
+    """Format nanoseconds since 1970 with all their digits, as in 2026-11-23T18:42:00.000000001Z."""
+    return f"{iso(nanoseconds).removesuffix('Z')}.{nanoseconds % 1_000_000_000:09d}Z"
 
 
 #: RFC 3339, section 5.6.

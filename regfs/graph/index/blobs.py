@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from regfs.graph.index.schema import State
@@ -11,6 +11,9 @@ from regfs.registry.terms import Role
 
 #: Rows that are read at once: there may be millions.
 _PAGE = 2000
+
+#: Digests that one query asks for: SQLite before 3.32 binds no more than 999 values.
+_AT_ONCE = 500
 
 #: The edges by which a blob is named as config or layer, directly or by an alias.
 _NAMED_AS = f"""
@@ -137,6 +140,19 @@ def number_of(snapshot: Snapshot, digest: str) -> int | None:
 def size_of(snapshot: Snapshot, digest: str) -> int | None:
     """Give the bytes of a stored blob; None for what is not stored."""
     return next(iter(snapshot.column("SELECT size FROM blob WHERE digest = ?", (digest,))), None)
+
+
+def states_of(snapshot: Snapshot, digests: Sequence[str]) -> dict[str, State]:
+    """Tell the state of each of these blobs that is stored."""
+    found: dict[str, State] = {}
+    for start in range(0, len(digests), _AT_ONCE):
+        some = digests[start : start + _AT_ONCE]
+        query = (
+            f"SELECT digest, {_STATE} FROM blob LEFT JOIN held ON held.blob = id "
+            f"WHERE size IS NOT NULL AND digest IN ({', '.join('?' * len(some))})"
+        )
+        found.update((digest, State(state)) for digest, state in snapshot.rows(query, some))
+    return found
 
 
 def blob_known(snapshot: Snapshot, digest: str) -> BlobKnown | None:

@@ -52,6 +52,26 @@ def gaps(snapshot: Snapshot) -> list[Gap]:
     ]
 
 
+class Unread:
+    """Tells of what is not in the index whether that may be because its place was not read.
+
+    A gap that is about content, not about a place, hides nothing.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        gaps_of_places = (gap for gap in gaps(snapshot) if gap.reach is not Reach.CONTENT)
+        self._paths = {gap.path.rstrip("/") for gap in gaps_of_places if not gap.path.startswith("../")}
+
+    def at(self, path: str) -> str | None:
+        """Give the gap at a path of the store or above it, as the path of what was not read; None if none."""
+        above = path
+        while above not in self._paths:
+            if not above:
+                return None
+            above = above.rpartition("/")[0]
+        return above or "."
+
+
 def has_gaps(snapshot: Snapshot) -> bool:
     """Tell whether anything could not be read."""
     return snapshot.row("SELECT 1 FROM finding WHERE reach != '' LIMIT 1") is not None

@@ -50,6 +50,25 @@ def revisions(snapshot: Snapshot) -> list[Revision]:
     return [Revision(*row) for row in rows]
 
 
+def unread_revisions(snapshot: Snapshot) -> set[tuple[str, str]]:
+    """Give the revisions whose links cannot be read: the repository, and the digest that the path tells."""
+    return set(
+        snapshot.rows(
+            "SELECT repository.name, revision.name FROM revision "
+            "JOIN repository ON repository.id = repository WHERE blob IS NULL"
+        )
+    )
+
+
+def times_of_revisions(snapshot: Snapshot) -> dict[int, dict[int, int | None]]:
+    """Tell the time of each revision's link (ns), by repository and manifest; None where it was not read."""
+    found: dict[int, dict[int, int | None]] = {}
+    query = "SELECT repository, blob, pushed FROM revision WHERE blob IS NOT NULL"
+    for repository, blob, pushed in snapshot.rows(query):
+        found.setdefault(repository, {})[blob] = pushed
+    return found
+
+
 def untagged_images(snapshot: Snapshot) -> list[UntaggedImage]:
     """Give the images that no tag names, sorted by repository and digest. Needs WEIGHTS."""
     rows = snapshot.rows(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from regfs.errors import printable
 from regfs.graph.reports.holdings import Holding
+from regfs.graph.reports.policy import Policy
 from regfs.graph.reports.rules import Pattern, Patterns, Rules
 from regfs.graph.reports.selection import Candidate, Selected
 
@@ -14,19 +15,26 @@ from regfs.graph.reports.selection import Candidate, Selected
 _MOST = 3
 
 
-def notes(holdings: Sequence[Holding], selected: Iterable[Selected], rules: Rules) -> list[str]:
-    """Say what a person may not expect of the rules, a line each."""
-    return [
-        printable(note)
-        for note in (*_idle(holdings, rules), *_kept(list(selected), rules), *_stale(holdings, rules))
-    ]
+def notes(holdings: Sequence[Holding], selected: Sequence[Sequence[Selected]], policy: Policy) -> list[str]:
+    """Say what a person may not expect of the rules, a line each.
 
-
-def _idle(holdings: Sequence[Holding], rules: Rules) -> Iterator[str]:
-    """Name the rules that match nothing today, as they were given."""
+    `selected` has, for each repository, what each rule alone makes of it.
+    """
     candidates = [candidate for holding in holdings for candidate in holding.candidates]
     names = {_Name(found.path, found.tag, "" if found.tag else found.digest) for found in candidates}
     signatures = {_Name(found.path, found.tag, "") for found in candidates if found.tag and found.belongs_to}
+    found = [(rules, note) for rules in policy.rules for note in _idle(rules, names, signatures)]
+    found += [(policy.rules[0], note) for note in _keeps_nothing(holdings, policy.rules[0].keep, names)]
+    for number, rules in enumerate(policy.rules):
+        found += [(rules, note) for note in _kept([each[number] for each in selected], rules)]
+    said = [f"{rules.name}: {note}" if rules.name else note for rules, note in found]
+    if not any(rules.stale_signatures for rules in policy.rules):
+        said += _stale(candidates)
+    return [printable(note) for note in said]
+
+
+def _idle(rules: Rules, names: Set[_Name], signatures: Set[_Name]) -> Iterator[str]:
+    """Name the rules that match nothing today, as they were given."""
     for given, fitting in _fitting(rules.match, names):
         if not fitting:
             yield f"{given} matches nothing"
@@ -34,11 +42,14 @@ def _idle(holdings: Sequence[Holding], rules: Rules) -> Iterator[str]:
             yield f"{given} matches signatures alone, and these go with their images"
     if rules.untagged and rules.match and not any(pattern.whole or pattern.digest for pattern in rules.match):
         yield "--untagged selects nothing: no --match is REPO:* or REPO@DIGEST"
-    if rules.keep:
-        names |= {
-            _Name(holding.path, "", digest) for holding in holdings for digest in holding.revisions.values()
-        }
-    for given, fitting in _fitting(rules.keep, names):
+
+
+def _keeps_nothing(holdings: Sequence[Holding], keep: Iterable[Pattern], names: Set[_Name]) -> Iterator[str]:
+    """Name what keeps nothing today, as it was given."""
+    digests = (
+        _Name(holding.path, "", digest) for holding in holdings for digest in holding.revisions.values()
+    )
+    for given, fitting in _fitting(keep, names | set(digests) if keep else names):
         if not fitting:
             yield f"{given} matches nothing, so it keeps nothing"
 
@@ -81,9 +92,9 @@ def _kept(selected: Sequence[Selected], rules: Rules) -> Iterator[str]:
         yield f"--keep-last keeps {_listed(unordered, 'tag', 'tags')} more: they have no place {order}"
 
 
-def _stale(holdings: Iterable[Holding], rules: Rules) -> Iterator[str]:
-    stale = [_name(found) for holding in holdings for found in holding.candidates if found.stale]
-    if stale and not rules.stale_signatures:
+def _stale(candidates: Iterable[Candidate]) -> Iterator[str]:
+    stale = [_name(found) for found in candidates if found.stale]
+    if stale:
         yield (
             f"{_listed(stale, 'stale signature', 'stale signatures')}: the images are gone; "
             "--stale-signatures selects such"

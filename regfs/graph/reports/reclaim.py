@@ -8,6 +8,7 @@ each blob that no remaining revision names.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,10 +19,12 @@ from regfs.graph.index.signatures import Belonging, names_of
 from regfs.graph.index.weights import sizes_of_images
 from regfs.graph.reports.holdings import Holding, read_holdings
 from regfs.graph.reports.notes import notes
-from regfs.graph.reports.rules import Rules
-from regfs.graph.reports.selection import Candidate, Selected, select
+from regfs.graph.reports.policy import Policy
+from regfs.graph.reports.rules import Patterns, Rules
+from regfs.graph.reports.selection import Candidate, Selected
 from regfs.graph.reports.table import Row, Table, Type, columns
 from regfs.graph.reports.words import image_in_words
+from regfs.oci.names import is_whole_repository
 
 
 class SelectedTag(NamedTuple):
@@ -36,14 +39,17 @@ class SelectedTag(NamedTuple):
 class Reclaim:
     """What the rules select, and what deleting it frees.
 
-    `tags` go with what they name, `stays` are selected and stay all the same; `digests` are to be deleted, as
-    repository@digest. `withheld` counts what the rules match, and what may be in use for all that could be
+    `tags` go with what they name, `stays` are selected and stay all the same; `untagged` are images that go
+    and that no tag leads to. `digests` are to be deleted, as repository@digest, what leads to others before
+    these in `manifests`. `withheld` counts what the rules match, and what may be in use for all that could be
     read. `notes` say in words what the rules do that a person may not expect of them.
     """
 
     tags: list[SelectedTag] = field(default_factory=list)
     stays: list[SelectedTag] = field(default_factory=list)
+    untagged: list[SelectedTag] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    manifests: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     withheld: int = 0
     freed: Freed = field(default_factory=lambda: Freed({}, Sum(0, 0)))
@@ -102,33 +108,39 @@ def by_tag(snapshot: Snapshot, found: Reclaim, now: int) -> Table:
     )
 
 
-def reclaim(snapshot: Snapshot, rules: Rules) -> Reclaim:
+def reclaim(snapshot: Snapshot, rules: Rules | Policy, *, listed: bool = False) -> Reclaim:
     """Compute what deleting what the rules select would free.
 
-    `rules.need_created`: an image whose config was not read has no date.
+    `rules.need_created`: an image whose config was not read has no date. `listed`: name the blobs, too.
     """
+    policy = rules if isinstance(rules, Policy) else Policy((rules,))
     found = Reclaim()
     deleted: list[tuple[int, int]] = []
-    chosen: list[Selected] = []
-    ignore = rules.ignore_no_tags
-    holdings = read_holdings(snapshot, with_dates=rules.need_created, ignore_no_tags=ignore)
+    chosen: list[list[Selected]] = []
+    ignore = policy.ignore_no_tags
+    holdings = read_holdings(snapshot, with_dates=policy.need_created, ignore_no_tags=ignore)
     for holding in holdings:
-        selected = select(holding.candidates, rules)
-        goes = _deleted(holding, selected, rules)
+        selected, each = policy.select(holding.candidates)
+        goes = deletable(holding, selected, policy.keeping)
         _tell(snapshot, found, holding, selected, goes)
-        found.digests.extend(f"{holding.path}@{holding.revisions[blob]}" for blob in goes)
+        found.manifests.extend((holding.path, holding.revisions[blob]) for blob in in_order(holding, goes))
         deleted.extend((holding.repository, blob) for blob in goes)
-        chosen.append(selected)
-    found.digests.sort()
-    found.notes = notes(holdings, chosen, rules)
-    found.freed = freed_by(snapshot, deleted, ignore_no_tags=ignore)
-    found.withheld = sum(len(selected.unknown) for selected in chosen)
+        chosen.append(each)
+        found.withheld += len(selected.unknown)
+    found.digests = sorted(f"{path}@{digest}" for path, digest in found.manifests)
+    found.notes = notes(holdings, chosen, policy)
+    found.freed = freed_by(snapshot, deleted, ignore_no_tags=ignore, listed=listed)
     return found
 
 
-def _deleted(holding: Holding, selected: Selected, rules: Rules) -> set[int]:
-    """Give the manifests of one repository that what is selected leads to, and nothing that stays."""
-    kept = {blob for blob, digest in holding.revisions.items() if rules.keeping.digest(holding.path, digest)}
+def deletable(holding: Holding, selected: Selected, keeping: Patterns) -> set[int]:
+    """Give the manifests of one repository that what is selected leads to, and nothing that stays.
+
+    `keeping` has digests that stay.
+    """
+    if not is_whole_repository(holding.path):
+        return set()
+    kept = {blob for blob, digest in holding.revisions.items() if keeping.digest(holding.path, digest)}
     wanted = {candidate.blob for candidate in selected.goes}
     goes = holding.closure(wanted)
     # What is no revision cannot be deleted: it stays, with what it leads to.
@@ -144,6 +156,23 @@ def _deleted(holding: Holding, selected: Selected, rules: Rules) -> set[int]:
     return (goes - stays) & holding.revisions.keys()
 
 
+def in_order(holding: Holding, manifests: Iterable[int]) -> list[int]:
+    """Sort manifests so that each comes before its children and referrers: some registries insist on that."""
+    ordered: list[int] = []
+    left = set(manifests)
+    for root in sorted(left, key=holding.revisions.__getitem__, reverse=True):
+        waiting = [(root, False)]
+        while waiting:
+            blob, seen_below = waiting.pop()
+            if seen_below:
+                ordered.append(blob)
+            elif blob in left:
+                left.remove(blob)
+                waiting.append((blob, True))
+                waiting.extend((below, False) for below in holding.manifests.get(blob, ()))
+    return ordered[::-1]
+
+
 def _tell(
     snapshot: Snapshot, found: Reclaim, holding: Holding, selected: Selected, deleted: set[int]
 ) -> None:
@@ -151,8 +180,9 @@ def _tell(
     kept = {tag.blob: tag.tag for tag in selected.stays if tag.tag and not tag.belongs_to}
     for tag in holding.candidates:
         if not tag.tag:
-            continue
-        if tag.blob in deleted:
+            if tag.blob in deleted and tag in selected.goes:
+                found.untagged.append(SelectedTag(tag, selected.goes[tag]))
+        elif tag.blob in deleted:
             subject = tag.belongs_to
             why = selected.goes.get(tag, "")
             if subject and not why:
@@ -165,6 +195,8 @@ def _tell(
                 stays = f"{kept[tag.blob]} names it as well"
             elif tag.blob not in holding.revisions:
                 stays = "it names no revision, so no API can delete it"
+            elif not is_whole_repository(holding.path):
+                stays = "no registry serves a repository of this name, so no API can delete it"
             else:
                 stays = "a kept image leads to it"
             found.stays.append(SelectedTag(tag, selected.goes[tag], stays))

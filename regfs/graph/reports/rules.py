@@ -34,6 +34,21 @@ class By(enum.Enum):
     VERSION = "version"
 
 
+#: An age: a number, of days if no unit is given.
+_AGE = re.compile(r"([0-9]+)\s*([hdwmy]?)\Z")
+#: Numbers with more digits are beyond all time, too.
+_DIGITS = 30
+_SECONDS = {"h": 3600, "d": 86_400, "": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
+
+
+def read_age(text: str) -> int:
+    """Read an age such as 90d as nanoseconds. Raises RuleError."""
+    match = _AGE.match(text)
+    if not match:
+        raise RuleError(text, "is no age such as 90d, 12h, 6w, 6m or 1y")
+    return int(match[1][:_DIGITS]) * _SECONDS[match[2]] * 1_000_000_000
+
+
 class Pattern(NamedTuple):
     """Names of tags, or of images by digest, in repositories; with the wildcards of a shell.
 
@@ -180,7 +195,7 @@ class Rules:
     nanoseconds. `keep_last` counts tags in each repository, in the order `by` (None: in that of their pushes,
     and in that of when their images were built; it keeps the last of either). `untagged` and
     `stale_signatures` select images that no tag leads to, and signatures whose image is gone, besides tags.
-    `ignore_no_tags`: a store without any tag is believed to have none.
+    `ignore_no_tags`: a store without any tag is believed to have none. `name` is a policy's for them.
     """
 
     match: tuple[Pattern, ...] = ()
@@ -191,11 +206,25 @@ class Rules:
     untagged: bool = False
     stale_signatures: bool = False
     ignore_no_tags: bool = False
+    name: str = ""
 
     @property
     def tags(self) -> bool:
         """Whether they select any tags: `keep`, `untagged` and `stale_signatures` alone do not."""
         return bool(self.match or self.before is not None or self.keep_last)
+
+    def mistake(self, prefix: str = "--") -> str:
+        """Say what is wrong with them together; "" if nothing is. `prefix` is that of the rules' names."""
+        besides = self.untagged or self.stale_signatures
+        if not (self.tags or besides):
+            names = [prefix + name for name in ("match", "keep-last", "older-than", "untagged")]
+            return f"give a rule: {', '.join(names)} or {prefix}stale-signatures"
+        if self.by and not self.keep_last:
+            return f"{prefix}by says which tags are the last: give {prefix}keep-last as well"
+        for pattern in self.match:
+            if pattern.digest and not besides:
+                return f"{pattern.given} selects untagged images: give {prefix}untagged as well"
+        return ""
 
     @property
     def need_created(self) -> bool:

@@ -44,13 +44,14 @@ class Selected:
     """What the rules make of one repository's tags and untagged images.
 
     `goes` tells which rules select each. `stays` is kept with all that it leads to. What is in neither is a
-    signature whose image is here, and goes or stays with that. Of what stays, `unknown` matches and may not
-    be selected, `spared` is selected but for being `latest`, and `tied` and `unordered` are kept by
-    --keep-last for want of an order.
+    signature whose image is here, and goes or stays with that. Of what stays, `last` is kept by --keep-last,
+    `unknown` matches and may not be selected, `spared` is selected but for being `latest`, and `tied` and
+    `unordered` are kept by --keep-last for want of an order.
     """
 
     goes: dict[Candidate, str] = field(default_factory=dict)
     stays: list[Candidate] = field(default_factory=list)
+    last: set[Candidate] = field(default_factory=set)
     unknown: list[Candidate] = field(default_factory=list)
     spared: list[Candidate] = field(default_factory=list)
     tied: list[Candidate] = field(default_factory=list)
@@ -92,9 +93,9 @@ def _select_tags(found: Selected, matched: dict[Candidate, str], rules: Rules) -
         tag for tag in matched if tag.tag == _LATEST and not rules.matching.literally(tag.path, tag.tag)
     ]
     counted = [tag for tag in matched if tag not in latest]
-    kept = _last(found, counted, rules)
+    found.last = _last(found, counted, rules)
     for tag in counted:
-        if tag in kept:
+        if tag in found.last:
             found.stays.append(tag)
         else:
             _decide(
