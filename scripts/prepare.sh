@@ -10,6 +10,9 @@ packages_for() {
     test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo strace rsync bindfs zstd xz-utils umoci buildah mmdebstrap autofs logrotate plocate sqlite3 fuse-overlayfs restic fio systemd" ;;
     test:dnf) echo "fuse-libs fuse python3 python3.11 attr skopeo strace rsync bindfs zstd xz umoci buildah autofs logrotate plocate sqlite fuse-overlayfs restic fio systemd" ;;
     test:apk) echo "fuse python3 attr skopeo strace rsync bindfs zstd xz util-linux coreutils findutils tar umoci buildah autofs logrotate plocate sqlite fuse-overlayfs restic fio" ;;
+    objects:apt-get) echo "curl" ;;
+    objects:dnf) echo "curl" ;;
+    objects:apk) echo "curl" ;;
     interop:apt-get) echo "podman containerd" ;;
     interop:dnf) echo "podman containerd" ;;
     interop:apk) echo "podman containerd" ;;

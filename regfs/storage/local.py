@@ -145,6 +145,11 @@ class LocalStorage:
         self._away_since = ""
 
     @property
+    def identity(self) -> str:
+        """The path of the root."""
+        return self.root
+
+    @property
     def descriptor(self) -> int:
         """The open root, for a process that is to read the same directory."""
         return self._root
@@ -589,7 +594,7 @@ def _told(path: str, error: OSError) -> StoreError:
 
 def _file_stat(found: os.stat_result) -> FileStat:
     kind = _TYPES.get(found.st_mode & _FORMAT, FileType.OTHER)
-    return _new(FileStat, (kind, found.st_size, found.st_blocks, found.st_mtime_ns, found.st_ctime_ns))
+    return _new(FileStat, (kind, found.st_size, found.st_blocks, found.st_mtime_ns, found.st_ctime_ns, ""))
 
 
 def _expect_file(path: str, mode: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +17,8 @@ class FileType(enum.Enum):
     DIRECTORY = "directory"
     SYMLINK = "symbolic link"
     OTHER = "FIFO, socket or device"
+    #: Of an object store: keys that have an empty part, or `.` or `..`, which no path can name.
+    ODD = "key with an empty part"
 
 
 class Entry(NamedTuple):
@@ -29,7 +31,9 @@ class Entry(NamedTuple):
 class FileStat(NamedTuple):
     """What the storage records about one name: size in bytes, blocks of 512 bytes, times in nanoseconds.
 
-    `changed_ns` changes with whatever happens to the file (ctime), `mtime_ns` can be set by anybody.
+    `changed_ns` changes with whatever happens to the file (ctime), `mtime_ns` can be set by anybody. `md5`,
+    32 hex digits, is what the storage says may be the content's: whose MD5 it is, that content it is. Another
+    one, and "", tell nothing.
     """
 
     type: FileType
@@ -37,6 +41,7 @@ class FileStat(NamedTuple):
     blocks: int
     mtime_ns: int
     changed_ns: int
+    md5: str = ""
 
 
 #: A directory, relative to another, and what stands under some name in it: None for nothing, an error for
@@ -59,7 +64,7 @@ class Space(NamedTuple):
 
 
 class Content(Protocol):
-    """The bytes of an open file. They stay readable when the file is deleted."""
+    """The bytes of an open file. Those of a directory's file stay readable when it is deleted."""
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Fill `buffer` from `offset` on; give the number of bytes, less only at the end."""
@@ -131,3 +136,64 @@ class Storage(Protocol):
 
         Only the last name of each path is looked at.
         """
+
+
+class WholeStorage(Storage, Protocol):
+    """A storage as it was opened: all of it."""
+
+    @property
+    def root(self) -> str:
+        """What people call it: a path, or a URL."""
+
+    @property
+    def identity(self) -> str:
+        """What tells it from all others: what is kept of it is kept under that."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+@runtime_checkable
+class ListingStorage(Storage, Protocol):
+    """A storage that tells of a thousand files in one request, and only so tells what changed.
+
+    A directory's stamp costs as much as its listing there, and one of a file as much as a thousand.
+    """
+
+    def names_stamp(self, entries: Iterable[Entry]) -> int:
+        """Give the stamp of a directory that was just listed: as a file system's, of the names in it."""
+
+    def listed(self, path: str) -> Listed:
+        """List a directory with all below it. Raises StoreAwayError alone."""
+
+
+@runtime_checkable
+class GatheringStorage(Storage, Protocol):
+    """Such a storage, where what was listed lately answers what is asked next."""
+
+    def gather(self, path: str) -> None:
+        """See that a directory is listed with all below it, for the questions that follow."""
+
+    def directory(self, path: str) -> FileStat:
+        """Tell what stands at a path, which is a directory if anything."""
+
+    def tree_stamp(self, path: str) -> int:
+        """Give the stamp of all that is below a directory; 0 if it cannot be told."""
+
+
+class Listed(Storage, Protocol):
+    """A directory with all below it, as one listing gave it: only contents are asked for any more.
+
+    If it could not be listed, `error` tells why, and each question raises that. Paths are the storage's own.
+    """
+
+    @property
+    def error(self) -> StoreError | None:
+        """Why it could not be listed."""
+
+    @property
+    def stamp(self) -> int:
+        """What changes with whatever is below it; 0 if it could not be listed."""
+
+    def files_with_sizes(self) -> Iterator[tuple[str, int]]:
+        """Give each file, and its bytes; none if it could not be listed."""

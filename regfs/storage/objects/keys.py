@@ -1,0 +1,104 @@
+"""Keys as a tree: an object store knows no directories, but every slash in a key is the end of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from zlib import crc32
+
+from regfs.storage.objects.bucket import Bucket, Key, OddKeyError
+from regfs.storage.protocol import Entry, FileStat, FileType
+
+#: Stamps made of hashes: below any time of this century in nanoseconds, so that each counts as old.
+_STAMPS = 10**18
+
+_SECOND = 10**9
+
+#: Empty objects without anything below them, of so many directories at most, are asked about: whether they
+#: are files, or the "directories" that consoles make.
+_EMPTY = 16
+
+
+def file_stat(key: Key) -> FileStat:
+    """Tell about an object. LastModified has whole seconds, so the ETag is mixed into the stamp."""
+    changed = key.modified * _SECOND + crc32(key.etag.encode()) % _SECOND
+    return FileStat(FileType.FILE, key.size, -(-key.size // 512), key.modified * _SECOND, changed, key.md5)
+
+
+def directory_stat(stamp: int, mtime_ns: int) -> FileStat:
+    """Tell about a directory, which has neither size nor time of its own."""
+    return FileStat(FileType.DIRECTORY, 0, 0, mtime_ns, stamp)
+
+
+def stamp_of(texts: Iterable[str]) -> int:
+    """Give a stamp that is equal as long as these are; never 0."""
+    hashing = blake2b(digest_size=8)
+    for text in sorted(texts):
+        hashing.update(text.encode("utf-8", "surrogateescape") + b"\0")
+    return int.from_bytes(hashing.digest(), "big") % _STAMPS + 1
+
+
+def names_stamp(entries: Iterable[Entry]) -> int:
+    """Give the stamp of a directory: as a file system's, it changes with the names in it, and no more."""
+    return stamp_of(f"{name}\1{kind.value}" for name, kind in entries)
+
+
+def entries_of(prefixes: Iterable[str], objects: Iterable[Key]) -> list[Entry]:
+    """Give the entries of a directory from what one LIST with a delimiter gave."""
+    return [
+        *(Entry(name, FileType.DIRECTORY if name else FileType.ODD) for name in prefixes),
+        *(Entry(key.path.rpartition("/")[2], FileType.FILE) for key in objects),
+    ]
+
+
+def all_below(bucket: Bucket, path: str) -> tuple[list[Key], list[str]]:
+    """List all objects below a path; and the directories in which some stand that no path can name.
+
+    Where there are such, it goes down level by level around them: there, a LIST of all gives nothing.
+    """
+    try:
+        keys = bucket.keys(path)
+    except OddKeyError:
+        return _around(bucket, path)
+    return keys, []
+
+
+def _around(bucket: Bucket, path: str) -> tuple[list[Key], list[str]]:
+    found: list[Key] = []
+    odd: list[str] = []
+    waiting = [path]
+    while waiting:
+        above = waiting.pop()
+        try:
+            prefixes, objects = bucket.names(above)
+        except OddKeyError:
+            odd.append(above)
+            continue
+        found += objects
+        for name in prefixes:
+            if not name or name in (".", ".."):
+                odd.append(above)
+                continue
+            below = f"{above}/{name}" if above else name
+            try:
+                found += bucket.keys(below)
+            except OddKeyError:
+                waiting.append(below)
+    return found, odd
+
+
+def markers(bucket: Bucket, keys: Iterable[Key], parents: set[str]) -> set[str]:
+    """Find which empty objects are directories: `dir/`, made by consoles, which obstore shows as `dir`.
+
+    `parents` are the paths that something stands below.
+    """
+    empty = [key.path for key in keys if key.size == 0]
+    found = {path for path in empty if path in parents}
+    asked: dict[str, list[str]] = {}
+    for path in empty:
+        if path not in found:
+            asked.setdefault(path.rpartition("/")[0], []).append(path)
+    for above, paths in asked.items() if len(asked) <= _EMPTY else ():
+        prefixes, _ = bucket.names(above)
+        found.update(path for path in paths if path.rpartition("/")[2] in prefixes)
+    return found
