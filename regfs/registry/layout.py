@@ -39,6 +39,9 @@ LINK = "link"
 DATA = "data"
 STARTED = "startedat"
 
+#: Below an upload's directory: what the digest's calculation had come to, at each of some offsets.
+HASHSTATES = "hashstates"
+
 #: Bytes that a date in `startedat` can have.
 LONGEST_DATE = 128
 

@@ -26,13 +26,17 @@ from regfs.errors import (
 from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_upload
 from regfs.registry import layout
-from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, Storage
+from regfs.registry.evidence import Evidence
+from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, ListingStorage, Storage
 
 #: What a digest's text is of. To strip it is the fastest way to see that there is nothing else.
 _HEX = "0123456789abcdef"
 
 #: Where the files of an upload lie below its directory: data and startedat, hashstates/<alg>/<offset>.
 _DEEPEST_UPLOAD = 3
+
+#: Digits of an offset in an upload: fewer than a number of bytes that any storage has.
+_DIGITS = 18
 
 #: Directories that are looked through below each other: names of repositories have 255 characters at most.
 _DEEPEST = 160
@@ -110,13 +114,31 @@ class UploadSeen(NamedTuple):
 class Survey:
     """Bulk reading of one store. `looks`, if given, looks at the files of a directory side by side."""
 
-    def __init__(self, store: Storage, looks: Executor | None = None) -> None:
+    def __init__(
+        self, store: Storage, looks: Executor | None = None, evidence: Evidence | None = None
+    ) -> None:
         self._store = store
         self._looks = looks
+        #: None, where the store tells no MD5 with what it lists.
+        self._evidence = evidence or (Evidence() if self.lists else None)
+
+    @property
+    def lists(self) -> bool:
+        """Whether the store tells of a thousand files at once, and what changed in no other way."""
+        return isinstance(self._store, ListingStorage)
+
+    def listed(self, path: str) -> tuple[Survey, int]:
+        """List a directory of such a store with all below it: what reads that, and its stamp (0: none).
+
+        If it cannot be listed, everything that is read there is an error.
+        """
+        assert isinstance(self._store, ListingStorage)  # noqa: S101 - see `lists`
+        found = self._store.listed(path)
+        return Survey(found, evidence=self._evidence), found.stamp
 
     def looking_by(self, looks: Executor) -> Survey:
         """Give the same for a slow store."""
-        return Survey(self._store, looks)
+        return Survey(self._store, looks, self._evidence)
 
     def _leaves(self, below: Storage, path: str, leaf: str) -> Iterable[Leaf]:
         """Look for `leaf` in every directory of `path`, as `Storage.find` does."""
@@ -147,6 +169,9 @@ class Survey:
     def directory(self, path: str) -> DirectorySeen:
         """List a directory; one that is not there is empty, and so is what cannot be read, with the error."""
         try:
+            if isinstance(self._store, ListingStorage):  # one request, not two
+                entries = self._store.list(path)
+                return DirectorySeen(self._store.names_stamp(entries), entries)
             return DirectorySeen(self._stamp(path), self._store.list(path))
         except MissingError:
             return DirectorySeen(0, [])
@@ -170,7 +195,7 @@ class Survey:
         names = list(names)
         try:
             with self._store.at(directory) as below:
-                return [seen for name in names if (seen := _tag(below, directory, name))]
+                return [seen for name in names if (seen := _tag(below, directory, name, self._evidence))]
         except MissingError:
             return []
         except StoreError as error:
@@ -193,7 +218,7 @@ class Survey:
                         continue
                     if isinstance(stat, StoreError):
                         found.append(LinkSeen(name, 0, None, None, stat))
-                    elif stat.type is FileType.FILE and stat.size == len(name) and not read:
+                    elif self._says(stat, name, read=read):
                         found.append(LinkSeen(name, stat.changed_ns, stat.mtime_ns, name, None))
                     else:
                         found.append(_read_link(below, directory, name, stat))
@@ -203,6 +228,16 @@ class Survey:
             return LinksSeen(stamp, [], error)
         return LinksSeen(stamp, found, None)
 
+    def _says(self, stat: FileStat, name: str, *, read: bool) -> bool:
+        """Tell whether a link holds its own name: by its MD5; or if it is not to be `read`, by its length."""
+        if stat.type is not FileType.FILE or stat.size != len(name):
+            return False
+        if self._evidence is None:
+            return not read
+        if read:
+            return self._evidence.digest(stat, [name]) is not None
+        return not self._evidence.doubts(stat, name)
+
     def some_links(self, directory: str, names: Iterable[str]) -> list[LinkSeen]:
         """Look at a few links below `revisions` or `_layers`; one that is not there is left out."""
         found = []
@@ -211,6 +246,9 @@ class Survey:
             below = f"{directory}/{algorithm}"
             try:
                 stat = self._store.stat(f"{below}/{encoded}/{layout.LINK}")
+                if self._says(stat, name, read=True):
+                    found.append(LinkSeen(name, stat.changed_ns, stat.mtime_ns, name, None))
+                    continue
                 with self._store.at(below) as opened:
                     found.append(_read_link(opened, below, name, stat))
             except MissingError:
@@ -237,7 +275,9 @@ class Survey:
                     names.append(encoded)
                     if isinstance(stat, StoreError):
                         other.append(LinkSeen(f"{algorithm}:{encoded}", 0, None, None, stat))
-                    elif read or stat.size != size or stat.type is not FileType.FILE:
+                    elif (
+                        read or self._evidence or stat.size != size or stat.type is not FileType.FILE
+                    ) and not self._says(stat, f"{algorithm}:{encoded}", read=read):
                         link = _read_link(below, directory, f"{algorithm}:{encoded}", stat)
                         if link.digest != link.name:
                             other.append(link)
@@ -335,6 +375,9 @@ class Survey:
 
         What cannot be read is left out as well.
         """
+        if isinstance(self._store, ListingStorage):
+            yield from _files_listed(self._store, path, passed)
+            return
         waiting = [path]
         while waiting:
             above = waiting.pop()
@@ -354,7 +397,35 @@ class Survey:
                     waiting.append(place)
 
 
-def _tag(below: Storage, directory: str, name: str) -> TagSeen | None:
+def _files_listed(store: ListingStorage, path: str, passed: Container[str]) -> Iterator[tuple[str, int]]:
+    """Do as `files_below`: by one listing of all below each directory that holds nothing that is passed."""
+    passed_over = frozenset(passed) if isinstance(passed, Iterable) else frozenset()
+    above_passed = {parent for place in passed_over for parent in _parents(place)}
+    waiting = [path]
+    while waiting:
+        above = waiting.pop()
+        if above not in above_passed:
+            yield from store.listed(above).files_with_sizes()
+            continue
+        with suppress(StoreError):
+            for entry in store.list(above):
+                place = f"{above}/{entry.name}"
+                if entry.type is FileType.FILE:
+                    with suppress(StoreError):
+                        yield place, store.stat(place).size
+                elif entry.type is FileType.DIRECTORY and place not in passed_over:
+                    waiting.append(place)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _tag(below: Storage, directory: str, name: str, evidence: Evidence | None) -> TagSeen | None:
+    if evidence and (proved := proved_tag(below, name, evidence)):
+        return proved
     path = f"{directory}/{name}/{layout.CURRENT}"
     digest: str | None = None
     error: RegfsError | None = None
@@ -379,6 +450,23 @@ def _tag(below: Storage, directory: str, name: str) -> TagSeen | None:
         error = _unread(below, path, name, reason)
     history, unread = _history(below, name, digest or "")
     return TagSeen(name, stamp, pushed, digest, error, history, unread)
+
+
+def proved_tag(below: Storage, name: str, evidence: Evidence) -> TagSeen | None:
+    """Tell of a tag without reading its link, where its MD5 is that of a digest that the tag has had.
+
+    `name` is its directory below `below`.
+    """
+    try:
+        if evidence.none or not (stat := below.stat(f"{name}/{layout.CURRENT}")).md5:
+            return None
+    except StoreError:
+        return None
+    history, unread = _history(below, name, "")
+    digest = evidence.digest(stat, (digest for digest, _ in history))
+    if digest is None or any(pushed is None for _, pushed in history):
+        return None
+    return TagSeen(name, stat.changed_ns, stat.mtime_ns, digest, None, history, unread)
 
 
 def _unread(below: Storage, path: str, name: str, error: StoreError) -> StoreError:
@@ -470,14 +558,32 @@ def _upload(below: Storage, name: str) -> UploadSeen:
             below.read(f"{name}/{layout.STARTED}", layout.LONGEST_DATE).decode("utf-8", "replace").strip()
         )
     stats = list(_files(below, name, _DEEPEST_UPLOAD))
+    elsewhere = _received(below, name)
     return UploadSeen(
         name,
-        sum(stat.size for stat in stats),
-        sum(stat.blocks for stat in stats),
+        sum(stat.size for stat in stats) + elsewhere,
+        sum(stat.blocks for stat in stats) + -(-elsewhere // 512),
         len(stats),
         started,
         max((stat.mtime_ns for stat in stats), default=0),
     )
+
+
+def _received(below: Storage, name: str) -> int:
+    """Tell how many bytes at least an upload has that are in no file: where an object store keeps them apart.
+
+    The largest offset of its hashstates is what the registry had received when it last wrote one.
+    """
+    with suppress(StoreError):
+        if layout.DATA in [entry.name for entry in below.list(name)]:
+            return 0
+    offsets = [0]
+    with suppress(StoreError):
+        for algorithm in below.list(f"{name}/{layout.HASHSTATES}"):
+            for state in below.list(f"{name}/{layout.HASHSTATES}/{algorithm.name}"):
+                if state.name.isdecimal() and len(state.name) < _DIGITS:
+                    offsets.append(int(state.name))
+    return max(offsets)
 
 
 def _files(below: Storage, path: str, depth: int) -> Iterator[FileStat]:

@@ -41,13 +41,14 @@ class Beside(NamedTuple):
     """Who reads beside the caller: `send` takes at most `batch` units, and gives what each read.
 
     `light` are the kinds of units that cost less than to ask for them: the caller reads those itself. `names`
-    is how many a unit should look at.
+    is how many a unit should look at, `window` how many results may wait at once.
     """
 
     send: Callable[[Sequence[Unit]], Future[list[Any]]]
     batch: int = 1
     light: frozenset[type] = frozenset()
     names: int = NAMES
+    window: int = WINDOW
 
 
 def run(survey: Survey, units: Iterable[Unit], apply: Apply, beside: Beside | None = None) -> None:
@@ -66,7 +67,7 @@ def run(survey: Survey, units: Iterable[Unit], apply: Apply, beside: Beside | No
         if beside is not None and batch and (unit is None or len(batch) == beside.batch):
             flying.append((batch, beside.send(batch)))
             batch = []
-        if beside is not None and len(flying) * beside.batch >= (WINDOW if unit is not None else 1):
+        if beside is not None and len(flying) * beside.batch >= (beside.window if unit is not None else 1):
             done, future = flying.popleft()
             for one, result in zip(done, future.result(), strict=True):
                 more.extend(apply(one, result))
@@ -90,7 +91,10 @@ def side_by_side(survey: Survey, readers: Readers) -> Iterator[Beside | None]:
             yield Beside(send, _BATCH, frozenset() if slow else _LIGHT, _FEW_NAMES if slow else NAMES)
     elif readers.threads > 1:
         with _threads(survey, readers.threads) as (beside, tasks):
-            yield Beside(lambda units: tasks.submit(_read_all, beside, units), names=_FEW_NAMES)
+            window = max(WINDOW, 2 * readers.threads)
+            yield Beside(
+                lambda units: tasks.submit(_read_all, beside, units), names=_FEW_NAMES, window=window
+            )
     else:
         yield None
 
@@ -99,7 +103,10 @@ def side_by_side(survey: Survey, readers: Readers) -> Iterator[Beside | None]:
 def _threads(survey: Survey, count: int) -> Iterator[tuple[Survey, ThreadPoolExecutor]]:
     """Start threads for units, and as many that look at single files for them."""
     with ThreadPoolExecutor(count, "regfs-look") as looks, ThreadPoolExecutor(count, "regfs-index") as tasks:
-        yield survey.looking_by(looks), tasks
+        try:
+            yield survey.looking_by(looks), tasks
+        finally:
+            tasks.shutdown(wait=False, cancel_futures=True)  # what is left is for nobody
 
 
 @contextmanager

@@ -44,6 +44,11 @@ _DISK = Readers(processes=8)
 _SLOW = Readers(processes=8, threads=8)
 _SLOW_ALONE = Readers(threads=64)
 
+#: Who reads an object store, and one to which a request takes longer than so many seconds: a thread waits,
+#: and takes a fraction of a millisecond of this machine. No processes, see regfs.storage.objects.
+_OBJECTS, _OBJECTS_AFAR = Readers(threads=64), Readers(threads=256)
+_AFAR = 0.02
+
 #: A refresh may take at most this share of the time: one that takes a second is believed for twenty.
 _SHARE = 20.0
 
@@ -237,6 +242,10 @@ class ReferenceIndex:
 
     def _readers(self, *, much: bool) -> Readers:
         """Choose who reads, by how long the store takes to tell of the blobs' shards."""
+        if self._survey.lists:
+            began = time.perf_counter()
+            self._survey.directory(layout.BLOBS)
+            return _OBJECTS_AFAR if time.perf_counter() - began > _AFAR else _OBJECTS
         algorithms = self._survey.directory(layout.BLOBS).directories()[:4]
         paths = [layout.shard(algorithm, f"{number:02x}") for algorithm in algorithms for number in range(16)]
         taken = []

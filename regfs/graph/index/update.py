@@ -26,9 +26,9 @@ from regfs.graph.index.readers import NAMES, Beside, run
 from regfs.oci.digest import LENGTHS
 from regfs.registry import layout
 from regfs.registry.findings import Finding, Kind, Reach
+from regfs.registry.listings import ListedPart, ListedShard, PartRead, Within
 from regfs.registry.manifests import ManifestRead
 from regfs.registry.survey import BlobSeen, LinkSeen, Survey, TagSeen
-from regfs.registry.terms import Mark
 from regfs.registry.units import (
     MARKS,
     Algorithms,
@@ -100,6 +100,8 @@ class Update:
         self._progress = progress
         self._done = self._total = 0
         self._same: set[str] = set()
+        #: Whether the storage tells what changed by listings alone (listings.py).
+        self._lists = survey.lists
         self._seen: set[str] = set()
         self._repositories: dict[str, Repository] = {}
         self._below: dict[str, list[str]] = {}
@@ -119,12 +121,16 @@ class Update:
             LayerLinks: self._layer_links,
             Uploads: self._uploads,
             Elsewhere: self._elsewhere,
+            ListedShard: self._listed_shard,
+            ListedPart: self._listed_part,
+            Within: self._within,
         }
 
     def run(self) -> bool:
         """Do the pass. Tells whether anything had changed."""
         last = self._ledger.last()
-        self._read(self._known_places())
+        if not self._lists:
+            self._read(self._known_places())
         self._ledger.found(
             layout.DATABASE_LOCK, [_IN_DATABASE] if self._survey.beside(layout.DATABASE_LOCK) else []
         )
@@ -179,7 +185,9 @@ class Update:
             if path not in there:
                 _, algorithm, prefix = path.split("/")
                 self._store_shard(Shard(algorithm, prefix), ShardRead(0, [], []))
-        changed = [shard for shard in shards if self._thorough or shard.path not in self._same]
+        changed: list[Unit] = [shard for shard in shards if self._thorough or shard.path not in self._same]
+        if self._lists:
+            changed = [ListedShard(*shard, self._known(shard.path)) for shard in shards]
         self._done, self._total = 0, len(changed)
         self._read(changed)
 
@@ -189,8 +197,17 @@ class Update:
         self._ledger.found(unit.path, read.odd)
         return read.names
 
-    def _shard(self, unit: Shard, read: ShardRead) -> None:
-        self._store_shard(unit, read)
+    def _known(self, path: str) -> int:
+        """Give the stamp with which a listing need not be looked into again; 0 for none."""
+        return 0 if self._thorough else self._ledger.places.get(path, 0)
+
+    def _listed_shard(self, unit: ListedShard, read: ShardRead | None) -> None:
+        self._shard(Shard(unit.algorithm, unit.prefix), read)
+
+    def _shard(self, unit: Shard, read: ShardRead | None) -> None:
+        """Keep the blobs of a shard; None: they are what they were."""
+        if read is not None:
+            self._store_shard(unit, read)
         self._done += 1
         self._progress("blobs", self._done, self._total)
 
@@ -240,16 +257,50 @@ class Update:
         if not name:
             return
         marks = self._repositories[name].marks
-        if Mark.MANIFESTS in marks:
-            yield from self._enter_algorithms(Algorithms(name, layers=False))
-            yield from self._enter_tags(name)
-        if Mark.LAYERS in marks:
-            yield from self._enter_algorithms(Algorithms(name, layers=True))
-        if Mark.UPLOADS in marks:
-            yield from self._enter_uploads(name)
+        for part, mark in MARKS.items():
+            if mark not in marks:
+                continue
+            if self._lists:
+                unit = ListedPart(name, part)
+                yield unit._replace(known=self._known(unit.path))
+            else:
+                yield from self._enter_part(name, part)
         if marks.repository:
             self._done += 1
             self._progress("repositories", self._done, 0)
+
+    def _enter_part(self, name: str, part: str) -> Iterator[Unit]:
+        if part == layout.MANIFESTS:
+            yield from self._enter_algorithms(Algorithms(name, layers=False))
+            yield from self._enter_tags(name)
+        elif part == layout.LAYERS:
+            yield from self._enter_algorithms(Algorithms(name, layers=True))
+        else:
+            yield from self._enter_uploads(name)
+
+    def _listed_part(self, unit: ListedPart, read: PartRead | None) -> Iterator[Unit]:
+        """Read what is in a part, from its listing; None: it is what it was."""
+        if read is None:
+            return
+        self._ledger.note_place(unit.path, read.stamp)
+        for inner in self._enter_part(unit.repository, unit.part):
+            yield Within(inner, unit.path, read.survey)
+
+    def _within(self, unit: Within, read: Any) -> Iterator[Unit]:
+        """Apply what was read from a listing; what comes of it is in the same."""
+        for inner in self._apply[type(unit.unit)](unit.unit, read) or ():
+            yield Within(inner, unit.part, unit.survey)
+        if self._is_doubtful(unit.unit, read):
+            self._ledger.note_place(unit.part, 0)
+
+    def _is_doubtful(self, unit: Unit, read: Any) -> bool:
+        """Tell whether something in a listing has to be looked at again, even if that stays the same."""
+        if isinstance(unit, TagLinks):
+            return any(tag.error or tag.unread for tag in read)
+        if isinstance(unit, SomeRevisions):
+            return any(link.error for link in read)
+        odd: list[Finding] = getattr(read, "odd", [])
+        return any(finding.reach is not Reach.NONE or finding.kind in _LOOKED_INTO for finding in odd)
 
     # --- tags --------------------------------------------------------------------------------------
 
