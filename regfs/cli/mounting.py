@@ -10,13 +10,22 @@ from contextlib import AbstractContextManager
 import click
 
 from regfs.cli.logs import start_log
-from regfs.cli.opening import Choices, cache_directory, opened_tree
+from regfs.cli.opening import (
+    Choices,
+    cache_directory,
+    check_object_store,
+    is_object_store,
+    open_object_store,
+    opened_tree,
+)
 from regfs.cli.service import READY, STOPPING, tell_service_manager
+from regfs.errors import OptionError
 from regfs.mount.mountpoint import check_mountpoint, unmount
-from regfs.mount.options import parse_options
+from regfs.mount.options import DEFAULT_TTL, OBJECTS_TTL, parse_options
 from regfs.mount.requirements import check_allow_other, check_requirements
 from regfs.mount.session import LoggedLayers, LoggedProgress, in_background, serve
 from regfs.registry import locate, open_local
+from regfs.storage import WholeStorage
 from regfs.tree import Tree
 
 _log = logging.getLogger(__name__)
@@ -25,7 +34,8 @@ _OPTIONS = """\b
 Options for -o, separated by commas:
   ttl=SECONDS       how long links and listings are believed (10); a new push
                     shows after this time at the latest. inf for a store that
-                    never changes
+                    never changes. Of an object store 300, for each look is a
+                    LIST, which costs money and as long as a thousand files
   platform=OS/ARCH[/VARIANT]
                     whose config and layers an index shows as its own (this
                     machine's)
@@ -48,12 +58,20 @@ Options for -o, separated by commas:
   follow_symlinks   directories of the store may be symlinks (off): links,
                     manifests and layers still may not. Who can write to the
                     store can then point a mount of root's at others
+  endpoint=URL      of s3:// that is not Amazon's: MinIO, SeaweedFS, Ceph, R2
+  region=NAME       of an S3 bucket ($AWS_REGION, else us-east-1)
+  anonymous         sign nothing: a public bucket
+  timeout=SECONDS   how long an object store that does not answer is waited
+                    for (20)
   allow_other       let other users in; the modes are then enforced
   nonempty          mount over a directory that holds files
   auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …
                     libfuse's own, see mount.fuse(8)
 The mount is always read-only (ro,nosuid,nodev). In /etc/fstab:
   /var/lib/registry /mnt/reg fuse.regfs _netdev,allow_other,ttl=60 0 0
+  s3://bucket /mnt/s3 fuse.regfs _netdev,allow_other,region=eu-west-1 0 0
+Credentials of an object store are those of the environment (AWS_…, GOOGLE_…,
+AZURE_…, web identity, the machine's role), never an option.
 """
 
 
@@ -84,9 +102,16 @@ def mount(
     """
     uid, gid = os.geteuid(), os.getegid()
     extra = (f"platform={platform}",) if platform else ()
-    parsed = parse_options((*options, *extra), uid=uid, gid=gid)
-    root = locate(store)
-    source = parsed.fsname or os.path.abspath(store)
+    remote = is_object_store(store)
+    default = OBJECTS_TTL if remote else DEFAULT_TTL
+    parsed = parse_options((*options, *extra), uid=uid, gid=gid, ttl=default)
+    reached = {name: getattr(parsed, name) for name in ("endpoint", "region", "anonymous", "timeout")}
+    if remote:
+        check_object_store(store, **reached)
+    elif parsed.for_objects:
+        raise OptionError(parsed.for_objects, f"is for s3://, gs:// and az://, and {store} is a directory")
+    root = "" if remote else locate(store)
+    source = parsed.fsname or (store if remote else os.path.abspath(store))
     cache = cache_directory()
     library = check_requirements(uid=uid)
     if parsed.allow_other:
@@ -100,7 +125,7 @@ def mount(
 
     # A mount in the background is not the service: a script that made it may be, and goes on.
     def begun() -> None:
-        _log.info("%s is mounted at %s", root, place)
+        _log.info("%s is mounted at %s", root or store, place)
         if detach:
             detach()
         else:
@@ -121,7 +146,11 @@ def mount(
             given_up=given_up,
             registry=parsed.registry,
         )
-        storage = open_local(root, follow_symlinks=parsed.follow_symlinks)
+        storage: WholeStorage
+        if remote:  # only now, in the process that stays: see regfs.storage.objects
+            storage = open_object_store(store, given_up, **reached)
+        else:
+            storage = open_local(root, follow_symlinks=parsed.follow_symlinks)
         return opened_tree(storage, cache, parsed.platform, choices, views=parsed.views)
 
     serve(open_tree, source, place, parsed, library=library, debug=debug, ready=begun, ending=ending)

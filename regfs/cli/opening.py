@@ -10,25 +10,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
+from regfs.errors import RegfsError
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress as Told
 from regfs.registry import Contents, locate, open_local
-from regfs.storage import LocalStorage
+from regfs.storage import WholeStorage
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from regfs.graph.reports.catalogue import Reports
     from regfs.oci import Digest, Platform
+    from regfs.storage.objects import ObjectStorage
     from regfs.tree import Source, Tree
 
 #: Processes that read a store side by side in a first pass; more only wait for the one that writes.
 _MOST_PROCESSES = 4
 
+
+#: Of the time that links and listings of an object store are believed, what is the listing's own share.
+_LISTED = 0.35
 
 #: Where click keeps what `follow_symlinks_option` was given, for whatever opens a store.
 _FOLLOW_SYMLINKS = "regfs.follow_symlinks"
@@ -79,10 +84,62 @@ def chosen_max_layer_size() -> int | None:
     return ctx.meta.get(_MAX_LAYER_SIZE) if ctx else None
 
 
-def open_store(store: str) -> LocalStorage:
-    """Open the store at or below a path, as the command's options say. Raises StoreError."""
+def open_store(store: str) -> WholeStorage:
+    """Open the store at or below a path or address, as the command's options say.
+
+    For an object store that makes requests: nothing may be forked any more. Raises StoreError, UsageError.
+    """
+    if is_object_store(store):
+        return open_object_store(store)
     ctx = click.get_current_context(silent=True)
     return open_local(locate(store), follow_symlinks=bool(ctx and ctx.meta.get(_FOLLOW_SYMLINKS)))
+
+
+def is_object_store(store: str) -> bool:
+    """Tell whether a STORE is in an object store: s3://, gs://, az://."""
+    return "://" in store
+
+
+def check_object_store(store: str, **reached: Any) -> None:
+    """See that such a STORE is named rightly, and can be asked at all; nothing is asked yet."""
+    from regfs.storage.objects import Address
+
+    Address.parse(store).reached_by(**reached).connect()
+
+
+def open_object_store(
+    store: str, given_up: Callable[[], bool] = lambda: False, **reached: Any
+) -> ObjectStorage:
+    """Open the store in a bucket. `reached`: see `Address.reached_by`; else as the environment says."""
+    from regfs.registry.locate_objects import open_objects  # only now: few need it
+    from regfs.storage.objects import Address, Bucket
+
+    bucket = Bucket(Address.parse(store).reached_by(**reached), given_up)
+    return open_objects(bucket)
+
+
+def see_store(store: str) -> None:
+    """See that a store is there, in a process that forks afterwards. Raises StoreError; or ends the process.
+
+    An object store is asked by a child, whose end tells: after the first request nothing may be forked.
+    """
+    if not is_object_store(store):
+        open_store(store).close()
+        return
+    check_object_store(store)
+    child = os.fork()
+    if not child:
+        status = 0
+        try:
+            open_store(store)
+        except RegfsError as error:
+            print(f"regfs: {error}", file=sys.stderr, flush=True)
+            status = 1
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        sys.exit(status)
 
 
 class OpenedIndex(NamedTuple):
@@ -91,6 +148,7 @@ class OpenedIndex(NamedTuple):
     path: str
     contents: Contents
     references: ReferenceIndex
+    storage: WholeStorage
 
 
 class Opened(NamedTuple):
@@ -99,6 +157,7 @@ class Opened(NamedTuple):
     path: str
     contents: Contents
     references: ReferenceIndex
+    storage: WholeStorage
     reports: Reports
 
 
@@ -112,14 +171,14 @@ def opened_index(store: str) -> Iterator[OpenedIndex]:
     with TerminalProgress() as progress:
         index = ReferenceIndex(
             local,
-            local.root,
+            local.identity,
             cache_directory(),
             ttl=float("inf"),
             processes=min(_MOST_PROCESSES, (os.cpu_count() or 1) + 1),
             progress=progress,
         )
         try:
-            yield OpenedIndex(local.root, Contents(local), index)
+            yield OpenedIndex(local.root, Contents(local), index, local)
         finally:
             index.close()
             local.close()
@@ -154,7 +213,7 @@ class Choices:
 
 @contextmanager
 def opened_source(
-    storage: LocalStorage, cache: Path, platform: Platform, choices: Choices
+    storage: WholeStorage, cache: Path, platform: Platform, choices: Choices
 ) -> Iterator[Source]:
     """Put together all that reads an open storage, and close both in the end.
 
@@ -167,16 +226,24 @@ def opened_source(
     from regfs.graph.reports.catalogue import Reports
     from regfs.layers import CACHE_SIZE, MAX_LAYER_SIZE, Layers
     from regfs.machine import on_network
-    from regfs.registry.pace import Pace
+    from regfs.registry.pace import FarAway, Pace
     from regfs.registry.side_by_side import SideBySide
     from regfs.tree import Source
     from regfs.tree.inside import Opener
 
-    contents = Contents(storage)
-    references = ReferenceIndex(storage, storage.root, cache, ttl=choices.ttl, progress=choices.progress)
+    contents, ttl = Contents(storage), choices.ttl
+    references = ReferenceIndex(storage, storage.identity, cache, ttl=ttl, progress=choices.progress)
     files = references.files
-    aside = SideBySide(choices.given_up, Pace(network=on_network(storage.root)))
-    graph = Graph(contents, ttl=choices.ttl, known=Known(files), keeper=Keeper(files), aside=aside)
+    pace: Pace | FarAway = Pace(network=on_network(storage.root))
+    if is_object_store(storage.root):
+        from regfs.storage.objects import ObjectStorage, RememberedStorage
+
+        assert isinstance(storage, ObjectStorage)  # noqa: S101 - for the type checker
+        # What was listed answers for a third of the time, what follows from it for the rest.
+        contents, ttl = Contents(RememberedStorage(storage, ttl * _LISTED)), ttl * (1 - _LISTED)
+        pace = FarAway()
+    aside = SideBySide(choices.given_up, pace)
+    graph = Graph(contents, ttl=ttl, known=Known(files), keeper=Keeper(files), aside=aside)
     layers = Layers(
         contents,
         cache,
@@ -199,7 +266,7 @@ def opened_source(
 
 @contextmanager
 def opened_tree(
-    storage: LocalStorage, cache: Path, platform: Platform, choices: Choices, *, views: bool = False
+    storage: WholeStorage, cache: Path, platform: Platform, choices: Choices, *, views: bool = False
 ) -> Iterator[Tree]:
     """Put together the tree over an open storage, as `opened_source` does. `views`: the top lists them."""
     from regfs.tree import Tree  # only now: see above

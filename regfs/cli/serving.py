@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from regfs.cli.archives import registry_option
-from regfs.cli.opening import Choices, cache_directory, follow_symlinks_option, open_store, opened_source
+from regfs.cli.opening import (
+    Choices,
+    cache_directory,
+    follow_symlinks_option,
+    open_store,
+    opened_source,
+    see_store,
+)
 from regfs.errors import RequirementError, UsageError
 from regfs.mount.options import DEFAULT_TTL, this_machine
 
@@ -95,7 +102,7 @@ def serve(
             "say who may pull: --auth FILE, or --anonymous for everybody who reaches the port, as every user"
             " of this machine does"
         )
-    open_store(store).close()
+    see_store(store)
     _run(store, place, auth, ttl)
 
 

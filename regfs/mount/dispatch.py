@@ -186,6 +186,8 @@ class Dispatch(fuse.FUSE):
 def interrupted() -> bool:
     """Tell whether nobody waits for this thread: who asked was interrupted, or the mount ends."""
     context = fuse._libfuse.fuse_get_context().contents
+    if not context.fuse:  # a thread of our own, which libfuse knows nothing of
+        return False
     return bool(fuse._libfuse.fuse_interrupted() or _exited(context.fuse))
 
 

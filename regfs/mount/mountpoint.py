@@ -75,9 +75,9 @@ def _unescape(text: str) -> str:
 def check_mountpoint(path: str, store: str, *, source: str, nonempty: bool, uid: int) -> str:
     """See that a file system may be mounted at `path`; give its absolute path.
 
-    A dead mount of our own that is left there is cleared away. `store` is the store's absolute path, `source`
-    what the mount will show as its source: a second mount of either kind is refused, those of others may
-    lie below. Raises MountpointError.
+    A dead mount of our own that is left there is cleared away. `store` is the store's absolute path, or ""
+    for one that is in no directory; `source` what the mount will show as its source: a second mount of either
+    kind is refused, those of others may lie below. Raises MountpointError.
     """
     try:
         os.stat(path)
@@ -96,7 +96,7 @@ def check_mountpoint(path: str, store: str, *, source: str, nonempty: bool, uid:
         raise MountpointError(
             path, f"is already a mount, of {mounted.source} ({mounted.type}); regfs umount {path} ends it"
         )
-    if os.path.commonpath([real, store]) in (real, store):
+    if store and os.path.commonpath([real, store]) in (real, store):
         raise MountpointError(
             path, f"overlaps the store {store}: reading one would wait for the other; mount elsewhere"
         )

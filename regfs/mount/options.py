@@ -23,6 +23,10 @@ from regfs.oci.names import read_registry
 #: Seconds for which links and listings are believed, unless asked otherwise.
 DEFAULT_TTL = 10.0
 
+#: The same of an object store. There to see whether anything has changed is a LIST: it costs money, and takes
+#: as long as to list a thousand files.
+OBJECTS_TTL = 300.0
+
 #: What mount(8), mount.fuse(8) or systemd put in; `rw`, `suid` and `dev` come by default from there, and
 #: a regfs mount is `ro,nosuid,nodev` all the same.
 _DROPPED = frozenset(
@@ -124,7 +128,14 @@ _OWN = (
     "log_file",
     "follow_symlinks",
     "registry",
+    "endpoint",
+    "region",
+    "anonymous",
+    "timeout",
 )
+
+#: Seconds that anybody may be made to wait for a store that does not answer.
+_LONGEST_TIMEOUT = 600
 
 #: Whose the files inside an image are: as the image says, or the mounting user's.
 _OWNERS = {"image": True, "me": False}
@@ -138,7 +149,7 @@ class MountOptions:
     """What the options say. `ttl` in seconds, sizes in bytes; `libfuse` goes there as it is.
 
     `fsname` is what the mount shows as its source, if not the store. `registry` is the host that images are
-    named after for other tools, or empty.
+    named after for other tools, or empty. `endpoint` and what follows is how an object store is reached.
     """
 
     uid: int
@@ -156,7 +167,22 @@ class MountOptions:
     log_file: str | None = None
     follow_symlinks: bool = False
     registry: str = ""
+    endpoint: str = ""
+    region: str = ""
+    anonymous: bool = False
+    timeout: float | None = None
     libfuse: dict[str, str | bool] = field(default_factory=dict)
+
+    @property
+    def for_objects(self) -> str:
+        """Name an option that was given and is for object stores; "" if none was."""
+        given = {
+            "endpoint": self.endpoint,
+            "region": self.region,
+            "anonymous": self.anonymous,
+            "timeout": self.timeout is not None,
+        }
+        return next((name for name, value in given.items() if value), "")
 
     @property
     def nonempty(self) -> bool:
@@ -170,9 +196,12 @@ def this_machine() -> Platform:
     return Platform.of_machine(uname.sysname, uname.machine)
 
 
-def parse_options(texts: Iterable[str], *, uid: int, gid: int) -> MountOptions:
-    """Read the arguments of all `-o`. `uid` and `gid` are the mounting user's. Raises OptionError."""
-    options = MountOptions(uid=uid, gid=gid)
+def parse_options(texts: Iterable[str], *, uid: int, gid: int, ttl: float = DEFAULT_TTL) -> MountOptions:
+    """Read the arguments of all `-o`. `uid` and `gid` are the mounting user's. Raises OptionError.
+
+    `ttl` is that of a mount for which none is given.
+    """
+    options = MountOptions(uid=uid, gid=gid, ttl=ttl)
     given = [option for text in texts for option in _split(text)]
     if "remount" in given:  # comes with all that /proc/mounts shows
         raise OptionError("remount", "a mounted regfs takes no new options; unmount it and mount it again")
@@ -198,7 +227,7 @@ def _apply(options: MountOptions, option: str) -> None:
         raise OptionError(name, _REFUSED[name])
     if name == "allow_other" and not equals:
         options.allow_other = True
-    elif name in ("views", "follow_symlinks", "partial") and not equals:
+    elif name in ("views", "follow_symlinks", "partial", "anonymous") and not equals:
         setattr(options, name, True)
     elif name in _PASSED_FLAGS and not equals:
         options.libfuse[name] = True
@@ -243,6 +272,10 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
                 options.fsname = value
             case "log_file":
                 options.log_file = value
+            case "endpoint" | "region":
+                setattr(options, name, value)
+            case "timeout":
+                options.timeout = _timeout(value)
             case "registry":
                 options.registry = read_registry(value)
             case _:
@@ -258,6 +291,13 @@ def _seconds(value: str) -> float:
         seconds = math.nan
     if not seconds >= 0:
         raise ValueError(f"{value!r} is no number of seconds; use inf for a store that never changes")
+    return seconds
+
+
+def _timeout(value: str) -> float:
+    seconds = _seconds(value)
+    if not 1 <= seconds <= _LONGEST_TIMEOUT:
+        raise ValueError(f"{value!r} is not from 1 to {_LONGEST_TIMEOUT} seconds")
     return seconds
 
 

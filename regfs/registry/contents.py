@@ -13,7 +13,9 @@ from regfs.errors import DigestError, LinkError, MissingError, StoreError, Unsaf
 from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_repository, is_tag
 from regfs.registry import layout
-from regfs.storage.protocol import Content, Entry, FileStat, FileType, Space, Storage
+from regfs.registry.evidence import Evidence
+from regfs.registry.survey import proved_tag
+from regfs.storage.protocol import Content, Entry, FileStat, FileType, GatheringStorage, Space, Storage
 
 #: The largest manifest that registries accept, in bytes (distribution, maxManifestBodySize).
 MANIFEST_LIMIT = 4 << 20
@@ -59,6 +61,13 @@ class Contents:
 
     def __init__(self, store: Storage) -> None:
         self._store = store
+        #: Where one request tells of all below a directory: what is about to be asked is gathered first.
+        self._gathering = store if isinstance(store, GatheringStorage) else None
+        self._evidence = Evidence()
+
+    def _gather(self, path: str) -> None:
+        if self._gathering is not None:
+            self._gathering.gather(path)
 
     def listing(self, name: str) -> Listing:
         """List the repositories and tags at a repository's name, or at a part of one ("" is the top)."""
@@ -80,6 +89,7 @@ class Contents:
             return Listing(bool(marks), nested, {}, error)
 
     def _tags(self, name: str) -> dict[str, bool]:
+        self._gather(layout.tags(name))
         try:
             entries = self._store.list(layout.tags(name))
         except MissingError:  # no tag was pushed yet
@@ -100,11 +110,15 @@ class Contents:
 
         Raises StoreError where no tag can be looked for.
         """
+        if name:
+            self._gather(layout.tag(name, tag))
         found = self._type(layout.tag(name, tag), layout.repository(name)) if name else None
         return tag_sound(tag, found) if found else None
 
     def _type(self, path: str, below: str) -> FileType | None:
         try:
+            if self._gathering is not None:
+                return self._gathering.directory(path).type
             return self._store.stat(path, below).type
         except MissingError:
             return None
@@ -112,10 +126,21 @@ class Contents:
     def directory(self, name: str) -> FileStat:
         """Tell about the directory of a repository's name. Its time is that of the newest new tag."""
         here = layout.repository(name)
+        if self._gathering is not None:
+            return self._gathered_directory(name)
         for path in (layout.tags(name), here) if name else (here,):
             with suppress(StoreError):
                 return self._store.stat(path, here)
         return self._store.stat(here if name else "")
+
+    def _gathered_directory(self, name: str) -> FileStat:
+        """Do as `directory`: the time is that of the newest link, where there are any."""
+        assert self._gathering is not None  # noqa: S101 - for the type checker
+        if name:
+            with suppress(StoreError):
+                self._gather(layout.tags(name))
+                return self._store.stat(layout.tags(name))
+        return self._gathering.directory(layout.repository(name) if name else "")
 
     def nested_entry(self, name: str, part: str) -> FileStat:
         """Tell what stands under one name among repositories, whatever it is."""
@@ -123,10 +148,12 @@ class Contents:
 
     def tag_directory(self, name: str, tag: str) -> FileStat:
         """Tell about the directory of a tag, whether or not it has a link."""
+        self._gather(layout.tag(name, tag))
         return self._store.stat(layout.tag(name, tag), layout.repository(name))
 
     def tag_stat(self, name: str, tag: str) -> FileStat:
         """Tell about a tag's link, without opening it: its time is that of the last push."""
+        self._gather(layout.tag(name, tag))
         return self._file(layout.tag_link(name, tag), layout.tag(name, tag))
 
     def tag_changed(self, name: str, tag: str) -> int:
@@ -145,6 +172,11 @@ class Contents:
     def tag(self, name: str, tag: str) -> tuple[FileStat, Digest]:
         """Read what a tag names now, and tell about its link. Raises LinkError if that holds no digest."""
         path = layout.tag_link(name, tag)
+        if self._gathering is not None:
+            self._gather(layout.tag(name, tag))
+            proved = proved_tag(self._store, layout.tag(name, tag), self._evidence)
+            if proved is not None and proved.digest:
+                return self._store.stat(path), Digest.parse(proved.digest)
         stat, content = self._store.examine(path, LONGEST, layout.tag(name, tag))
         return stat, _digest_in(path, content)
 
@@ -170,6 +202,7 @@ class Contents:
 
     def uploads(self, name: str) -> list[str]:
         """List the ids of a repository's unfinished pushes."""
+        self._gather(layout.uploads(name))
         return self._directories(layout.uploads(name))
 
     def upload_entries(self, name: str, identifier: str, below: str = "") -> list[Entry]:
@@ -226,16 +259,26 @@ class Contents:
 
     def tag_stamps(self, name: str, tags: Iterable[str]) -> Sequence[int]:
         """Give the stamp of each tag's link, 0 for what cannot be looked at."""
+        tags = list(tags)
+        with suppress(StoreError):
+            self._gather(layout.tag(name, tags[0]) if len(tags) == 1 else layout.tags(name))
         return self._store.stamps([layout.tag_link(name, tag) for tag in tags])
 
     def listing_stamps(self, name: str) -> Sequence[int]:
         """Give the stamps of what `listing` lists: the directory of a name, and that of its tags."""
         paths = [layout.repository(name), layout.tags(name)] if name else [layout.repository(name)]
+        if self._gathering is not None:
+            with suppress(StoreError):
+                self._store.list(layout.repository(name))  # which tells whether there are any tags
+                self._gather(layout.tags(name))
         return self._store.stamps(paths)
 
     def shard_stamp(self, digest: Digest) -> int:
         """Give the stamp of the directory that holds a blob's."""
-        return self._store.stamps([layout.shard(digest.algorithm, digest.hex[:2])])[0]
+        shard = layout.shard(digest.algorithm, digest.hex[:2])
+        if self._gathering is not None:
+            return self._gathering.tree_stamp(shard)
+        return self._store.stamps([shard])[0]
 
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
@@ -252,6 +295,7 @@ class Contents:
         return _digest_in(path, self._store.read(path, LONGEST))
 
     def _links(self, directory: str) -> Iterator[LinkEntry]:
+        self._gather(directory)
         for algorithm in self._directories(directory):
             for encoded in self._directories(f"{directory}/{algorithm}"):
                 try:

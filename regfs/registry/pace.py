@@ -40,6 +40,23 @@ def _yield() -> None:
         select.select((), (), (), 0)
 
 
+class FarAway:
+    """The pace of what is known to be far, whatever single answers took: some came from memory."""
+
+    slow = far = True
+
+    def now(self) -> float:
+        """Tell any time: nothing is measured."""
+        return 0.0
+
+    def took(self, began: float) -> None:
+        """Note nothing."""
+
+    def expired(self) -> bool:
+        """Tell that nothing has to be found out again."""
+        return False
+
+
 class Pace:
     """The moving measure of one store, from the times of single small calls, in seconds.
 

@@ -18,7 +18,7 @@ from threading import Condition, Event, Lock, Thread, get_ident
 from typing import TypeVar
 
 from regfs.errors import GivenUpError, RegfsError
-from regfs.registry.pace import Pace
+from regfs.registry.pace import FarAway, Pace
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class SideBySide:
     def __init__(
         self,
         given_up: Callable[[], bool],
-        pace: Pace | None = None,
+        pace: Pace | FarAway | None = None,
         *,
         near: int = _NEAR,
         far: int = _FAR,
