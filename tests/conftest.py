@@ -17,8 +17,10 @@ import pytest
 
 from tests.builder import StoreBuilder
 from tests.sides import Room, wants_quiet
+from tests.started import ForkServer, may_fork
 
 REGFS = [sys.executable, "-m", "regfs"]
+_FORK_SERVER = ForkServer()
 
 #: On CI every test must run: what a machine lacks there is a fault of scripts/prepare.sh.
 ON_CI = bool(os.environ.get("CI"))
@@ -50,8 +52,14 @@ def cannot_run(reason: str) -> NoReturn:
 
 def run(*command: str | Path, **keywords: object) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and give its output as text; the status is the caller's to check."""
+    words = [str(part) for part in command]
+    environment: dict[str, str] = dict(keywords.pop("env", os.environ))  # type: ignore[call-overload]
+    start, arguments = words[: len(REGFS)], words[len(REGFS) :]
+    if start == REGFS and may_fork(arguments, environment, keywords):
+        return _FORK_SERVER.run(arguments, environment, **keywords)  # type: ignore[arg-type]
     return subprocess.run(
-        [str(part) for part in command],
+        words,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
