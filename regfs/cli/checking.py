@@ -11,14 +11,14 @@ from contextlib import contextmanager
 import click
 
 from regfs.cli.opening import Opened, follow_symlinks_option, opened
-from regfs.cli.reporting import format_option, print_table
+from regfs.cli.tables import Output, table_options
 from regfs.errors import RegfsError, UsageError
 from regfs.graph.index import Need
 from regfs.graph.index.doubt import has_gaps
 from regfs.graph.reports import check as checking
 from regfs.graph.reports import difference
 from regfs.graph.reports.lists import broken
-from regfs.graph.reports.table import Format, readable_size
+from regfs.graph.reports.table import readable_size
 from regfs.registry.findings import SEVERITIES
 
 #: As diff(1) and fsck(8): 0 for no difference or damage, 1 for some, 2 for trouble.
@@ -55,7 +55,7 @@ def _trouble() -> Iterator[None]:
 @click.option("--bandwidth", callback=_read_rate, metavar="RATE", help="Read at most so much a second: 50M.")
 @click.option("--strict", is_flag=True, help="Hazards of garbage-collect -m give exit status 1 as well.")
 @click.option("--all", "everything", is_flag=True, help="List the tags that can be pulled, too.")
-@format_option
+@table_options
 @follow_symlinks_option
 def check(
     store: str,
@@ -64,7 +64,7 @@ def check(
     bandwidth: float | None,
     strict: bool,
     everything: bool,
-    form: Format,
+    output: Output,
 ) -> None:
     """Tell of each tag in STORE whether it can be pulled: whether all is there, with the right sizes.
 
@@ -82,8 +82,8 @@ def check(
             found = checking.verdict(snapshot)
             tags = checking.by_tag(snapshot, sound=everything)
             gaps = has_gaps(snapshot)
-    if tags.rows or form is not Format.TABLE:
-        print_table(tags, form)
+    if tags.rows or not output.for_people:
+        output.print(tags)
     untold = f"; of {found.untold} that cannot be told" if found.untold else ""
     print(f"regfs: {found.sound} of {found.tags} tags can be pulled{untold}", file=sys.stderr)
     counts = Counter(row[0] for row in all_findings)
@@ -132,9 +132,9 @@ def _hash(it: Opened, bandwidth: float | None, jobs: int) -> None:
     show_default=True,
     help="Tags added, removed and moved; or the blobs that tags of A need and B lacks.",
 )
-@format_option
+@table_options
 @follow_symlinks_option
-def diff(first: str, second: str, show: str, form: Format) -> None:
+def diff(first: str, second: str, show: str, output: Output) -> None:
     """Tell how the tags of two stores differ, and what STORE_B lacks that the tags of STORE_A need.
 
     A tag is added if only B has it, removed if only A has it, moved if it names another image. Exit status:
@@ -149,15 +149,13 @@ def diff(first: str, second: str, show: str, form: Format) -> None:
         with one.references.snapshot() as a, other.references.snapshot() as b:
             tags, blobs = difference.tags(a, b), difference.blobs(a, b)
     changes, missing = list(tags.rows), list(blobs.rows)
-    print_table(
-        (tags if show == "tags" else blobs)._replace(rows=changes if show == "tags" else missing), form
-    )
-    if form is Format.TABLE:
+    output.print((tags if show == "tags" else blobs)._replace(rows=changes if show == "tags" else missing))
+    if output.for_people:
         changed = Counter(row[0] for row in changes)
         words = ", ".join(f"{changed[name]} {name}" for name in ("added", "removed", "moved"))
         words += f", {changed['unknown']} unknown" if changed["unknown"] else ""
         lacks = [row for row in missing if row[3] != "not read"]
-        size = sum(int(row[1] or 0) for row in lacks)
+        size = sum(row[1] for row in lacks if isinstance(row[1], int))
         unread = f", of {len(missing) - len(lacks)} it is unknown" if len(missing) > len(lacks) else ""
         print(
             f"regfs: tags: {words}; {second} lacks {len(lacks)} blobs, {readable_size(size)}{unread}",

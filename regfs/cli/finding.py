@@ -12,14 +12,19 @@ import click
 from regfs.cli.browse import open_tree, platform_option
 from regfs.cli.images import find_image, images_of
 from regfs.cli.opening import TerminalProgress, follow_symlinks_option, max_layer_size_option
-from regfs.cli.reporting import format_option, print_table
+from regfs.cli.tables import Output, table_options
 from regfs.errors import NoFileSystemError, NotKnownError, RegfsError
-from regfs.graph.reports.table import Format, Row, Table, columns
+from regfs.graph.reports.table import SPARE, Column, Row, Table, Type
 from regfs.oci import Platform
 from regfs.tree import Tree
 from regfs.tree.inside.search import Search
 
-_COLUMNS = columns("image", "path", "layer", "digest")
+COLUMNS = (
+    Column("image", help="REPOSITORY:TAG"),
+    Column("path", help="in the image"),
+    Column("layer", help="the number of the one that it is from"),
+    Column("digest", Type.DIGEST, "of that layer", SPARE),
+)
 
 
 @click.command(short_help="Find files by their name in many images.")
@@ -28,11 +33,11 @@ _COLUMNS = columns("image", "path", "layer", "digest")
 @click.option(
     "--image", "images", multiple=True, metavar="'REPOSITORY:TAG'", help="Only in such images (all)."
 )
-@format_option
+@table_options
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option
-def find(store: str, pattern: str, images: tuple[str, ...], form: Format, platform: Platform) -> None:
+def find(store: str, pattern: str, images: tuple[str, ...], output: Output, platform: Platform) -> None:
     """Find the files whose name matches PATTERN in the images of STORE, as containers see them.
 
     PATTERN and --image are as in a shell: `*`, `?`, `[…]`; a PATTERN with a slash is one of the whole path.
@@ -48,7 +53,7 @@ def find(store: str, pattern: str, images: tuple[str, ...], form: Format, platfo
     with TerminalProgress() as progress:
         rows = _rows(tree, pattern, images, progress, complaints)
         # A table is printed as a whole, which the bar would stand in; the others as they are found.
-        print_table(Table(_COLUMNS, list(rows) if form is Format.TABLE else rows), form)
+        output.print(Table(COLUMNS, list(rows) if output.for_people else rows))
     sys.stdout.flush()
     for complaint in complaints:
         print(f"regfs: {complaint}", file=sys.stderr)

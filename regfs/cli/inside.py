@@ -12,10 +12,10 @@ import click
 from regfs.cli.browse import as_named, open_tree, platform_option, walk
 from regfs.cli.images import find_image, image_at
 from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option
-from regfs.cli.reporting import format_option, print_table
+from regfs.cli.tables import Output, table_options
 from regfs.errors import NotKnownError, RegfsError, TreeError, printable
 from regfs.graph.reports import explain as explaining
-from regfs.graph.reports.table import Format, Row, Table, Type, columns, readable_size
+from regfs.graph.reports.table import SPARE, Column, Row, Table, Type, readable_size
 from regfs.layers import Layer
 from regfs.layers.changes import Change, Changes
 from regfs.layers.entry import EntryType
@@ -27,21 +27,35 @@ from regfs.tree.inside import origin
 from regfs.tree.inside.nodes import MISSING
 from regfs.tree.inside.steps import BuildStep, changed_files, steps
 
-_TREE = columns("mode", uid=Type.NUMBER, gid=Type.NUMBER, size=Type.SIZE, changed=Type.TIME) + columns(
-    "path", "target"
+TREE = (
+    Column("mode", help="as ls -l has it; ?: it cannot be looked at"),
+    Column("uid", Type.NUMBER, "the owner's number", SPARE),
+    Column("gid", Type.NUMBER, "the group's number", SPARE),
+    Column("size", Type.SIZE, "of a file"),
+    Column("changed", Type.TIME, "its own time", SPARE),
+    Column("path", help="in the image"),
+    Column("target", help="of a symlink"),
 )
-_HISTORY = columns(
-    "layer",
-    stored=Type.SIZE,
-    unpacked=Type.SIZE,
-    added=Type.NUMBER,
-    changed=Type.NUMBER,
-    removed=Type.NUMBER,
-    wasted=Type.SIZE,
-    left_out=Type.NUMBER,
-) + columns("created", "digest", "command")
-
-_FILES = columns("layer", "change", size=Type.SIZE) + columns("path")
+_AMOUNT = Type.NUMBER
+HISTORY = (
+    Column("layer", help="its number, from the base; empty: a step that made none"),
+    Column("stored", Type.SIZE, "its bytes as they are stored"),
+    Column("unpacked", Type.SIZE, "its bytes as a tar", SPARE),
+    Column("added", _AMOUNT, "files that no layer below has"),
+    Column("changed", _AMOUNT, "files that it replaces"),
+    Column("removed", _AMOUNT, "files that it takes away"),
+    Column("wasted", Type.SIZE, "bytes of files below that it replaces or takes away", SPARE),
+    Column("left_out", _AMOUNT, "entries that no file system can show", SPARE),
+    Column("created", Type.TIME, "when the step was done, as the config says", SPARE),
+    Column("digest", Type.DIGEST, "the layer's", SPARE),
+    Column("command", help="of the step"),
+)
+FILES = (
+    Column("layer", help="its number, from the base"),
+    Column("change", help="added, changed, removed or wasted"),
+    Column("size", Type.SIZE, "of the file; of what is wasted by it"),
+    Column("path", help="in the image"),
+)
 
 #: What a layer does to a file.
 _KINDS = Changes._fields
@@ -62,11 +76,11 @@ REF = "REPOSITORY[:TAG|@DIGEST]"
 @click.argument("store")
 @click.argument("ref", metavar=REF)
 @click.argument("path", default="/")
-@format_option
+@table_options
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option
-def tree(store: str, ref: str, path: str, form: Format, platform: Platform) -> None:
+def tree(store: str, ref: str, path: str, output: Output, platform: Platform) -> None:
     """List all that stands at PATH (the whole if none is given) in an image of STORE, its layers merged.
 
     Without a tag, the image that is tagged `latest`. What cannot be looked at is marked by `?`, and the
@@ -92,7 +106,7 @@ def tree(store: str, ref: str, path: str, form: Format, platform: Platform) -> N
         _complain([*complaints, str(error)])
         return
     rows = _rows(top, path.strip("/"), complaints, missing=bool(complaints))
-    print_table(Table(_TREE, rows), form)
+    output.print(Table(TREE, rows))
     _complain(complaints)
 
 
@@ -147,7 +161,7 @@ def _row(node: Node, path: str) -> Row:
 @click.command(short_help="Tell what each step of an image's build did to its files.")
 @click.argument("store")
 @click.argument("ref", metavar=REF)
-@format_option
+@table_options
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option
@@ -159,7 +173,7 @@ def _row(node: Node, path: str) -> Row:
     metavar=f"[{'|'.join(_KINDS)}]",
     help="List the names behind the counts instead, the largest first.",
 )
-def history(store: str, ref: str, form: Format, platform: Platform, files: str | None) -> None:
+def history(store: str, ref: str, output: Output, platform: Platform, files: str | None) -> None:
     """List the steps that built an image of STORE, the first one first, with what each did to the files.
 
     `stored` and `unpacked` are the layer's bytes as they are stored and as a tar; `added`, `changed` and
@@ -177,11 +191,11 @@ def history(store: str, ref: str, form: Format, platform: Platform, files: str |
         changed = changed_files(scope, image)
         names = [change for change in changed.changes if files in ("all", change.kind)]
         names.sort(key=lambda change: (-change.size, change.position, change.kind, change.path))
-        print_table(Table(_FILES, map(_file, names)), form)
+        output.print(Table(FILES, map(_file, names)))
         _complain([f"layer {position:02} cannot be read: {error}" for position, error in changed.missing])
         return
     found = list(steps(scope, image))
-    print_table(Table(_HISTORY, [_step(step, short=form is Format.TABLE) for step in found]), form)
+    output.print(Table(HISTORY, [_step(step, short=output.for_people and not output.wide) for step in found]))
     layers = [step.layer for step in found if step.layer is not None]
     _complain([f"layer {layer.position:02} cannot be read: {layer.error}" for layer in layers if layer.error])
 
@@ -259,7 +273,6 @@ def _step(step: BuildStep, *, short: bool) -> Row:
     layer = step.layer
     if layer is None:
         return (*[None] * 8, step.created, None, command)
-    digest = layer.digest[: layer.digest.index(":") + 13] if short else layer.digest
     number = f"{layer.position:02}"
     changes = layer.changes or (None,) * 4
     return (
@@ -269,6 +282,6 @@ def _step(step: BuildStep, *, short: bool) -> Row:
         *changes,
         layer.left_out,
         step.created,
-        digest,
+        layer.digest,
         command,
     )

@@ -14,6 +14,7 @@ import click
 
 from regfs.cli.deletions import RegistryUrl, Tool, read_url
 from regfs.cli.opening import follow_symlinks_option, opened_index
+from regfs.cli.patterns import checked, read_patterns
 from regfs.cli.planning import (
     NEEDS,
     commands_of,
@@ -24,7 +25,7 @@ from regfs.cli.planning import (
     save_plan,
     see_that_it_can_be_saved,
 )
-from regfs.cli.reporting import format_option, print_table
+from regfs.cli.tables import Output, table_options
 from regfs.errors import RuleError, UsageError
 from regfs.graph.index import Need
 from regfs.graph.index.doubt import has_no_tags
@@ -33,8 +34,8 @@ from regfs.graph.reports.policy import Policy
 from regfs.graph.reports.proof import Outcome
 from regfs.graph.reports.reclaim import by_tag
 from regfs.graph.reports.reclaim import reclaim as compute
-from regfs.graph.reports.rules import By, Pattern, Rules, read_age, read_pattern
-from regfs.graph.reports.table import Format, Table, columns, readable_size
+from regfs.graph.reports.rules import By, Pattern, Rules, read_age
+from regfs.graph.reports.table import Column, Table, Type, readable_size
 
 
 def _read_before(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -47,27 +48,13 @@ def _read_before(_ctx: click.Context, _param: click.Parameter, value: str | None
         raise click.BadParameter(str(error)) from error
 
 
-def _read(reader: Callable[[], tuple[Pattern, ...]]) -> tuple[Pattern, ...]:
-    """Read patterns; what can match nothing is a wrong option."""
-    try:
-        return reader()
-    except RuleError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def _read_patterns(
-    _ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> tuple[Pattern, ...]:
-    return _read(lambda: tuple(read_pattern(param.opts[0], text) for text in value))
-
-
 def _read_keep_lists(
     _ctx: click.Context, _param: click.Parameter, value: tuple[BinaryIO, ...]
 ) -> tuple[Pattern, ...]:
     return tuple(
         pattern
         for file in value
-        for pattern in _read(
+        for pattern in checked(
             lambda file=file: keep_list(file.name, file)  # type: ignore[misc]
         )
     )
@@ -79,10 +66,10 @@ _FILE = click.Path(path_type=Path)
 @click.command(short_help="Tell what deleting certain tags would free. Deletes nothing.")
 @click.argument("store")
 @click.option(
-    "--match", multiple=True, metavar="PATTERN", callback=_read_patterns, help="Only what is like this."
+    "--match", multiple=True, metavar="PATTERN", callback=read_patterns, help="Only what is like this."
 )
 @click.option(
-    "--keep", multiple=True, metavar="PATTERN", callback=_read_patterns, help="Never what is like this."
+    "--keep", multiple=True, metavar="PATTERN", callback=read_patterns, help="Never what is like this."
 )
 @click.option(
     "--keep-from",
@@ -130,7 +117,7 @@ _FILE = click.Path(path_type=Path)
     callback=lambda _ctx, _param, value: Tool(value),
     help="What the commands call.",
 )
-@format_option
+@table_options
 @follow_symlinks_option
 def reclaim(
     store: str,
@@ -149,7 +136,7 @@ def reclaim(
     verify: Path | None,
     registry: str | None,
     tool: Tool,
-    form: Format,
+    output: Output,
 ) -> None:
     """Tell what the rules select in STORE, and the bytes that deleting it frees. Deletes nothing.
 
@@ -219,7 +206,7 @@ def reclaim(
     if verify:
         if rules != Rules() or policy or save:
             raise click.UsageError("--verify compares a plan with the store: give no rule with it")
-        _verify(store, verify, show, form, commands=partial(commands_of, store, url, tool, str(verify)))
+        _verify(store, verify, show, output, commands=partial(commands_of, store, url, tool, str(verify)))
         return
     asked = _with_policy(policy, rules) if policy else _alone(rules)
     last = see_that_it_can_be_saved(save, store) if save else None
@@ -243,10 +230,10 @@ def reclaim(
     if show == "commands":
         _print_lines(commands_of(store, url, tool, str(save or ""), found.manifests, found.size))
     elif show == "digests":
-        _print_digests(found.digests, form)
+        _print_digests(found.digests, output)
     else:
-        print_table(table, form)
-    if form is Format.TABLE:
+        output.print(table)
+    if output.for_people:
         selected = f"{_counted(found.tags, 'tag')}, {_counted(found.digests, 'manifest')}"
         orphaned = readable_size(found.freed.orphaned[1])
         complain(
@@ -299,7 +286,7 @@ def _verify(
     store: str,
     path: Path,
     show: str,
-    form: Format,
+    output: Output,
     commands: Callable[[list[tuple[str, str]], int], Iterable[str]],
 ) -> None:
     """Compare a plan with the store, and print what became of it; `commands` gives those for the rest."""
@@ -309,9 +296,9 @@ def _verify(
     if show == "commands":
         _print_lines(commands(proof.to_delete, to_delete))
     elif show == "digests":
-        _print_digests([f"{repository}@{digest}" for repository, digest in proof.to_delete], form)
+        _print_digests([f"{repository}@{digest}" for repository, digest in proof.to_delete], output)
     else:
-        print_table(proof.by_image() if show == "tags" else proof.summary(), form)
+        output.print(proof.by_image() if show == "tags" else proof.summary())
     if proof.left if show in ("commands", "digests") else not proof.whole:
         sys.exit(1)
 
@@ -325,9 +312,15 @@ def _counted(things: Sized, name: str) -> str:
     return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
-def _print_digests(digests: Iterable[str], form: Format) -> None:
-    if form is Format.TABLE:
+_DIGESTS = (
+    Column("repository", help="from which it is to be deleted"),
+    Column("digest", Type.DIGEST, "of the manifest that is to be deleted"),
+)
+
+
+def _print_digests(digests: Iterable[str], output: Output) -> None:
+    if output.for_people:
         for digest in digests:
             print(digest)
         return
-    print_table(Table(columns("repository", "digest"), [digest.split("@") for digest in digests]), form)
+    output.print(Table(_DIGESTS, [digest.split("@") for digest in digests]))

@@ -7,36 +7,22 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 
 import click
 
 from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option, opened
-from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError
+from regfs.cli.patterns import read_patterns
+from regfs.cli.tables import Output, table_options, tell
+from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError, UsageError
 from regfs.graph.reports import explain as explaining
 from regfs.graph.reports.catalogue import REPORTS
-from regfs.graph.reports.table import Format, Table, render
+from regfs.graph.reports.rules import Pattern
 from regfs.oci.digest import LENGTHS
 from regfs.oci.naming import ROOTFS
 
-format_option = click.option(
-    "--format",
-    "form",
-    type=click.Choice([form.value for form in Format]),
-    default=Format.TABLE.value,
-    show_default=True,
-    callback=lambda _ctx, _param, value: Format(value),
-    help="For people, or with sizes in bytes for programs.",
-)
-
-
 #: Bytes of a report that are kept in memory; a longer one goes to a temporary file.
 _IN_MEMORY = 1 << 20
-
-
-def print_table(table: Table, form: Format) -> None:
-    """Print a table, piece by piece."""
-    for piece in render(table, form):
-        sys.stdout.write(piece)
 
 
 _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of a mount.
@@ -48,17 +34,29 @@ _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of
 @click.command(short_help="Print a report: summary, tags, blobs, …", help=_REPORT_HELP)
 @click.argument("name", type=click.Choice(list(REPORTS)), metavar="NAME")
 @click.argument("store")
-@format_option
+@click.option(
+    "--match",
+    multiple=True,
+    metavar="PATTERN",
+    callback=read_patterns,
+    help="Only what REPO:TAG or REPO@DIGEST fits, as in regfs reclaim; of blobs, what such images need.",
+)
+@table_options
 @follow_symlinks_option
-def report(name: str, store: str, form: Format) -> None:
+def report(name: str, store: str, match: tuple[Pattern, ...], output: Output) -> None:
     """Print one report: all of it is made first, so that nobody waits for who reads it."""
+    view = replace(output.view, match=match)
+    if match and name == "summary":
+        raise UsageError("--match: the summary is of the whole store")
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as made:
-        with opened(store) as it, it.reports.making(name) as table:
-            for text in render(table, form):
+        with opened(store) as it, it.reports.viewing(name, view) as seen:
+            for text in output.text(seen.table):
                 made.write(text.encode(errors="backslashreplace"))
         made.seek(0)
         while piece := made.read(_IN_MEMORY):
             sys.stdout.buffer.write(piece)
+    sys.stdout.flush()
+    tell(seen.notes)
 
 
 @click.command(short_help="Say what a blob is, who holds it, what keeps it.")

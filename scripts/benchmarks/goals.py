@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tabulate import tabulate
-
 from scripts.benchmarks.contestants import BINDFS, BORG, OURS, PLAIN, RESTIC
 from scripts.benchmarks.finding import FIND, FOUND_EACH
 from scripts.benchmarks.indexing import COLLECT, INDEX, REFRESH, SECONDS
 from scripts.benchmarks.memory import WALKED
-from scripts.benchmarks.results import AGAIN, COLD, Table
+from scripts.benchmarks.results import AGAIN, COLD, Table, in_columns
 from scripts.benchmarks.serving import DISTRIBUTION, NGINX, ONE
 from scripts.benchmarks.serving import SECONDS as LOADED
 from scripts.benchmarks.walking import OPERATIONS
@@ -63,7 +61,7 @@ def reached(tables: Sequence[Table]) -> str:
         (what, f"{found:.2f}", f"{limit:.2f}", "yes" if found <= limit else "no")
         for what, found, limit in rows
     ]
-    return tabulate(shown, ["goal", "found", "at most", "reached"], disable_numparse=True)
+    return in_columns(["goal", "found", "at most", "reached"], shown)
 
 
 def _rows(tables: dict[str, Table]) -> Iterator[tuple[str, float, float]]:

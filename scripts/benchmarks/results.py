@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tabulate import tabulate
+from regfs.graph.reports.lines import Lines
+from regfs.graph.reports.table import Column, Type
+from regfs.graph.reports.table import Table as Grid
 
 #: cold: nothing in memory. fresh: the store's files are, the mount is new. again: the same mount once more.
 COLD, FRESH, AGAIN = "cold", "fresh", "again"
@@ -75,10 +77,7 @@ class Table:
                     row.append("" if ratio is None else f"{ratio:.2f}")
             row.append(f"{self.memory[name]:.0f}" if self.memory[name] else "")
             rows.append([*row, str(max(map(len, kinds.values())))])
-        table = tabulate(
-            rows, [*headers, "MB", "runs"], disable_numparse=True, colalign=_aligned(len(headers) + 2)
-        )
-        return f"{self.title}\n\n{table}"
+        return f"{self.title}\n\n{in_columns([*headers, 'MB', 'runs'], rows)}"
 
     def document(self) -> dict[str, object]:
         """Give all of it as JSON has it, in base units."""
@@ -148,5 +147,7 @@ def _figures(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _aligned(columns: int) -> list[str]:
-    return ["left", *["right"] * (columns - 1)]
+def in_columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write rows below their headers, as regfs writes a table: all but the first column to the right."""
+    columns = tuple(Column(name, Type.NUMBER if at else Type.TEXT) for at, name in enumerate(headers))
+    return "".join(Lines(Grid(columns, rows))).rstrip("\n")

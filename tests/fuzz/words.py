@@ -12,7 +12,8 @@ import click
 from regfs.cli.checking import check
 from regfs.cli.reclaiming import reclaim
 from regfs.errors import OptionError
-from regfs.graph.reports.table import Format, Table, Type, columns, readable_size, render
+from regfs.graph.reports.formats import Format, render
+from regfs.graph.reports.table import Table, Type, columns, readable_size
 from regfs.mount.options import parse_options
 from regfs.oci import Platform
 from regfs.registry.findings import storable

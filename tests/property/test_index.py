@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from regfs.graph.index import Need, ReferenceIndex, Role
 from regfs.graph.reports.catalogue import REPORTS, Reports
-from regfs.graph.reports.table import Format, render
+from regfs.graph.reports.formats import Format, render
 from regfs.registry import Contents
 from regfs.storage import FileStat, LocalStorage
 from tests.builder import StoreBuilder

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.long
 
 PUSHED = 1_700_000_000
 DAY = 86_400
-REPORTS = ["summary", "repositories", "tags", "blobs", "untagged", "orphans", "uploads", "broken"]
+REPORTS = ["repositories", "tags", "images", "blobs", "untagged", "orphans", "uploads", "broken"]
 
 #: Every command that takes a store, with what else it needs, and its status for trouble.
 COMMANDS = [
@@ -332,27 +332,36 @@ def test_control_c_in_the_middle_of_a_first_index_leaves_nothing_half_done(
 
 NUMBERS = {"size", "exclusive", "shared", "count", "blocks", "files", "tags", "images", "pushes"}
 TIMES = {"pushed", "stored", "changed", "created", "started"}
+LISTS = {"platforms", "tags", "repositories"}
 DATES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def as_csv(cell: object) -> str:
+    return " ".join(map(str, cell)) if isinstance(cell, list) else "" if cell is None else str(cell)
 
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_report_has_the_same_values_in_each_form(library: Library, name: str) -> None:
-    forms = ("csv", "json", "table")
-    text, document, shown = together(
-        *(["report", name, library.store.root, "--format", form] for form in forms)
+    forms = (["csv"], ["json"], ["jsonl"], ["table", "--wide"])
+    text, document, lines_of_json, shown = together(
+        *(["report", name, library.store.root, "--format", *form] for form in forms)
     )
     header, *rows = list(csv.reader(io.StringIO(text)))
     objects = json.loads(document)
-    assert [["" if cell is None else str(cell) for cell in row.values()] for row in objects] == rows
+    assert [json.loads(line) for line in lines_of_json.splitlines()] == objects
+    assert {row.pop("schema") for row in objects} == ({1} if rows else set())
+    assert [[as_csv(cell) for cell in row.values()] for row in objects] == rows
     assert all(list(row) == header for row in objects)
     if name != "broken":
         assert rows
     for row in objects:
         for column, cell in row.items():
-            if column in NUMBERS:
+            if column in NUMBERS and name != "images":
                 assert cell is None or type(cell) is int, (column, cell)
             if column in TIMES:
                 assert cell is None or DATES.fullmatch(cell), (column, cell)
+            if column in LISTS and name != "repositories":
+                assert cell is None or type(cell) is list, (column, cell)
     lines = shown.splitlines()
     assert lines[0].split() == header
     assert len(lines) == 1 + len(rows)
@@ -400,6 +409,60 @@ def test_the_other_reports_name_what_there_is(library: Library) -> None:
     assert (upload["size"], upload["files"]) == (str(1234 + 20), "2")
     (hazard,) = table("report", "broken", root)
     assert (hazard["severity"], hazard["repository"], hazard["tag"]) == ("hazard", "multi", "1.0")
+
+
+def test_the_report_of_images_has_each_once_with_all_of_its_tags(library: Library) -> None:
+    rows = {row["digest"]: row for row in table("report", "images", library.store.root)}
+    assert len(rows) == 7
+    assert rows[library.image.digest]["tags"] == "team/app:1.0 team/app:stable"
+    tags = {row["tag"]: row for row in table("report", "tags", library.store.root)}
+    assert tags["stable"]["exclusive"] == "0"
+    parts = [library.store.data(library.image.digest)]
+    named = json.loads(parts[0].read_bytes())
+    own = [part for part in (named["config"], *named["layers"]) if part["digest"] != library.base.digest]
+    alone = parts[0].stat().st_size + sum(part["size"] for part in own)
+    assert rows[library.image.digest]["exclusive"] == str(alone)
+
+
+def test_the_summary_is_one_flat_object(library: Library) -> None:
+    root = library.store.root
+    text, document = together(
+        ["report", "summary", root, "--format", "jsonl"], ["report", "summary", root, "--format", "json"]
+    )
+    found = json.loads(text)
+    assert json.loads(document) == found
+    assert all(not isinstance(value, (list, dict)) for value in found.values())
+    rows = {(row["section"], row["item"]): row for row in table("report", "summary", root)}
+    assert str(found["tagged_bytes"]) == rows["stored", "tagged"]["size"]
+    assert str(found["tags"]) == rows["names", "tags"]["count"]
+    assert str(found["gc_m_bytes"]) == rows["would be freed by", "garbage-collect -m"]["size"]
+    assert f"{found['hazard_findings']}" == rows["wrong", "hazard"]["count"]
+    assert found["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("report", "pattern", "wanted"),
+    [
+        ("tags", "team/*:pr-*", 4),
+        ("images", "*:stable", 1),
+        ("repositories", "multi*:*", 2),
+        ("untagged", "team/*:*", 1),
+        ("uploads", "multi:*", 0),
+        ("broken", "multi:1.0", 1),
+        ("blobs", "team/app:pr-1", 4),
+    ],
+)
+def test_match_gives_the_rows_of_such_images(
+    library: Library, report: str, pattern: str, wanted: int
+) -> None:
+    assert len(table("report", report, library.store.root, "--match", pattern)) == wanted
+
+
+def test_match_is_refused_where_no_row_is_of_an_image(library: Library) -> None:
+    for report in ("summary", "orphans"):
+        assert "--match" in failed("report", report, library.store.root, "--match", "*:*", status=2)
+    line = failed("report", "repositories", library.store.root, "--match", "*:1.0", status=2)
+    assert "REPO:*" in line
 
 
 def test_an_unknown_report_is_refused_with_the_names_that_there_are(library: Library) -> None:
@@ -875,7 +938,7 @@ def test_check_names_each_tag_that_cannot_be_pulled_and_ends_with_1(store: Store
     assert rows["no-layer"]["lacks"] == f"layer 1, {layer.size} bytes {layer.digest}: not stored"
     assert image.digest in rows["no-manifest"]["lacks"]
     assert rows["no-link"]["digest"] == ""
-    done = regfs("check", "--all", store.root)
+    done = regfs("check", "--all", "--wide", store.root)
     assert done.returncode == 1
     assert "regfs: 1 of 4 tags can be pulled\n" in done.stderr
     assert len(done.stdout.splitlines()) == 5

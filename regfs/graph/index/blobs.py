@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from regfs.graph.index.schema import State
@@ -250,6 +251,30 @@ def tagged_blobs(snapshot: Snapshot) -> list[NumberedBlob]:
         (State.TAGGED,),
     )
     return [NumberedBlob(*row) for row in rows]
+
+
+def digests_below(snapshot: Snapshot, chosen: Callable[[str, str, str], bool]) -> set[str]:
+    """Give the digests of all that some images lead to, stored or not.
+
+    `chosen` is asked of each tag and each untagged image: its repository, tag (""), and digest ("": the tag's
+    link could not be read).
+    """
+    names = snapshot.rows(
+        "SELECT blob, repository.name, tag.name, coalesce(digest, '') FROM tag "
+        "JOIN repository ON repository.id = repository LEFT JOIN blob ON blob.id = blob "
+        "UNION ALL SELECT blob, repository.name, '', digest FROM untagged "
+        "JOIN repository ON repository.id = repository JOIN blob ON blob.id = blob"
+    )
+    tops = {blob for blob, *name in names if blob is not None and chosen(*name)}
+    return set(
+        snapshot.column(
+            "WITH RECURSIVE below (blob) AS ("
+            "SELECT value FROM json_each(?) "
+            "UNION SELECT edge.target FROM below JOIN edge ON edge.source = below.blob) "
+            "SELECT digest FROM below JOIN blob ON blob.id = below.blob",
+            (json.dumps(sorted(tops)),),
+        )
+    )
 
 
 def sums_by_state(snapshot: Snapshot) -> dict[State, Sum]:

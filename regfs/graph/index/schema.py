@@ -13,7 +13,7 @@ import enum
 from regfs.registry.terms import Role
 
 #: Another number throws every older index away: it costs a pass over the store, and no migration.
-VERSION = 5
+VERSION = 6
 
 #: The key in `meta` of the run of the machine in which the index was last known to be whole.
 BOOT = "boot"
@@ -217,9 +217,10 @@ CREATE TABLE untagged (
 ) WITHOUT ROWID;
 
 -- What an image takes, all that it leads to counted once: bytes, and those that nothing else leads to.
--- Computed when first asked for; no exclusive size where a gap may hold some of it. `repository_weight` is
--- the same for all images of a repository.
-CREATE TABLE weight (blob INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER);
+-- Computed when first asked for; no exclusive size where a gap may hold some of it. `exclusive` is that of
+-- one name of the image, which is nothing where it has several; `alone` that of all its names together.
+-- `repository_weight` is the same for all images of a repository.
+CREATE TABLE weight (blob INTEGER PRIMARY KEY, size INTEGER NOT NULL, exclusive INTEGER, alone INTEGER);
 CREATE TABLE repository_weight (
     repository INTEGER PRIMARY KEY,
     size INTEGER NOT NULL,

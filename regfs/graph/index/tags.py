@@ -42,6 +42,23 @@ class TagDescribed(NamedTuple):
     shared: int | None
 
 
+class TaggedImage(NamedTuple):
+    """An image that tags name, with all of them as REPOSITORY:TAG, sorted.
+
+    `pushed` is the last push of one of them, None if one is not known; `created` and `platforms` as a tag's;
+    `exclusive` is what goes when all of them do, and with them all other names of the image (None: unknown).
+    """
+
+    digest: str
+    kind: str | None
+    tags: tuple[str, ...]
+    platforms: str | None
+    created: str | None
+    pushed: int | None
+    size: int | None
+    exclusive: int | None
+
+
 def tags(snapshot: Snapshot) -> list[TagNamed]:
     """Give all tags, sorted by repository and name."""
     rows = snapshot.rows(
@@ -80,6 +97,32 @@ def tags_described(snapshot: Snapshot) -> list[TagDescribed]:
         """
     )
     return [TagDescribed(*row) for row in rows]
+
+
+def tagged_images(snapshot: Snapshot) -> list[TaggedImage]:
+    """Give each image that tags name, sorted by the first of them. Needs WEIGHTS."""
+    images: dict[str, list[TagDescribed]] = {}
+    for tag in tags_described(snapshot):
+        if tag.digest is not None:
+            images.setdefault(tag.digest, []).append(tag)
+    alone = dict(snapshot.rows("SELECT digest, alone FROM weight JOIN blob ON blob.id = weight.blob"))
+    found = []
+    for digest, named in images.items():
+        first, times = named[0], [tag.pushed for tag in named]
+        known = [time for time in times if time is not None]
+        found.append(
+            TaggedImage(
+                digest,
+                first.kind,
+                tuple(f"{tag.repository}:{tag.tag}" for tag in named),
+                first.platforms,
+                first.created,
+                max(known) if len(known) == len(times) else None,
+                first.size,
+                alone.get(digest),
+            )
+        )
+    return found
 
 
 #: The config that tells when a tag's image was built: a manifest of schema 1 itself, or the image's own, or

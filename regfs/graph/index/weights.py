@@ -4,6 +4,9 @@ An image's size counts each blob that it leads to once. Its exclusive size is wh
 would go if it alone were deleted, with the children and referrers that are only its own, and garbage were
 collected. What else can hold a blob is each other tag, and each revision that no tag of its repository leads
 to. Where what nothing else leads to may be held by a gap, the exclusive size is not known.
+
+An image that several tags name has nothing that is exclusive to one of them, and all the same something that
+goes when all of them do: its weight alone.
 """
 
 from __future__ import annotations
@@ -56,9 +59,13 @@ def weigh(connection: sqlite3.Connection) -> None:
         """
         INSERT INTO weight
         SELECT root, sum(size), CASE
-            WHEN sum(names = 1 AND doubt) THEN NULL ELSE sum(CASE WHEN names = 1 THEN size ELSE 0 END)
+            WHEN sum(holders.names = 1 AND doubt) THEN NULL
+            ELSE sum(CASE WHEN holders.names = 1 THEN size ELSE 0 END)
+        END, CASE
+            WHEN sum(holders.names = root.names AND doubt) THEN NULL
+            ELSE sum(CASE WHEN holders.names = root.names THEN size ELSE 0 END)
         END
-        FROM pair JOIN holders ON holders.blob = pair.blob GROUP BY root
+        FROM pair JOIN holders ON holders.blob = pair.blob JOIN root ON root.blob = pair.root GROUP BY root
         """
     )
     _weigh_repositories(connection)

@@ -12,6 +12,7 @@ from regfs.graph.reports import lists
 from regfs.graph.reports.contents import BlobContents
 from regfs.graph.reports.summary import summary
 from regfs.graph.reports.table import Table
+from regfs.graph.reports.view import Seen, View, matched, see
 from regfs.registry import Contents
 
 
@@ -46,6 +47,12 @@ REPORTS: Mapping[str, Report] = {
         needs=(Need.WEIGHTS,),
         read=BlobContents.read_configs,
     ),
+    "images": Report(
+        lists.images,
+        "each image once, with all of its tags and exclusive size",
+        needs=(Need.WEIGHTS,),
+        read=BlobContents.read_configs,
+    ),
     "blobs": Report(
         lists.blobs, "what each is, its size and date, and who needs it", read=BlobContents.read_orphans
     ),
@@ -74,12 +81,20 @@ class Reports:
     @contextmanager
     def making(self, name: str) -> Iterator[Table]:
         """Make the report of that name. Its rows are read within the `with` block."""
+        with self.viewing(name, View()) as seen:
+            yield seen.table
+
+    @contextmanager
+    def viewing(self, name: str, view: View) -> Iterator[Seen]:
+        """Make what a person asked for of the report of that name, as `making` does. Raises UsageError."""
         report = REPORTS[name]
         report.read(self._contents)
         with self._index.snapshot(
             *report.needs, thorough=report.thorough, elsewhere=report.elsewhere
         ) as snapshot:
-            yield report.make(snapshot)
+            fitting = matched(snapshot, report.make(snapshot), view.match)
+            seen = see(fitting.table, view)
+            yield Seen(seen.table, fitting.notes + seen.notes)
 
     @contextmanager
     def explaining(self, digest: str) -> Iterator[Snapshot]:

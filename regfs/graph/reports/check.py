@@ -27,7 +27,7 @@ from regfs.graph.index.hashes import (
     left_to_hash,
 )
 from regfs.graph.index.tags import count_tags, tags
-from regfs.graph.reports.table import Row, Table, columns
+from regfs.graph.reports.table import SPARE, Column, Record, Row, Table, Type
 from regfs.oci import Digest
 from regfs.registry import Contents
 
@@ -46,11 +46,33 @@ class Verdict(NamedTuple):
     untold: int
 
 
+class Lack(Record, frozen=True):
+    """What a tag lacks: the kind of finding, the digest that should be there, what was found instead."""
+
+    kind: str
+    digest: str
+    wanted: str
+    found: str
+
+    def __str__(self) -> str:
+        """Give it as one phrase."""
+        return f"{self.wanted} {self.digest}: {self.found}".replace(" :", ":")
+
+
 def verdict(snapshot: Snapshot) -> Verdict:
     """Sum up what is wrong. Needs LINKS and CONTENTS."""
     every = count_tags(snapshot)
     answers = [row[3] for row in by_tag(snapshot, sound=False).rows]
-    return Verdict(every, every - len(answers), answers.count("unknown"))
+    return Verdict(every, every - len(answers), answers.count(None))
+
+
+BY_TAG = (
+    Column("repository", help="its name"),
+    Column("tag", help="its name"),
+    Column("digest", Type.DIGEST, "what it names; none: its link cannot be read", SPARE),
+    Column("can_be_pulled", Type.TRUTH, "yes, no, or unknown: it needs what was not read"),
+    Column("lacks", Type.LIST, "of each thing: kind, digest, wanted, found"),
+)
 
 
 def by_tag(snapshot: Snapshot, *, sound: bool) -> Table:
@@ -58,13 +80,12 @@ def by_tag(snapshot: Snapshot, *, sound: bool) -> Table:
 
     Of one that needs what was not read, that is unknown. Needs LINKS and CONTENTS.
     """
-    lacks: dict[tuple[str, str], list[str]] = {}
+    lacks: dict[tuple[str, str], list[Lack]] = {}
     broken: set[tuple[str, str]] = set()
     for found in findings(snapshot):
         name = found.repository, found.tag
         if found.tag and (found.kind.stops_pull or found.kind in _UNTOLD):
-            text = f"{found.wanted} {found.digest}: {found.found}"
-            lacks.setdefault(name, []).append(text.replace(" :", ":"))
+            lacks.setdefault(name, []).append(Lack(found.kind.value, found.digest, found.wanted, found.found))
             if found.kind.stops_pull:
                 broken.add(name)
     rows: list[Row] = []
@@ -72,9 +93,9 @@ def by_tag(snapshot: Snapshot, *, sound: bool) -> Table:
         name = tag.repository, tag.tag
         lacking = lacks.get(name, [])
         if lacking or sound:
-            answer = "no" if name in broken else "unknown" if lacking else "yes"
-            rows.append((*name, tag.digest, answer, "; ".join(lacking)))
-    return Table(columns("repository", "tag", "digest", "can_be_pulled", "lacks"), rows)
+            answer = False if name in broken else None if lacking else True
+            rows.append((*name, tag.digest, answer, tuple(lacking)))
+    return Table(BY_TAG, rows)
 
 
 #: Findings about what was not read.

@@ -10,18 +10,31 @@ from regfs.graph.index.doubt import gaps, lies_unread
 from regfs.graph.index.tags import TagNamed
 from regfs.graph.index.tags import tags as all_tags
 from regfs.graph.reports.paths import Paths
-from regfs.graph.reports.table import Row, Table, Type, columns
+from regfs.graph.reports.table import SPARE, Column, Row, Table, Type
 from regfs.registry import layout
+
+TAGS = (
+    Column("change", Type.STATE, "added, removed, moved, or unknown: something could not be read"),
+    Column("repository", help="its name"),
+    Column("tag", help="its name"),
+    Column("first", Type.DIGEST, "what it names in STORE_A"),
+    Column("second", Type.DIGEST, "what it names in STORE_B"),
+    Column("pushed_first", Type.TIME, "when, there", SPARE),
+    Column("pushed_second", Type.TIME, "when, there", SPARE),
+)
+
+BLOBS = (
+    Column("digest", Type.DIGEST, "its name"),
+    Column("size", Type.SIZE, "in STORE_A"),
+    Column("second", Type.SIZE, "in STORE_B", SPARE),
+    Column("there", Type.STATE, "missing, other size, or not read: what STORE_B has"),
+    Column("example", help="one path of the mounted tree at which it shows"),
+)
 
 
 def tags(first: Snapshot, second: Snapshot) -> Table:
     """List the tags that the second store has and the first has not (added), lacks, or names differently."""
-    return Table(
-        columns(
-            "change", "repository", "tag", "first", "second", pushed_first=Type.TIME, pushed_second=Type.TIME
-        ),
-        list(_tags(first, second)),
-    )
+    return Table(TAGS, list(_tags(first, second)))
 
 
 def _names(snapshot: Snapshot) -> dict[tuple[str, str], TagNamed]:
@@ -58,10 +71,7 @@ def blobs(first: Snapshot, second: Snapshot) -> Table:
 
     Or of which that cannot be told, for the second could not be read there.
     """
-    return Table(
-        columns("digest", size=Type.SIZE, second=Type.SIZE, there=Type.TEXT, example=Type.TEXT),
-        list(_blobs(first, second)),
-    )
+    return Table(BLOBS, list(_blobs(first, second)))
 
 
 def _blobs(first: Snapshot, second: Snapshot) -> Iterator[Row]:

@@ -13,51 +13,88 @@ from regfs.graph.index import findings as index_of_findings
 from regfs.graph.index.repositories import repositories_described
 from regfs.graph.index.revisions import untagged_images
 from regfs.graph.index.signatures import tags_that_belong
-from regfs.graph.index.tags import tags_described
+from regfs.graph.index.tags import tagged_images, tags_described
 from regfs.graph.index.uploads import uploads as unfinished_pushes
 from regfs.graph.reports.paths import Paths
-from regfs.graph.reports.table import Row, Table, Type, columns
+from regfs.graph.reports.table import SPARE, WIDE, Column, Row, Table, Type
 from regfs.graph.reports.words import image_in_words
 
-_NUMBER, _SIZE, _TIME = Type.NUMBER, Type.SIZE, Type.TIME
+_TEXT, _STATE, _NUMBER, _SIZE, _TIME = Type.TEXT, Type.STATE, Type.NUMBER, Type.SIZE, Type.TIME
+_DIGEST, _LIST = Type.DIGEST, Type.LIST
+
+_REPOSITORY = Column("repository", help="its name")
+_KIND = Column(
+    "kind", _STATE, "image, index, or what an artifact is: signature, sbom, chart, …; or broken", SPARE
+)
+_PLATFORMS = Column("platforms", _LIST, "an index's, or the image's own; none: not known", SPARE)
+_CREATED = Column("created", _TIME, "when it was built, as its config says", WIDE)
+_SIZE_OF_ALL = Column("size", _SIZE, "all that it leads to, each blob once")
+
+
+_REPOSITORIES = (
+    _REPOSITORY,
+    Column("tags", _NUMBER, "how many"),
+    Column("manifests", _NUMBER, "images, indexes and artifacts that it holds", SPARE),
+    Column("untagged", _NUMBER, "those that no tag of it leads to", SPARE),
+    Column("size", _SIZE, "all that it holds, each blob once"),
+    Column("exclusive", _SIZE, "what nothing outside it leads to; none: unknown"),
+    Column("uploads", _SIZE, "its unfinished pushes", SPARE),
+    Column("pushed", _TIME, "the last push of a tag"),
+)
 
 
 def repositories(snapshot: Snapshot) -> Table:
     """List the repositories: how many tags and images, what they take, and what is theirs alone."""
-    return Table(
-        columns(
-            "repository",
-            tags=_NUMBER,
-            manifests=_NUMBER,
-            untagged=_NUMBER,
-            size=_SIZE,
-            exclusive=_SIZE,
-            uploads=_SIZE,
-            pushed=_TIME,
-        ),
-        repositories_described(snapshot),
-    )
+    return Table(_REPOSITORIES, repositories_described(snapshot))
+
+
+_TAGS = (
+    _REPOSITORY,
+    Column("tag", help="its name"),
+    Column("digest", _DIGEST, "what it names; none: its link cannot be read", SPARE),
+    _KIND,
+    _PLATFORMS,
+    _CREATED,
+    Column("pushed", _TIME, "when it was set; none: unknown"),
+    Column("pushes", _NUMBER, "how many images it has named", WIDE),
+    _SIZE_OF_ALL,
+    Column("exclusive", _SIZE, "what deleting this tag alone would free; none: unknown"),
+    Column("shared", _SIZE, "the rest of its size", WIDE),
+    Column("of", _TEXT, "the image that a signature or the like belongs to", WIDE),
+)
 
 
 def tags(snapshot: Snapshot) -> Table:
     """List the tags: what they name, since when, what that takes, and what deleting it alone would free."""
+    return Table(_TAGS, _tags(snapshot))
+
+
+_IMAGES = (
+    Column("digest", _DIGEST, "its manifest's"),
+    _KIND,
+    Column("tags", _LIST, "all that name it: REPOSITORY:TAG"),
+    _PLATFORMS,
+    _CREATED,
+    Column("pushed", _TIME, "the last push of one of its tags; none: unknown"),
+    _SIZE_OF_ALL,
+    Column("exclusive", _SIZE, "what deleting it with all its names would free; none: unknown"),
+)
+
+
+def images(snapshot: Snapshot) -> Table:
+    """List the images that tags name, each once, with all of its tags."""
     return Table(
-        columns(
-            "repository",
-            "tag",
-            "digest",
-            "kind",
-            "platforms",
-            "created",
-            pushed=_TIME,
-            pushes=_NUMBER,
-            size=_SIZE,
-            exclusive=_SIZE,
-            shared=_SIZE,
-            of=Type.TEXT,
-        ),
-        _tags(snapshot),
+        _IMAGES,
+        [
+            (digest, kind, names, _parts(platforms), *rest)
+            for digest, kind, names, platforms, *rest in tagged_images(snapshot)
+        ],
     )
+
+
+def _parts(words: str | None) -> tuple[str, ...] | None:
+    """Part a text of the index into its words; None stays unknown."""
+    return None if words is None else tuple(words.split())
 
 
 def _tags(snapshot: Snapshot) -> Iterator[Row]:
@@ -65,26 +102,39 @@ def _tags(snapshot: Snapshot) -> Iterator[Row]:
     of = {(found.repository, found.tag): image_in_words(found) for found in tags_that_belong(snapshot)}
     for tag in tags_described(snapshot):
         shown = tag if tag.digest else tag._replace(digest=None, kind="broken")
-        yield (*shown, of.get((tag.repository, tag.tag), ""))
+        repository, name, digest, kind, platforms, *rest = shown
+        yield (
+            repository,
+            name,
+            digest,
+            kind,
+            _parts(platforms),
+            *rest,
+            of.get((tag.repository, tag.tag), ""),
+        )
+
+
+_SIZE_OF_BLOB = Column("size", _SIZE, "its bytes")
+_BLOCKS = Column("blocks", _NUMBER, "of 512 bytes on the disk", WIDE)
+_STORED = Column("stored", _TIME, "when")
+
+_BLOBS = (
+    Column("digest", _DIGEST, "its name"),
+    Column("kind", _TEXT, "layer, config, or the kind of manifest that it is"),
+    Column("media_type", _TEXT, "as what names it says, or its first bytes", WIDE),
+    Column("state", _STATE, "tagged, untagged, orphaned, unknown"),
+    Column("repositories", _LIST, "those in which it shows", SPARE),
+    _SIZE_OF_BLOB,
+    _BLOCKS,
+    _STORED,
+    Column("images", _NUMBER, "how many hold it", SPARE),
+    Column("example", _TEXT, "one path of the mounted tree at which it shows", SPARE),
+)
 
 
 def blobs(snapshot: Snapshot) -> Table:
     """List the stored blobs: what they are, who needs them, and one path at which each shows."""
-    return Table(
-        columns(
-            "digest",
-            "kind",
-            "media_type",
-            "state",
-            "repositories",
-            size=_SIZE,
-            blocks=_NUMBER,
-            stored=_TIME,
-            images=_NUMBER,
-            example=Type.TEXT,
-        ),
-        _blobs(snapshot),
-    )
+    return Table(_BLOBS, _blobs(snapshot))
 
 
 def _blobs(snapshot: Snapshot) -> Iterator[Row]:
@@ -95,7 +145,7 @@ def _blobs(snapshot: Snapshot) -> Iterator[Row]:
             blob.kind,
             blob.media_type,
             blob.state.word,
-            blob.repositories,
+            _parts(blob.repositories),
             blob.size,
             blob.blocks,
             blob.stored,
@@ -104,10 +154,21 @@ def _blobs(snapshot: Snapshot) -> Iterator[Row]:
         )
 
 
+_UNTAGGED = (
+    _REPOSITORY,
+    Column("digest", _DIGEST, "its manifest's"),
+    _KIND,
+    Column("needed_as", _TEXT, "'referrer of a tagged image': then it is no garbage", SPARE),
+    Column("pushed", _TIME, "when the repository got it; none: unknown"),
+    _SIZE_OF_ALL,
+    Column("exclusive", _SIZE, "what deleting it alone would free; none: unknown"),
+)
+
+
 def untagged(snapshot: Snapshot) -> Table:
     """List the images that no tag names, and what deleting each alone would free."""
     return Table(
-        columns("repository", "digest", "kind", "needed_as", pushed=_TIME, size=_SIZE, exclusive=_SIZE),
+        _UNTAGGED,
         [
             (
                 image.repository,
@@ -133,9 +194,18 @@ def unknown(snapshot: Snapshot) -> Table:
     return _in_state(snapshot, State.UNKNOWN)
 
 
+_IN_STATE = (
+    Column("digest", _DIGEST, "its name"),
+    Column("media_type", _TEXT, "as its first bytes tell"),
+    _STORED,
+    _SIZE_OF_BLOB,
+    _BLOCKS,
+)
+
+
 def _in_state(snapshot: Snapshot, state: State) -> Table:
     return Table(
-        columns("digest", "media_type", stored=_TIME, size=_SIZE, blocks=_NUMBER),
+        _IN_STATE,
         [
             (blob.digest, blob.media_type, blob.stored, blob.size, blob.blocks)
             for blob in index_of_blobs.blobs_in_state(snapshot, state)
@@ -143,18 +213,38 @@ def _in_state(snapshot: Snapshot, state: State) -> Table:
     )
 
 
+_UPLOADS = (
+    _REPOSITORY,
+    Column("upload", _TEXT, "its id"),
+    Column("started", _TIME, "as it says; none: it does not, and no purge takes it"),
+    Column("changed", _TIME, "when something of it was last written"),
+    Column("size", _SIZE, "its bytes"),
+    Column("files", _NUMBER, "how many it has", SPARE),
+)
+
+
 def uploads(snapshot: Snapshot) -> Table:
     """List the unfinished pushes."""
-    return Table(
-        columns("repository", "upload", "started", changed=_TIME, size=_SIZE, files=_NUMBER),
-        unfinished_pushes(snapshot),
-    )
+    return Table(_UPLOADS, unfinished_pushes(snapshot))
+
+
+_BROKEN = (
+    Column("severity", _STATE, "alarm, unknown, damage, hazard, note: see regfs check --help"),
+    Column("kind", _TEXT, "what is wrong, in one word", SPARE),
+    Column("repository", _TEXT, "of which repository; empty: of none"),
+    Column("tag", _TEXT, "of which tag; empty: of none"),
+    Column("image", _DIGEST, "of which manifest; empty: of none", WIDE),
+    Column("digest", _DIGEST, "of which blob; empty: of none", SPARE),
+    Column("wanted", _TEXT, "what should be there", SPARE),
+    Column("found", _TEXT, "what is there instead"),
+    Column("path", _TEXT, "where, below the store", WIDE),
+)
 
 
 def broken(snapshot: Snapshot) -> Table:
     """List what is wrong, the loudest first."""
     return Table(
-        columns("severity", "kind", "repository", "tag", "image", "digest", "wanted", "found", "path"),
+        _BROKEN,
         [
             (found.kind.severity, found.kind.value, *found[1:])
             for found in loudest_first(index_of_findings.findings(snapshot))

@@ -23,12 +23,30 @@ from regfs.graph.reports.plan import Plan, PlannedBlob, pushed_in_words
 from regfs.graph.reports.reclaim import deletable, in_order
 from regfs.graph.reports.rules import Patterns
 from regfs.graph.reports.selection import Candidate, Selected
-from regfs.graph.reports.table import Cell, Row, Table, Type, columns
+from regfs.graph.reports.table import SPARE, Cell, Column, Row, Table, Type
 from regfs.graph.times import iso, nanoseconds
 from regfs.oci import Digest
 from regfs.registry import layout
 
 _NO_PATTERNS = Patterns(())
+
+
+OUTCOMES = (
+    Column("outcome", help="promised: by the plan; then what became of it"),
+    Column("images", Type.NUMBER, "how many"),
+    Column("manifests", Type.NUMBER, "how many"),
+    Column("blobs", Type.NUMBER, "how many"),
+    Column("size", Type.SIZE, "their bytes"),
+)
+
+IMAGES = (
+    Column("repository", help="its name"),
+    Column("tag", help="its name; empty: an untagged image"),
+    Column("digest", Type.DIGEST, "of its manifest", SPARE),
+    Column("selected_by", help="the rules that selected it", rank=SPARE),
+    Column("outcome", help="what became of it"),
+    Column("why", help="it stays"),
+)
 
 
 class Outcome(enum.Enum):
@@ -119,14 +137,14 @@ class Proof:
             counts: tuple[Cell, ...] = (None, None) if of_blobs else (images, manifests)
             rows.append((outcome.value, *counts, *sizes))
         return Table(
-            columns("outcome", images=Type.NUMBER, manifests=Type.NUMBER, blobs=Type.NUMBER, size=Type.SIZE),
+            OUTCOMES,
             rows,
         )
 
     def by_image(self) -> Table:
         """List the plan's tags and untagged images, what selected each, and what became of it."""
         return Table(
-            columns("repository", "tag", "digest", "selected_by", "outcome", "why"),
+            IMAGES,
             [
                 (
                     image.repository,

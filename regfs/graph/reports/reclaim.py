@@ -22,9 +22,27 @@ from regfs.graph.reports.notes import notes
 from regfs.graph.reports.policy import Policy
 from regfs.graph.reports.rules import Patterns, Rules
 from regfs.graph.reports.selection import Candidate, Selected
-from regfs.graph.reports.table import Row, Table, Type, columns
+from regfs.graph.reports.table import SPARE, Column, Row, Table, Type
 from regfs.graph.reports.words import image_in_words
 from regfs.oci.names import is_whole_repository
+
+BY_REPOSITORY = (
+    Column("repository", help="its name; the last rows are sums, in brackets"),
+    Column("tags", Type.NUMBER, "how many go"),
+    Column("blobs", Type.NUMBER, "how many go with them, which nothing else needs"),
+    Column("freed", Type.SIZE, "their bytes"),
+)
+
+BY_TAG = (
+    Column("repository", help="its name"),
+    Column("tag", help="its name"),
+    Column("digest", Type.DIGEST, "what it names; none: its link cannot be read", SPARE),
+    Column("pushed", Type.TIME, "when it was set; none: unknown"),
+    Column("age", Type.AGE, "since then; none: unknown", SPARE),
+    Column("size", Type.SIZE, "all that it leads to, each blob once; none: unknown"),
+    Column("selected_by", help="the rules that select it", rank=SPARE),
+    Column("goes", help="yes; or no, and why it stays"),
+)
 
 
 class SelectedTag(NamedTuple):
@@ -79,7 +97,7 @@ class Reclaim:
         if self.freed.unknown[0]:
             rows.append(("(unknown: not counted)", None, *self.freed.unknown))
         rows.append(("(total)", len(self.tags), *self.freed.total))
-        return Table(columns("repository", tags=Type.NUMBER, blobs=Type.NUMBER, freed=Type.SIZE), rows)
+        return Table(BY_REPOSITORY, rows)
 
 
 def by_tag(snapshot: Snapshot, found: Reclaim, now: int) -> Table:
@@ -101,11 +119,7 @@ def by_tag(snapshot: Snapshot, found: Reclaim, now: int) -> Table:
         )
         for tag, selected_by, stays in (*found.tags, *found.stays)
     ]
-    return Table(
-        columns("repository", "tag", "digest", pushed=Type.TIME, age=Type.AGE, size=Type.SIZE)
-        + columns("selected_by", "goes"),
-        rows,
-    )
+    return Table(BY_TAG, rows)
 
 
 def reclaim(snapshot: Snapshot, rules: Rules | Policy, *, listed: bool = False) -> Reclaim:

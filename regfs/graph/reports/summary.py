@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
 from regfs.graph.index import Snapshot, State, blobs
-from regfs.graph.index.collector import collected
+from regfs.graph.index.collector import Collected, collected
 from regfs.graph.index.findings import findings_of_each_kind, some_blobs_unread
-from regfs.graph.index.repositories import count_repositories, largest_repositories
-from regfs.graph.index.revisions import count_revisions
+from regfs.graph.index.repositories import RepositoryWeight, count_repositories, largest_repositories
+from regfs.graph.index.revisions import RevisionCounts, count_revisions
 from regfs.graph.index.tags import count_tags
 from regfs.graph.index.uploads import sum_of_uploads
-from regfs.graph.reports.table import Row, Table, Type, columns, readable_size
+from regfs.graph.reports.table import Column, Row, Table, Type, Value, readable_size
 from regfs.graph.times import iso
 from regfs.registry.findings import SEVERITIES
 
@@ -23,64 +24,196 @@ _PURGE_AGE = timedelta(days=7)
 _LARGEST = 10
 
 
+_COLUMNS = (
+    Column("section", help="of which part of the summary"),
+    Column("item", Type.STATE, "of what"),
+    Column("count", Type.NUMBER, "how many"),
+    Column("size", Type.SIZE, "their bytes"),
+    Column("note", help="what is to be known of that"),
+)
+
+
+class Facts(NamedTuple):
+    """What the summary says, as values."""
+
+    states: Mapping[State, blobs.Sum]
+    uploads: blobs.Sum
+    every: blobs.StoredSum
+    unread: bool
+    elsewhere: blobs.FilesElsewhere
+    plain: Collected
+    delete_untagged: Collected
+    purged: blobs.Sum
+    names: Mapping[str, int]
+    revisions: RevisionCounts
+    stored: blobs.Span
+    pushed: blobs.Span
+    wrong: Mapping[str, int]
+    largest: Sequence[RepositoryWeight]
+
+
 def summary(snapshot: Snapshot, now: float) -> Table:
     """Sum the store up. `now` is in seconds since 1970: uploads have an age.
 
     Needs WEIGHTS, LINKS, CONTENTS and COLLECTIONS.
     """
-    return Table(
-        columns("section", "item", count=Type.NUMBER, size=Type.SIZE, note=Type.TEXT),
-        list(_rows(snapshot, now)),
+    facts = gather(snapshot, now)
+    return Table(_COLUMNS, list(_rows(facts)), flat(facts))
+
+
+def gather(snapshot: Snapshot, now: float) -> Facts:
+    """Ask for all that the summary says; as `summary`."""
+    limit = datetime.fromtimestamp(now, timezone.utc) - _PURGE_AGE
+    found = findings_of_each_kind(snapshot)
+    return Facts(
+        blobs.sums_by_state(snapshot),
+        sum_of_uploads(snapshot),
+        blobs.sum_of_blobs(snapshot),
+        some_blobs_unread(snapshot),
+        blobs.files_elsewhere(snapshot),
+        collected(snapshot, delete_untagged=False),
+        collected(snapshot, delete_untagged=True),
+        sum_of_uploads(snapshot, limit.strftime("%Y-%m-%dT%H:%M:%S")),
+        {
+            "repositories": count_repositories(snapshot),
+            "tags": count_tags(snapshot),
+            "indexes": blobs.count_indexes(snapshot),
+        },
+        count_revisions(snapshot),
+        blobs.times_stored(snapshot),
+        blobs.times_pushed(snapshot),
+        {
+            severity: sum(number for kind, number in found.items() if kind.severity == severity)
+            for severity in SEVERITIES
+        },
+        largest_repositories(snapshot, _LARGEST),
     )
 
 
-def _rows(snapshot: Snapshot, now: float) -> Iterator[Row]:
-    unread = some_blobs_unread(snapshot)
-    yield from _stored(snapshot, unread=unread)
-    yield from _freed(snapshot, now, unread=unread)
-    yield from _names(snapshot)
-    yield from _dates(snapshot)
-    yield from _wrong(snapshot)
-    for name, size, exclusive in largest_repositories(snapshot, _LARGEST):
+def flat(facts: Facts) -> dict[str, Value]:
+    """Give the facts as one flat object: counts, `…_bytes`, times; `FACTS` says what each is."""
+    none = blobs.Sum(0, 0)
+    states = {state.word: facts.states.get(state, none) for state in State}
+    values: dict[str, Value] = {}
+    for word, (number, size) in states.items():
+        values |= {f"{word}_blobs": number, f"{word}_bytes": size}
+    values |= {
+        "blobs": facts.every.number,
+        "blob_bytes": facts.every.size,
+        "blob_disk_bytes": facts.every.blocks * 512,
+        "some_blobs_unread": facts.unread,
+        "uploads": facts.uploads.number,
+        "upload_bytes": facts.uploads.size,
+        "link_bytes": facts.elsewhere.links,
+        "elsewhere_files": facts.elsewhere.number,
+        "elsewhere_bytes": facts.elsewhere.size,
+    }
+    for name, found in (("gc", facts.plain), ("gc_m", facts.delete_untagged)):
+        stops = bool(found.stops)
+        values |= {
+            f"{name}_blobs": 0 if stops else found.blobs,
+            f"{name}_bytes": 0 if stops else found.size,
+            f"{name}_needed_bytes": 0 if stops else found.needed,
+            f"{name}_unknown_bytes": 0 if stops else found.doubted,
+            f"{name}_stops": stops,
+        }
+    values |= {"purge_uploads": facts.purged.number, "purge_bytes": facts.purged.size}
+    values |= facts.names
+    values |= {
+        "manifests": facts.revisions.all,
+        "untagged_manifests": facts.revisions.untagged,
+        "unknown_manifests": facts.revisions.doubtful,
+    }
+    for name, (oldest, newest) in (("blob", facts.stored), ("tag", facts.pushed)):
+        values |= {f"oldest_{name}": _moment(oldest), f"newest_{name}": _moment(newest)}
+    values |= {f"{severity}_findings": count for severity, count in facts.wrong.items()}
+    return values
+
+
+#: What each fact is, as `FORMATS.md` tells it.
+FACTS = {
+    **{f"{state.word}_{of}": f"in the state {state.word}" for state in State for of in ("blobs", "bytes")},
+    "blobs": "all that are stored",
+    "blob_bytes": "their bytes",
+    "blob_disk_bytes": "what they take on the disk",
+    "some_blobs_unread": "whether some of blobs/ was not read: then these are at least so many",
+    "uploads": "unfinished pushes",
+    "upload_bytes": "their bytes",
+    "link_bytes": "of the links of tags, manifests and layers, as last looked at",
+    "elsewhere_files": "files that are neither blob, link nor upload",
+    "elsewhere_bytes": "their bytes",
+    **{
+        f"{name}_{of}": f"{what} of {command}"
+        for name, command in (("gc", "garbage-collect"), ("gc_m", "garbage-collect -m"))
+        for of, what in (
+            ("blobs", "blobs that would be freed by a run"),
+            ("bytes", "bytes that would be freed by a run"),
+            ("needed_bytes", "bytes that tags need and that would go with a run"),
+            ("unknown_bytes", "bytes of which it is unknown whether they go with a run"),
+            ("stops", "whether an error would end a run, which then frees nothing,"),
+        )
+    },
+    "purge_uploads": "uploads older than a week, which registries purge by default",
+    "purge_bytes": "their bytes",
+    "repositories": "how many",
+    "tags": "how many",
+    "indexes": "how many",
+    "manifests": "images, indexes and artifacts that repositories hold",
+    "untagged_manifests": "those that no tag of their repository leads to",
+    "unknown_manifests": "those of which that is not known",
+    "oldest_blob": "when the first blob that is there was stored; null: not known",
+    "newest_blob": "when the last one was",
+    "oldest_tag": "when the first tag that is there was pushed; null: not known",
+    "newest_tag": "when the last one was",
+    **{f"{severity}_findings": f"how many: {meaning}" for severity, meaning in SEVERITIES.items()},
+}
+
+
+def _moment(time: int | None) -> str | None:
+    return None if time is None else iso(time)
+
+
+def _rows(facts: Facts) -> Iterator[Row]:
+    yield from _stored(facts)
+    section = "would be freed by"
+    for item, found in (("garbage-collect", facts.plain), ("garbage-collect -m", facts.delete_untagged)):
+        yield section, item, *_collected(found, unread=facts.unread)
+    yield section, "an upload purge", *facts.purged, "older than a week, as registries do by default"
+    yield from _names(facts)
+    for item, (oldest, newest) in (("blob stored", facts.stored), ("tag pushed", facts.pushed)):
+        if oldest is not None and newest is not None:
+            yield "dates", f"oldest {item}", None, None, iso(oldest)
+            yield "dates", f"newest {item}", None, None, iso(newest)
+    for severity, note in SEVERITIES.items():
+        count = facts.wrong[severity]
+        yield "wrong", severity, count, None, f"{note}: see broken" if count else ""
+    for name, size, exclusive in facts.largest:
         own = "unknown" if exclusive is None else readable_size(exclusive)
         yield "largest repositories", name, None, size, f"{own} its own alone"
 
 
-def _stored(snapshot: Snapshot, *, unread: bool) -> Iterator[Row]:
-    found = blobs.sums_by_state(snapshot)
+def _stored(facts: Facts) -> Iterator[Row]:
     notes = {
         State.TAGGED: "some tag leads there",
         State.UNTAGGED: "some revision leads there, and no tag",
         State.ORPHANED: "nothing leads there",
-        State.UNKNOWN: "what was not read may lead there" if found.get(State.UNKNOWN) else "",
+        State.UNKNOWN: "what was not read may lead there" if facts.states.get(State.UNKNOWN) else "",
     }
     for state in State:
-        yield "stored", state.word, *found.get(state, (0, 0)), notes[state]
-    uploads = sum_of_uploads(snapshot)
+        yield "stored", state.word, *facts.states.get(state, (0, 0)), notes[state]
+    uploads, every, others = facts.uploads, facts.every, facts.elsewhere
     yield "stored", "uploads", *uploads, "unfinished pushes"
-    every = blobs.sum_of_blobs(snapshot)
     note = f"blobs and uploads; the blobs take {readable_size(every.blocks * 512)} of disk"
-    if unread:
+    if facts.unread:
         note = f"and what was not read: see broken; {note}"
     yield "stored", "all", every.number + uploads.number, every.size + uploads.size, note
-    others = blobs.files_elsewhere(snapshot)
     yield "beside that", "links", None, others.links, "of tags, manifests and layers, as last looked at"
     note = f"no blob, link or upload, as {others.example}" if others.number else ""
     yield "beside that", "elsewhere", others.number, others.size, note
 
 
-def _freed(snapshot: Snapshot, now: float, *, unread: bool) -> Iterator[Row]:
-    section = "would be freed by"
-    for item, delete_untagged in (("garbage-collect", False), ("garbage-collect -m", True)):
-        yield section, item, *_collected(snapshot, delete_untagged=delete_untagged, unread=unread)
-    limit = datetime.fromtimestamp(now, timezone.utc) - _PURGE_AGE
-    purged = sum_of_uploads(snapshot, limit.strftime("%Y-%m-%dT%H:%M:%S"))
-    yield section, "an upload purge", *purged, "older than a week, as registries do by default"
-
-
-def _collected(snapshot: Snapshot, *, delete_untagged: bool, unread: bool) -> tuple[int, int, str]:
+def _collected(found: Collected, *, unread: bool) -> tuple[int, int, str]:
     """Tell what a collection by the registry would delete: blobs, bytes, and what is to be known of that."""
-    found = collected(snapshot, delete_untagged=delete_untagged)
     if found.stops:
         more = f" and {len(found.stops) - 1} more" if len(found.stops) > 1 else ""
         return 0, 0, f"nothing: it ends with an error at {found.stops[0]}{more}"
@@ -94,26 +227,10 @@ def _collected(snapshot: Snapshot, *, delete_untagged: bool, unread: bool) -> tu
     return found.blobs, found.size, "; ".join(filter(None, words))
 
 
-def _names(snapshot: Snapshot) -> Iterator[Row]:
-    yield "names", "repositories", count_repositories(snapshot), None, ""
-    yield "names", "tags", count_tags(snapshot), None, ""
-    revisions = count_revisions(snapshot)
-    note = f"{revisions.untagged} of them no tag of their repository leads to"
-    note += f"; of {revisions.doubtful} it is unknown" if revisions.doubtful else ""
-    yield "names", "manifests", revisions.all, None, note
-    yield "names", "indexes", blobs.count_indexes(snapshot), None, ""
-
-
-def _dates(snapshot: Snapshot) -> Iterator[Row]:
-    spans = (("blob stored", blobs.times_stored(snapshot)), ("tag pushed", blobs.times_pushed(snapshot)))
-    for item, (oldest, newest) in spans:
-        if oldest is not None and newest is not None:
-            yield "dates", f"oldest {item}", None, None, iso(oldest)
-            yield "dates", f"newest {item}", None, None, iso(newest)
-
-
-def _wrong(snapshot: Snapshot) -> Iterator[Row]:
-    found = findings_of_each_kind(snapshot)
-    for severity, note in SEVERITIES.items():
-        count = sum(number for kind, number in found.items() if kind.severity == severity)
-        yield "wrong", severity, count, None, f"{note}: see broken" if count else ""
+def _names(facts: Facts) -> Iterator[Row]:
+    yield "names", "repositories", facts.names["repositories"], None, ""
+    yield "names", "tags", facts.names["tags"], None, ""
+    note = f"{facts.revisions.untagged} of them no tag of their repository leads to"
+    note += f"; of {facts.revisions.doubtful} it is unknown" if facts.revisions.doubtful else ""
+    yield "names", "manifests", facts.revisions.all, None, note
+    yield "names", "indexes", facts.names["indexes"], None, ""

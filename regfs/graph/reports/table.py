@@ -1,56 +1,75 @@
-"""Tables, and the three forms in which a person or a program reads them.
+"""Tables: columns that say what stands in them, and rows.
 
-Sizes are bytes, times ISO 8601 and ages seconds in csv and json; in a table for people they are readable.
+How they are written: `formats`, `lines`; which rows and columns of them a person asked for: `view`.
 """
 
 from __future__ import annotations
 
-import csv
 import enum
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from regfs.errors import printable
 from regfs.graph.times import iso
 
 
-class Format(enum.Enum):
-    """The forms. The values are what a person types."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
 class Type(enum.Enum):
-    """What stands in a column: text, a number, bytes; nanoseconds since 1970, or that have passed."""
+    """What stands in a column. The values are how the document of the formats calls it."""
 
     TEXT = "text"
+    #: A text of few words, some of which tell of damage.
+    STATE = "word"
     NUMBER = "number"
-    SIZE = "size"
+    #: Bytes.
+    SIZE = "bytes"
+    #: Nanoseconds since 1970.
     TIME = "time"
-    AGE = "age"
+    #: Nanoseconds that have passed.
+    AGE = "seconds"
+    #: A whole digest; a table shows the first digits.
+    DIGEST = "digest"
+    #: A tuple of texts, or of records.
+    LIST = "list"
+    #: True, False, or None for what is not known.
+    TRUTH = "truth"
+
+
+#: The ranks of columns: a table that is too wide is shown without those of `SPARE`, the last ones first;
+#: those of `WIDE` are shown only where all are asked for.
+MAIN, SPARE, WIDE = range(3)
 
 
 class Column(NamedTuple):
-    """A column's name, which csv and json use as it is, and what stands in it."""
+    """A column's name, which csv and json use as it is, what stands in it, and what that means."""
 
     name: str
     type: Type = Type.TEXT
+    help: str = ""
+    rank: int = MAIN
+
+    @property
+    def to_the_right(self) -> bool:
+        """Whether it is a column of amounts."""
+        return self.type in (Type.NUMBER, Type.SIZE, Type.AGE)
 
 
-Cell = str | int | None
+class Record(msgspec.Struct, frozen=True):
+    """A value of several fields, in a list; as text, one phrase."""
+
+
+Cell = str | int | None | tuple[str, ...] | tuple[Record, ...]
 Row = Sequence[Cell]
+#: What json has for a cell, or for a fact of `Table.facts`.
+Value = str | int | float | bool | None | Sequence[object] | Mapping[str, object]
 
 
 class Table(NamedTuple):
-    """Columns, and rows of as many cells."""
+    """Columns, and rows of as many cells. `facts`: what json has in the rows' place, as one flat object."""
 
     columns: tuple[Column, ...]
     rows: Iterable[Row]
+    facts: Mapping[str, Value] | None = None
 
 
 def columns(*names: str, **types: Type) -> tuple[Column, ...]:
@@ -58,72 +77,30 @@ def columns(*names: str, **types: Type) -> tuple[Column, ...]:
     return tuple(Column(name) for name in names) + tuple(Column(*pair) for pair in types.items())
 
 
-def render(table: Table, form: Format) -> Iterator[str]:
-    """Give a table's text, piece by piece."""
-    return {Format.TABLE: _table, Format.CSV: _csv, Format.JSON: _json}[form](table)
-
-
-def _table(table: Table) -> Iterator[str]:
-    cells = [
-        [_readable(cell, column.type) for cell, column in zip(row, table.columns, strict=True)]
-        for row in table.rows
-    ]
-    align = [
-        "right" if column.type in (Type.NUMBER, Type.SIZE, Type.AGE) else "left" for column in table.columns
-    ]
-    headers = [column.name for column in table.columns]
-    if not cells:
-        yield "  ".join(headers) + "\n"
-        return
-    from tabulate import tabulate  # only now: csv and json do without
-
-    text = tabulate(cells, headers, tablefmt="plain", disable_numparse=True, colalign=align)
-    yield "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-
-
-def _csv(table: Table) -> Iterator[str]:
-    def line(cells: Iterable[Cell]) -> str:
-        text = io.StringIO()
-        # Cells with what its own lines end with are quoted; before Python 3.13, a lone \r is not otherwise.
-        csv.writer(text, lineterminator="\r\n").writerow(cells)
-        return text.getvalue().removesuffix("\r\n") + "\n"
-
-    yield line(column.name for column in table.columns)
-    for row in table.rows:
-        yield line(_exact(cell, column.type) for cell, column in zip(row, table.columns, strict=True))
-
-
-def _json(table: Table) -> Iterator[str]:
-    names = [column.name for column in table.columns]
-    yield "["
-    between = "\n"
-    for row in table.rows:
-        cells = [_text(_exact(cell, column.type)) for cell, column in zip(row, table.columns, strict=True)]
-        yield between + msgspec.json.encode(dict(zip(names, cells, strict=True))).decode()
-        between = ",\n"
-    yield "\n]\n"
-
-
-def _text(cell: Cell) -> Cell:
-    """Write what is no text, of a name that is no UTF-8, as standard output does for the other formats."""
-    return cell.encode("utf-8", "backslashreplace").decode() if isinstance(cell, str) else cell
-
-
-def _exact(cell: Cell, kind: Type) -> Cell:
+def exact(cell: Cell, kind: Type) -> str | int | None:
+    """Give a cell as csv has it: bytes, seconds, ISO 8601; what is not known is empty, or says so."""
+    if kind is Type.TRUTH:
+        return "unknown" if cell is None else "yes" if cell else "no"
+    if isinstance(cell, tuple):
+        return ("; " if cell and isinstance(cell[0], Record) else " ").join(map(str, cell))
     if isinstance(cell, int) and kind is Type.TIME:
         return iso(cell)
     return cell // 1_000_000_000 if isinstance(cell, int) and kind is Type.AGE else cell
 
 
-def _readable(cell: Cell, kind: Type) -> str:
-    if cell is None:
-        return ""
-    if kind is Type.SIZE and isinstance(cell, int):
-        return readable_size(cell)
-    if kind is Type.AGE and isinstance(cell, int):
-        hours = cell // 3_600_000_000_000
-        return f"{hours // 24}d" if hours >= 48 else f"{hours}h"
-    return printable(str(_exact(cell, kind)))
+def value(cell: Cell, kind: Type) -> Value:
+    """Give a cell as json has it: as `exact`, but truths and lists are such."""
+    if kind is Type.TRUTH:
+        return None if cell is None else bool(cell)
+    if isinstance(cell, tuple):
+        return [text(part) if isinstance(part, str) else msgspec.to_builtins(part) for part in cell]
+    found = exact(cell, kind)
+    return text(found) if isinstance(found, str) else found
+
+
+def text(name: str) -> str:
+    """Write what is no text, of a name that is no UTF-8, as standard output does for the other formats."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def readable_size(size: int) -> str:

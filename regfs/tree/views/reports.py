@@ -13,13 +13,13 @@ from typing import IO, NamedTuple
 
 from regfs.errors import NoEntryError, NoRoomError
 from regfs.graph.reports.catalogue import REPORTS
-from regfs.graph.reports.table import Format, render
+from regfs.graph.reports.formats import Format, render
 from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType
 from regfs.tree.views.source import Source
 
-_FORMS = {"txt": Format.TABLE, "csv": Format.CSV, "json": Format.JSON}
+_FORMS = {"txt": Format.TABLE, "csv": Format.CSV, "json": Format.JSON, "jsonl": Format.JSONL}
 
 #: Bytes of a report that are kept in memory; a longer one goes to a temporary file.
 _IN_MEMORY = 1 << 20
