@@ -58,6 +58,17 @@ prepare_packages() {
   esac
 }
 
+# Prometheus's promtool beside the Python of .venv, without its package, which would start a server.
+prepare_promtool() {
+  if command -v promtool >/dev/null || [ -x .venv/bin/promtool ] || ! command -v apt-get >/dev/null; then return; fi
+  local work
+  work=$(mktemp -d)
+  chmod 755 "$work"
+  (cd "$work" && apt-get download -qq prometheus 2>/dev/null && dpkg-deb --fsys-tarfile prometheus_*.deb | tar x ./usr/bin/promtool) &&
+    install "$work/usr/bin/promtool" .venv/bin/ || echo "could not fetch promtool" >&2
+  rm -r "$work"
+}
+
 installed() {
   case $1 in
     apt-get) [ "$(dpkg-query -W -f '${db:Status-Status}' "$2" 2>/dev/null)" = installed ] ||

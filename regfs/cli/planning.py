@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -193,8 +192,3 @@ def _say(proof: Proof, say: Callable[[str], None]) -> None:
         say("some blobs could not be read; see regfs report broken")
     elif grown < 0:
         say(f"{readable_size(-grown)} ({-grown} bytes) went besides, at least, that the plan does not have")
-
-
-def complain(text: str) -> None:
-    """Say something on standard error."""
-    print(f"regfs: {text}", file=sys.stderr)

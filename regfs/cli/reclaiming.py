@@ -18,14 +18,13 @@ from regfs.cli.patterns import checked, read_patterns
 from regfs.cli.planning import (
     NEEDS,
     commands_of,
-    complain,
     keep_list,
     policy_of,
     proved,
     save_plan,
     see_that_it_can_be_saved,
 )
-from regfs.cli.tables import Output, table_options
+from regfs.cli.tables import Output, note, table_options, tell
 from regfs.errors import RuleError, UsageError
 from regfs.graph.index import Need
 from regfs.graph.index.doubt import has_no_tags
@@ -236,15 +235,14 @@ def reclaim(
     if output.for_people:
         selected = f"{_counted(found.tags, 'tag')}, {_counted(found.digests, 'manifest')}"
         orphaned = readable_size(found.freed.orphaned[1])
-        complain(
+        note(
             f"{selected}; with a garbage collection {readable_size(found.size)} ({found.size} bytes) "
             f"go, of which {orphaned} without any deletion"
         )
-    for note in found.notes:
-        complain(note)
+    tell(found.notes)
     if found.leaves_out:
         size = readable_size(found.freed.unknown[1])
-        complain(
+        note(
             f"not everything could be read: {found.withheld} that the rules match may be in use, and "
             f"{size} besides; see regfs report broken"
         )
@@ -291,7 +289,7 @@ def _verify(
 ) -> None:
     """Compare a plan with the store, and print what became of it; `commands` gives those for the rest."""
     with opened_index(store) as it:
-        proof = proved(it, path, complain)
+        proof = proved(it, path, note)
     *_, to_delete = proof.count(Outcome.TO_DELETE)
     if show == "commands":
         _print_lines(commands(proof.to_delete, to_delete))

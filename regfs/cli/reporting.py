@@ -21,6 +21,9 @@ from regfs.graph.reports.rules import Pattern
 from regfs.oci.digest import LENGTHS
 from regfs.oci.naming import ROOTFS
 
+#: What is no table, but takes its place.
+METRICS = "metrics"
+
 #: Bytes of a report that are kept in memory; a longer one goes to a temporary file.
 _IN_MEMORY = 1 << 20
 
@@ -29,10 +32,11 @@ _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of
 
 \b
 """ + "\n".join(f"  {name:<13} {report.help}" for name, report in REPORTS.items())
+_REPORT_HELP += f"\n  {METRICS:<13} for Prometheus: what node_exporter's textfile collector takes"
 
 
 @click.command(short_help="Print a report: summary, tags, blobs, …", help=_REPORT_HELP)
-@click.argument("name", type=click.Choice(list(REPORTS)), metavar="NAME")
+@click.argument("name", type=click.Choice([*REPORTS, METRICS]), metavar="NAME")
 @click.argument("store")
 @click.option(
     "--match",
@@ -45,6 +49,13 @@ _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of
 @follow_symlinks_option
 def report(name: str, store: str, match: tuple[Pattern, ...], output: Output) -> None:
     """Print one report: all of it is made first, so that nobody waits for who reads it."""
+    if name == METRICS:
+        if match or output != Output():
+            raise UsageError("metrics are for Prometheus: no option of a table goes with them")
+        from regfs.cli.monitoring import print_metrics  # only now: no other report takes it
+
+        print_metrics(store)
+        return
     view = replace(output.view, match=match)
     if match and name == "summary":
         raise UsageError("--match: the summary is of the whole store")

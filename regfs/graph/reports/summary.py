@@ -63,7 +63,6 @@ def summary(snapshot: Snapshot, now: float) -> Table:
 
 def gather(snapshot: Snapshot, now: float) -> Facts:
     """Ask for all that the summary says; as `summary`."""
-    limit = datetime.fromtimestamp(now, timezone.utc) - _PURGE_AGE
     found = findings_of_each_kind(snapshot)
     return Facts(
         blobs.sums_by_state(snapshot),
@@ -73,7 +72,7 @@ def gather(snapshot: Snapshot, now: float) -> Facts:
         blobs.files_elsewhere(snapshot),
         collected(snapshot, delete_untagged=False),
         collected(snapshot, delete_untagged=True),
-        sum_of_uploads(snapshot, limit.strftime("%Y-%m-%dT%H:%M:%S")),
+        purged_uploads(snapshot, now),
         {
             "repositories": count_repositories(snapshot),
             "tags": count_tags(snapshot),
@@ -210,6 +209,12 @@ def _stored(facts: Facts) -> Iterator[Row]:
     yield "beside that", "links", None, others.links, "of tags, manifests and layers, as last looked at"
     note = f"no blob, link or upload, as {others.example}" if others.number else ""
     yield "beside that", "elsewhere", others.number, others.size, note
+
+
+def purged_uploads(snapshot: Snapshot, now: float) -> blobs.Sum:
+    """Sum up what a registry's purge of uploads takes by default; `now` is in seconds since 1970."""
+    limit = datetime.fromtimestamp(now, timezone.utc) - _PURGE_AGE
+    return sum_of_uploads(snapshot, limit.strftime("%Y-%m-%dT%H:%M:%S"))
 
 
 def _collected(found: Collected, *, unread: bool) -> tuple[int, int, str]:
