@@ -54,12 +54,20 @@ def _other_form(store: str) -> str:
         for shard in _some_names(f"{blobs}/{first}"):
             for blob in _some_names(f"{blobs}/{first}/{shard}"):
                 data = f"{blobs}/{first}/{shard}/{blob}/{layout.DATA}"
-                if _is(f"{data}/xl.meta", stat.S_ISREG):
+                if _is_directory(data) and os.path.lexists(f"{data}/xl.meta"):
                     return (
                         "is in MinIO's own disk format (xl.meta), which only MinIO can read: copy the bucket "
                         "out of it (mc mirror, rclone), and give the copy"
                     )
     return ""
+
+
+def _is_directory(path: str) -> bool:
+    """Tell whether a path is a directory, and no symlink; no as well where that cannot be told."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _some_names(directory: str) -> list[str]:

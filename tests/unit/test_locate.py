@@ -91,3 +91,25 @@ def test_names_that_are_there_cannot_disturb_a_terminal_or_a_line(tmp_path: Path
     (tmp_path / "a\x1b[2J").mkdir()
     (tmp_path / "b\nc").mkdir()
     assert explanation(tmp_path).isprintable()
+
+
+@pytest.mark.parametrize("target", ["data", "nowhere", "../../../../../../../../outside"])
+def test_damage_of_the_blob_that_is_looked_at_makes_a_store_no_other_form(
+    tmp_path: Path, target: str
+) -> None:
+    built = StoreBuilder(tmp_path / "registry")
+    data = built.data(built.blob(b"one").digest)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/xl.meta").touch()
+    data.unlink()
+    data.symlink_to(target)
+    assert locate(str(built.root)) == str(built.v2)
+
+
+def test_minios_own_disk_format_is_told(tmp_path: Path) -> None:
+    built = StoreBuilder(tmp_path / "registry")
+    data = built.data(built.blob(b"one").digest)
+    data.unlink()
+    data.mkdir()
+    (data / "xl.meta").touch()
+    assert "MinIO" in explanation(built.root)
