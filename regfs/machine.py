@@ -25,6 +25,15 @@ def boot() -> str:
         return secrets.token_hex(8)  # cannot be told: each call is another
 
 
+def host() -> str:
+    """Name this machine among those that may share a file system (machine-id(5), and the host's name)."""
+    try:
+        number = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        number = ""
+    return f"{number} {os.uname().nodename}"
+
+
 #: Types of file systems whose answers come from another machine, or from another program that may ask one.
 #: Those of FUSE have the program's name behind a dot.
 _SERVED = frozenset(
@@ -41,10 +50,13 @@ _COUNTING = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
 def on_network(path: str) -> bool:
     """Tell whether a directory's file system is on a network, or of a program that may ask one.
 
-    False where that cannot be told.
+    What is not there yet will be where the directory above it is. False where that cannot be told.
     """
     try:
         kind = _type_of_file_system(os.stat(path).st_dev)
+    except FileNotFoundError:
+        above = os.path.dirname(os.path.abspath(path))
+        return above != path and on_network(above)
     except OSError:
         return False
     return kind in _SERVED or kind.startswith("fuse.")

@@ -9,6 +9,9 @@ A new index is built under a name of its own and published by renaming `current`
 open reads on in it. A damaged file, or one of another version, is thrown away. Where nothing can be kept (no
 room, no permission), the index is a temporary file of SQLite's, gone with the process.
 
+On a network each machine has a directory of its own there: the write-ahead log that lets readers wait for
+nobody is right for the processes of one machine only (sqlite.org/wal.html).
+
 Nothing waits for the disk: a process that is killed loses nothing by that, and after the whole machine went
 down SQLite checks the file before it is believed.
 
@@ -34,7 +37,7 @@ from urllib.parse import quote
 from regfs.errors import IndexFileError
 from regfs.graph.index.read_connections import IndexFile, ReadConnections, cut_short
 from regfs.graph.index.schema import BOOT, SCHEMA, VERSION
-from regfs.machine import boot, can_open, make_private
+from regfs.machine import boot, can_open, host, make_private, on_network
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +67,8 @@ class Database:
 
     def __init__(self, cache: Path | None, store: str, *, follow_symlinks: bool = False) -> None:
         self._cache = cache
-        self._key = _key(store, follow_symlinks=follow_symlinks)
+        here = host() if cache is not None and on_network(str(cache)) else ""
+        self._key = _key(store, here, follow_symlinks=follow_symlinks)
         self._directory = cache and cache / BELOW_CACHE / self._key
         self._store = store
         self._follow_symlinks = follow_symlinks
@@ -375,6 +379,7 @@ def _guess(error: sqlite3.DatabaseError) -> int:
     return 11 if "malformed" in text or "not a database" in text or "corrupt" in text else 0
 
 
-def _key(store: str, *, follow_symlinks: bool) -> str:
+def _key(store: str, here: str, *, follow_symlinks: bool) -> str:
     kind = b"follow_symlinks" if follow_symlinks else b""
-    return hashlib.blake2b(os.fsencode(store), digest_size=12, person=kind).hexdigest()
+    name = os.fsencode(store) + (b"\0" + os.fsencode(here) if here else b"")
+    return hashlib.blake2b(name, digest_size=12, person=kind).hexdigest()
