@@ -1,7 +1,7 @@
-"""The README's examples: ```console blocks, each `$ command` with what it prints.
+"""The examples of the README and of regfs/docs: ```console blocks, each `$ command` with what it prints.
 
-They are run in order, on the sample store. `python -m tests.readme` writes what they print into the README;
-tests/mount/test_readme.py sees that it still is what they print.
+Those of one document are run in order, on a sample store. `python -m tests.readme` writes what they print
+into the documents; tests/mount/test_readme.py sees that it still is what they print.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pathlib import Path
 
 from tests.builder.sample import build_sample
 
-README = Path(__file__).parent.parent / "README.md"
+_TOP = Path(__file__).parent.parent
+README = _TOP / "README.md"
+EXAMPLES = _TOP / "regfs/docs/examples.md"
+DOCUMENTS = (README, *sorted((_TOP / "regfs/docs").glob("*.md")))
 
 #: What the README calls the store and the mountpoint.
 STORE, MOUNTPOINT = "/var/lib/registry", "/mnt/reg"
@@ -26,8 +29,8 @@ _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 
 def example(pattern: str, **places: str | Path) -> str:
-    """Give the one example of the README that a pattern finds, with other places for those that it names."""
-    (found,) = re.findall(pattern, README.read_text(), re.MULTILINE)
+    """Give the one example of all documents that a pattern finds, with other places for those it names."""
+    (found,) = re.findall(pattern, "".join(path.read_text() for path in DOCUMENTS), re.MULTILINE)
     for name, place in places.items():
         found = found.replace(_PLACES[name], str(place))
     return str(found)
@@ -78,5 +81,6 @@ def _run(command: str, work: Path) -> str:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as directory:
-        README.write_text(run_examples(README.read_text(), Path(directory)))
+    for document in DOCUMENTS:
+        with tempfile.TemporaryDirectory() as place:
+            document.write_text(run_examples(document.read_text(), Path(place)))

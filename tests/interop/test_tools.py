@@ -19,7 +19,7 @@ from tests.builder.sample import build_sample
 from tests.conftest import REGFS, Mount, cannot_run, need, output, run
 from tests.interop.images import Images
 from tests.interop.serving import Serving
-from tests.readme import README, run_block
+from tests.readme import EXAMPLES, run_block
 from tests.registry.server import free_port
 
 pytestmark = pytest.mark.interop
@@ -179,7 +179,7 @@ def test_podman_pulls_by_the_printed_configuration(
 def test_the_readme_brings_images_back(
     podman: Podman, tmp_path: Path, fuse: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (block,) = re.findall(r"^```console podman\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```console podman\n(.*?)^```$", EXAMPLES.read_text(), re.MULTILINE | re.DOTALL)
     work = podman.directory / "readme"
     for name in ("mnt", "store"):
         (work / name).mkdir(parents=True)
