@@ -16,9 +16,10 @@ from regfs.cli.patterns import read_patterns
 from regfs.cli.tables import Output, table_options, tell
 from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError, UsageError
 from regfs.graph.reports import explain as explaining
-from regfs.graph.reports.catalogue import REPORTS
+from regfs.graph.reports.catalogue import PAGE, REPORTS
 from regfs.graph.reports.rules import Pattern
 from regfs.oci.digest import LENGTHS
+from regfs.oci.names import read_registry
 from regfs.oci.naming import ROOTFS
 
 #: What is no table, but takes its place.
@@ -33,10 +34,18 @@ _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of
 \b
 """ + "\n".join(f"  {name:<13} {report.help}" for name, report in REPORTS.items())
 _REPORT_HELP += f"\n  {METRICS:<13} for Prometheus: what node_exporter's textfile collector takes"
+_REPORT_HELP += f"\n  {PAGE:<13} all of it as one page for a browser: regfs report html STORE > page.html"
+
+
+def _read_registry(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    try:
+        return read_registry(value) if value else ""
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command(short_help="Print a report: summary, tags, blobs, …", help=_REPORT_HELP)
-@click.argument("name", type=click.Choice([*REPORTS, METRICS]), metavar="NAME")
+@click.argument("name", type=click.Choice([*REPORTS, METRICS, PAGE]), metavar="NAME")
 @click.argument("store")
 @click.option(
     "--match",
@@ -45,10 +54,23 @@ _REPORT_HELP += f"\n  {METRICS:<13} for Prometheus: what node_exporter's textfil
     callback=read_patterns,
     help="Only what REPO:TAG or REPO@DIGEST fits, as in regfs reclaim; of blobs, what such images need.",
 )
+@click.option(
+    "--registry",
+    metavar="HOST[:PORT]",
+    callback=_read_registry,
+    help="With html: the registry that the page's docker pull commands name.",
+)
 @table_options
 @follow_symlinks_option
-def report(name: str, store: str, match: tuple[Pattern, ...], output: Output) -> None:
+def report(name: str, store: str, match: tuple[Pattern, ...], registry: str, output: Output) -> None:
     """Print one report: all of it is made first, so that nobody waits for who reads it."""
+    if registry and name != PAGE:
+        raise UsageError("--registry is for html alone")
+    if name == PAGE:
+        if match or output != Output():
+            raise UsageError("html is a form by itself: no option of a table goes with it")
+        _print_page(store, registry)
+        return
     if name == METRICS:
         if match or output != Output():
             raise UsageError("metrics are for Prometheus: no option of a table goes with them")
@@ -68,6 +90,14 @@ def report(name: str, store: str, match: tuple[Pattern, ...], output: Output) ->
             sys.stdout.buffer.write(piece)
     sys.stdout.flush()
     tell(seen.notes)
+
+
+def _print_page(store: str, registry: str) -> None:
+    if sys.stdout.isatty():
+        raise UsageError("a page is for a browser, not a terminal: regfs report html STORE > page.html")
+    with opened(store) as it:
+        made = it.reports.page(registry)
+    sys.stdout.buffer.write(made)
 
 
 @click.command(short_help="Say what a blob is, who holds it, what keeps it.")

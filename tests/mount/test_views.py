@@ -452,7 +452,7 @@ def test_explain_takes_a_path_below_the_mountpoint(library: Library, top: Path) 
 
 def test_ls_tells_the_size_of_each_report_and_each_csv_is_one_table(top: Path) -> None:
     view = top / "@reports"
-    assert os.listdir(view) == ["summary.txt", *(f"{name}.csv" for name in REPORTS)]
+    assert os.listdir(view) == ["summary.txt", *(f"{name}.csv" for name in REPORTS), "report.html"]
     sizes = {line.split()[-1]: int(line.split()[4]) for line in lines(output("ls", "-l", view))[1:]}
     for name, size in sizes.items():
         content = (view / name).read_bytes()
@@ -460,6 +460,7 @@ def test_ls_tells_the_size_of_each_report_and_each_csv_is_one_table(top: Path) -
         if name.endswith(".csv"):
             rows = list(csv.reader(io.StringIO(content.decode())))
             assert len({len(row) for row in rows}) == 1
+    assert (view / "report.html").read_text().startswith("<!doctype html>")
     assert not (view / "nothing.csv").exists()
     assert not (view / "tags.xml").exists()
     assert not (view / "tags").exists()

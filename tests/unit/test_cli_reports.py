@@ -474,6 +474,29 @@ def test_an_unknown_report_is_refused_with_the_names_that_there_are(library: Lib
 # --- explain ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["html", "--format", "csv"], "no option of a table goes with it"),
+        (["html", "--registry", "no/host"], "is no HOST[:PORT]"),
+        (["tags", "--registry", "reg.example.com"], "--registry is for html alone"),
+    ],
+)
+def test_options_that_do_not_go_with_a_page_are_refused(
+    library: Library, arguments: list[str], told: str
+) -> None:
+    done = run(*REGFS, "report", *arguments, library.store.root)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_the_page_is_one_file_that_names_the_registry(library: Library) -> None:
+    done = run(*REGFS, "report", "html", library.store.root, "--registry", "reg.example.com")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("<!doctype html>")
+    assert '"host":"reg.example.com"' in done.stdout
+
+
 def test_a_blob_is_explained_by_whatever_leads_to_it(library: Library) -> None:
     store, base, image, loose = library.store, library.base.digest, library.image.digest, library.loose.digest
     encoded = base.removeprefix("sha256:")

@@ -24,7 +24,8 @@ class KeptFinding(NamedTuple):
     path: str
 
 
-_ROW = "SELECT kind, repository, tag, image, digest, wanted, found, path FROM finding"
+_COLUMNS = "kind, repository, tag, image, digest, wanted, found, path"
+_ROW = f"SELECT {_COLUMNS} FROM finding"
 
 
 def replace_findings(connection: sqlite3.Connection, owner: str, findings: Iterable[Finding]) -> None:
@@ -67,3 +68,16 @@ def some_blobs_unread(snapshot: Snapshot) -> bool:
     """Tell whether some of `blobs/` was not read: what lies there is in no sum."""
     query = "SELECT 1 FROM finding WHERE reach = ? LIMIT 1"
     return snapshot.row(query, (Reach.BLOBS.value,)) is not None
+
+
+class UnreadFinding(NamedTuple):
+    """What could not be read, and how far it reaches."""
+
+    finding: KeptFinding
+    reach: Reach
+
+
+def unread_findings(snapshot: Snapshot) -> list[UnreadFinding]:
+    """Give the findings that are gaps, in the order in which they were found."""
+    rows = snapshot.rows(f"SELECT {_COLUMNS}, reach FROM finding WHERE reach != '' ORDER BY rowid")
+    return [UnreadFinding(KeptFinding(Kind(kind), *texts), Reach(reach)) for kind, *texts, reach in rows]

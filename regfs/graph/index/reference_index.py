@@ -79,6 +79,8 @@ class ReferenceIndex:
         clock: Callable[[], float] = time.monotonic,
         progress: Progress = lambda what, done, total: None,
     ) -> None:
+        #: The store's.
+        self.path = path
         self._survey = Survey(store)
         self._database = Database(cache, path, follow_symlinks=store.follow_symlinks)
         self._ttl = ttl

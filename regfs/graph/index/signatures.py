@@ -125,3 +125,34 @@ def belongings_of(snapshot: Snapshot, manifest: int) -> list[Belonging]:
         for repository, name, tag in rows
         if (subject := signatures.subject(repository, tag, manifest))
     ]
+
+
+#: What the ends of cosign's tags tell, where the manifest itself cannot be read.
+_ENDS = {".sig": "signature", ".sbom": "sbom", ".att": "attestation"}
+
+
+def kinds_that_belong(snapshot: Snapshot) -> dict[str, set[str]]:
+    """Tell of which kinds the artifacts are that belong to each image, by its digest: `signature`, `sbom`.
+
+    Wherever in the store they are. An index's attestations are its children; a list of referrers has its own.
+    """
+    found: dict[str, set[str]] = {}
+    for digest, kind in snapshot.rows(
+        """
+        SELECT blob.digest, manifest.kind FROM edge JOIN manifest ON manifest.blob = edge.target
+        JOIN blob ON blob.id = edge.source
+        WHERE role = ?1 OR (role = ?2 AND manifest.kind NOT IN ('image', 'index'))
+        """,
+        (Role.REFERRER, Role.CHILD),
+    ):
+        found.setdefault(digest, set()).add(kind or "")
+    signatures = Signatures(snapshot)
+    kinds: dict[int, str | None] = dict(snapshot.rows("SELECT blob, kind FROM manifest"))
+    for tag in tags(snapshot):
+        subject = signatures.subject(tag.repository_id, tag.tag, tag.blob)
+        if subject:
+            own = kinds.get(tag.blob) if tag.blob is not None else None
+            listed = found.get(tag.digest or "", set()) if own == "index" else set()
+            ends = next((kind for end, kind in _ENDS.items() if tag.tag.endswith(end)), "")
+            found.setdefault(subject.digest, set()).update(listed or {own or ends})
+    return found

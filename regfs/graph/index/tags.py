@@ -156,3 +156,29 @@ def tags_that_named(snapshot: Snapshot, blob: int) -> list[FormerTag]:
         {"blob": blob},
     )
     return [FormerTag(*row) for row in rows]
+
+
+class FormerPush(NamedTuple):
+    """What a tag has named before; its bytes, if it is an image that is still stored and has a weight."""
+
+    repository: str
+    tag: str
+    digest: str
+    pushed: int | None
+    size: int | None
+    stored: bool
+
+
+def former_pushes(snapshot: Snapshot) -> list[FormerPush]:
+    """Give what tags have named before and name no more; each tag's oldest push first. Needs WEIGHTS."""
+    rows = snapshot.rows(
+        "SELECT repository.name, history.tag, digest, history.pushed, weight.size, blob.size IS NOT NULL "
+        "FROM history JOIN repository ON repository.id = history.repository "
+        "JOIN tag ON tag.repository = history.repository AND tag.name = history.tag "
+        "JOIN blob ON blob.id = history.blob LEFT JOIN weight ON weight.blob = history.blob "
+        "WHERE tag.blob IS NOT history.blob ORDER BY 1, 2, 4"
+    )
+    return [
+        FormerPush(repository, tag, digest, pushed, size, stored=bool(stored))
+        for repository, tag, digest, pushed, size, stored in rows
+    ]

@@ -71,6 +71,21 @@ REPORTS: Mapping[str, Report] = {
 }
 
 
+#: What the page of HTML is called beside the reports, which are tables.
+PAGE = "html"
+
+
+class MadeFrom(NamedTuple):
+    """What a report is made from; see Report."""
+
+    thorough: bool
+    elsewhere: bool
+
+
+#: What the page is made from: what `summary` and `broken` are.
+PAGE_MADE_FROM = MadeFrom(thorough=True, elsewhere=True)
+
+
 class Reports:
     """Makes the reports of one store. Safe for many threads."""
 
@@ -95,6 +110,17 @@ class Reports:
             fitting = matched(snapshot, report.make(snapshot), view.match)
             seen = see(fitting.table, view)
             yield Seen(seen.table, fitting.notes + seen.notes)
+
+    def page(self, registry: str = "") -> bytes:
+        """Make the page of HTML. `registry` is the name by which images are pulled, "" if it is not known."""
+        # Only now: Jinja2 takes a while to load.
+        from regfs.graph.reports.page.making import describe
+        from regfs.page.rendering import render
+
+        self._contents.read_configs()
+        with self._index.snapshot(*Need, **PAGE_MADE_FROM._asdict()) as snapshot:
+            page = describe(snapshot, self._index.path, int(time.time()), registry)
+        return render(page)
 
     @contextmanager
     def explaining(self, digest: str) -> Iterator[Snapshot]:

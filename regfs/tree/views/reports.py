@@ -1,4 +1,4 @@
-"""`@reports/`: the reports as files: `summary.txt`, and the lists as csv.
+"""`@reports/`: the reports as files: `summary.txt`, the lists as csv, and `report.html`, a page of all.
 
 Each is made when it is first asked for its size or its bytes, and again when the index has changed.
 `<name>.txt`, `.csv` and `.json` resolve for each, listed or not.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
 
 from regfs.errors import NoEntryError, NoRoomError
-from regfs.graph.reports.catalogue import REPORTS
+from regfs.graph.reports.catalogue import PAGE_MADE_FROM, REPORTS
 from regfs.graph.reports.formats import Format, render
 from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType
 from regfs.tree.views.source import Source
+
+#: The page of HTML.
+_PAGE = "report.html"
 
 _FORMS = {"txt": Format.TABLE, "csv": Format.CSV, "json": Format.JSON, "jsonl": Format.JSONL}
 
@@ -40,30 +43,39 @@ class MadeReports:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._made: dict[str, Made] = {}
-        self._locks = {f"{name}.{suffix}": threading.Lock() for name in REPORTS for suffix in _FORMS}
+        names = [_PAGE, *(f"{name}.{suffix}" for name in REPORTS for suffix in _FORMS)]
+        self._locks = {name: threading.Lock() for name in names}
 
     def get(self, name: str) -> Made:
         """Give a report by its file's name, made anew if the index has changed."""
-        report, _, suffix = name.partition(".")
+        report = name.partition(".")[0]
         with self._locks[name]:  # so that many who ask at once wait for one, and nobody for another report
-            made_from = REPORTS[report]
+            made_from = PAGE_MADE_FROM if name == _PAGE else REPORTS[report]
             when = self._source.references.changed(thorough=made_from.thorough, elsewhere=made_from.elsewhere)
             made = self._made.get(name)
             if made is None or made.when != when:
-                made = self._made[name] = self._make(report, _FORMS[suffix], when)
+                made = self._made[name] = self._make(name, when)
             return made
 
-    def _make(self, report: str, form: Format, when: int) -> Made:
+    def _make(self, name: str, when: int) -> Made:
         # Not closed here: it lives as long as somebody reads it.
         file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
         try:
-            with self._source.reports.making(report) as table:
-                for piece in render(table, form):
-                    file.write(piece.encode("utf-8", "backslashreplace"))
+            for piece in self._pieces(name):
+                file.write(piece)
             file.flush()
         except OSError as error:
             raise NoRoomError(tempfile.gettempdir(), error.strerror or str(error)) from error
         return Made(file, threading.Lock(), file.tell(), when)
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
+        if name == _PAGE:
+            yield self._source.reports.page(self._source.registry)
+            return
+        report, _, suffix = name.partition(".")
+        with self._source.reports.making(report) as table:
+            for text in render(table, _FORMS[suffix]):
+                yield text.encode("utf-8", "backslashreplace")
 
 
 class ReportContent:
@@ -102,11 +114,12 @@ class ReportsDirectory(Directory):
         for report in REPORTS:
             name = f"{report}.{'txt' if report == 'summary' else 'csv'}"
             yield Child(name, NodeType.FILE, inode.of_child(self.inode, name))
+        yield Child(_PAGE, NodeType.FILE, inode.of_child(self.inode, _PAGE))
 
     def lookup(self, name: str) -> Node:
         """Find one of them, in any form."""
         report, _, suffix = name.partition(".")
-        if report not in REPORTS or suffix not in _FORMS:
+        if name != _PAGE and (report not in REPORTS or suffix not in _FORMS):
             raise NoEntryError(name)
         return ReportFile(self._made, name, inode.of_child(self.inode, name))
 
