@@ -28,7 +28,7 @@ pytestmark = pytest.mark.fuse
 
 PUSHED = 1_700_000_000
 VIEWS = ["@blobs", "@broken", "@history", "@orphans", "@reports", "@unknown", "@untagged", "@uploads"]
-REPORTS = ["repositories", "tags", "blobs", "untagged", "orphans", "unknown", "uploads", "broken"]
+REPORTS = ["repositories", "tags", "images", "blobs", "untagged", "orphans", "unknown", "uploads", "broken"]
 AMD64, ARM64 = ({"os": "linux", "architecture": name} for name in ("amd64", "arm64"))
 
 
