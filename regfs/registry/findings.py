@@ -119,7 +119,7 @@ SEVERITIES = {
     "alarm": "a plain garbage collection would lose data, or something was not read",
     "unknown": "images that need what was not read",
     "damage": "images that are not whole",
-    "hazard": "garbage-collect -m before registry 3.0 would lose data",
+    "hazard": "garbage-collect -m before 3.0 would lose data",
     "note": "nobody's image suffers",
 }
 

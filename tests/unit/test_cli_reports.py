@@ -932,7 +932,7 @@ def test_check_of_a_sound_store_prints_no_tag_and_ends_with_0(library: Library) 
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == (
         "regfs: 8 of 8 tags can be pulled\n"
-        "regfs: 1 hazard: garbage-collect -m before registry 3.0 would lose data; "
+        "regfs: 1 hazard: garbage-collect -m before 3.0 would lose data; "
         "see regfs report broken\n"
     )
     rows = table("check", "--all", library.store.root)
