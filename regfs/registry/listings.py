@@ -55,6 +55,11 @@ class ListedPart(NamedTuple):
         """Its directory."""
         return f"{layout.repository(self.repository)}/{self.part}"
 
+    @property
+    def place(self) -> str:
+        """Under which its stamp is kept: its directory has one of its own, of the names in it alone."""
+        return f"{self.path}//"
+
     def read(self, survey: Survey) -> PartRead | None:
         """List it; None if nothing in it has changed."""
         listed, stamp = survey.listed(self.path)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.objects.pair import Pair, push_to_both
 from tests.objects.server import Seaweed
 
 
@@ -18,3 +19,17 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
         yield server
     finally:
         server.end()
+
+
+@pytest.fixture
+def keys(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> Seaweed:
+    """The server, with the environment telling of it and of who has all rights."""
+    for name, value in seaweed.environment().items():
+        monkeypatch.setenv(name, value)
+    return seaweed
+
+
+@pytest.fixture(scope="session")
+def pair(seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """The same pushes in a bucket and in a directory. Tests only read both."""
+    return push_to_both(seaweed, "team/reg", tmp_path_factory.mktemp("pair"))

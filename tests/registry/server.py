@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import need
@@ -13,19 +15,29 @@ from tests.registry.api import Api
 
 
 class Registry:
-    """One running registry. `root` is its rootdirectory, `directory` holds its config and log."""
+    """One running registry. `root` is its rootdirectory, `directory` holds its config and log.
 
-    def __init__(self, root: Path, directory: Path) -> None:
+    `storage`, if given, is the driver's part of the config: it keeps all elsewhere.
+    """
+
+    def __init__(
+        self, root: Path, directory: Path, storage: Mapping[str, Mapping[str, object]] | None = None
+    ) -> None:
         self.root = root
+        # With that set, the S3 driver of 2.8 panics at the start.
+        environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
         self._log = directory / "registry.log"
         while True:
             # The port is free now; another process may still take it before the registry does.
             self.port = free_port()
             self.address = f"127.0.0.1:{self.port}"
-            self.config = write_config(directory / "config.yml", root, self.address)
+            self.config = write_config(directory / "config.yml", root, self.address, storage)
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [need("docker-registry"), "serve", str(self.config)], stdout=log, stderr=log
+                    [need("docker-registry"), "serve", str(self.config)],
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
                 )
             try:
                 if self._listens():
@@ -62,13 +74,15 @@ class Registry:
             self._process.wait()
 
 
-def write_config(path: Path, root: Path, address: str) -> Path:
+def write_config(
+    path: Path, root: Path, address: str, storage: Mapping[str, Mapping[str, object]] | None = None
+) -> Path:
     """Write a registry's configuration: JSON is YAML as well."""
     config = {
         "version": 0.1,
         "log": {"level": "info", "accesslog": {"disabled": True}},
         "storage": {
-            "filesystem": {"rootdirectory": str(root)},
+            **(storage or {"filesystem": {"rootdirectory": str(root)}}),
             "delete": {"enabled": True},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },

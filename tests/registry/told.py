@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import REPORTS, Reports
 from regfs.registry import Contents, locate, open_local
+from regfs.storage import WholeStorage
 from tests.registry.collector import Collection, collect, count_and_size
 from tests.registry.random_pushes import RandomPushes, States
 from tests.registry.server import Registry
@@ -30,12 +31,11 @@ HAZARD = "collector-m-deletes"
 class Told:
     """What regfs tells of one store, looked at anew for each answer; or once for all."""
 
-    def __init__(self, root: Path, cache: Path | None, *, once: bool = False) -> None:
-        path = locate(str(root))
-        store = open_local(path)
+    def __init__(self, root: Path | WholeStorage, cache: Path | None, *, once: bool = False) -> None:
+        store = open_local(locate(str(root))) if isinstance(root, Path) else root
         # On a clock that stands still no refresh takes time, and none is believed for longer than that.
         ttl = math.inf if once else 0.0
-        self.index = ReferenceIndex(store, path, cache, ttl=ttl, clock=lambda: 0.0)
+        self.index = ReferenceIndex(store, store.identity, cache, ttl=ttl, clock=lambda: 0.0)
         self._reports = Reports(self.index, Contents(store))
 
     def rows(self, report: str) -> list[Row]:

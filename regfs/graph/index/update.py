@@ -262,7 +262,7 @@ class Update:
                 continue
             if self._lists:
                 unit = ListedPart(name, part)
-                yield unit._replace(known=self._known(unit.path))
+                yield unit._replace(known=self._known(unit.place))
             else:
                 yield from self._enter_part(name, part)
         if marks.repository:
@@ -282,9 +282,9 @@ class Update:
         """Read what is in a part, from its listing; None: it is what it was."""
         if read is None:
             return
-        self._ledger.note_place(unit.path, read.stamp)
+        self._ledger.note_place(unit.place, read.stamp)
         for inner in self._enter_part(unit.repository, unit.part):
-            yield Within(inner, unit.path, read.survey)
+            yield Within(inner, unit.place, read.survey)
 
     def _within(self, unit: Within, read: Any) -> Iterator[Unit]:
         """Apply what was read from a listing; what comes of it is in the same."""

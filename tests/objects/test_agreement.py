@@ -1,0 +1,141 @@
+"""What regfs tells of a bucket is what it tells of a directory that a registry filled by the same pushes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REGFS, Mount, output, run
+from tests.objects.pair import Pair, opened
+from tests.objects.server import Seaweed
+from tests.registry.told import Row, Told
+
+pytestmark = [pytest.mark.objects, pytest.mark.registry]
+
+#: What differs between two registries' storages, or between a file and an object, by nature: times, blocks on
+#: a disk, and of an upload its random id.
+_TIMES = {"pushed", "stored", "changed", "started", "created_by", "pushed_first", "pushed_last"}
+_OTHERWISE = {*_TIMES, "blocks", "upload"}
+
+
+def compared(report: str, rows: list[Row]) -> list[Row]:
+    kept = [{name: value for name, value in row.items() if name not in _OTHERWISE} for row in rows]
+    if report == "uploads":
+        for row in kept:
+            del row["files"]  # a bucket keeps the bytes of an upload in no object
+    if report == "summary":
+        for row in kept:
+            row["note"] = re.sub(r"[0-9.]+[KMG]? of disk|\d{4}-\d\d-\d\dT[0-9:]+Z", "…", str(row["note"]))
+    return sorted(kept, key=repr)
+
+
+def test_all_reports_are_equal_but_for_times_and_blocks(keys: Seaweed, pair: Pair, tmp_path: Path) -> None:
+    bucket = Told(opened(keys, pair.prefix), tmp_path / "bucket")
+    directory = Told(pair.root, tmp_path / "directory")
+    there, here = bucket.everything(), directory.everything()
+    assert there.keys() == here.keys()
+    for name in here:
+        assert compared(name, there[name]) == compared(name, here[name]), name
+    # And with the truth.
+    truth, skopeo = pair.pushes.states(), 2 + 2 + 4  # manifests, configs, layers
+    assert truth.orphaned == bucket.states().orphaned
+    assert truth.tagged <= bucket.states().tagged
+    others = (bucket.states().tagged | bucket.states().untagged) - truth.tagged - truth.untagged
+    assert len(others) == skopeo
+    pushed = {name: digest for name, digest in bucket.tags().items() if name[0] != "by-skopeo/app"}
+    assert pushed == pair.pushes.tags
+    assert len(bucket.rows("uploads")) == pair.pushes.uploads
+
+
+def test_no_link_is_fetched_where_the_etags_are_md5s(keys: Seaweed, pair: Pair, tmp_path: Path) -> None:
+    storage = opened(keys, pair.prefix)
+    told = Told(storage, tmp_path / "cache")
+    told.index.refresh()
+    gets = storage.bucket.counts.gets
+    # Manifests are read once, and of each upload its date.
+    stored = {digest for held in pair.pushes.revisions.values() for digest in held}
+    assert gets == len(stored) + len({"1.0", "2.0"}) + pair.pushes.uploads
+    told.index.refresh()
+    told.index.refresh(thorough=True)
+    assert storage.bucket.counts.gets - gets <= pair.pushes.uploads
+
+
+def test_a_refresh_sees_each_change_that_a_registry_makes(keys: Seaweed, tmp_path: Path) -> None:
+    from tests.objects.pair import s3_storage
+    from tests.registry.random_pushes import RandomPushes
+    from tests.registry.server import Registry
+
+    registry = Registry(tmp_path / "root", tmp_path, s3_storage(keys, "changes"))
+    try:
+        pushes = RandomPushes(registry.api, 7)
+        pushes.run(12)
+        told = Told(opened(keys, "changes"), tmp_path / "cache")
+        for _ in range(6):
+            pushes.run(5)
+            assert told.states() == pushes.states()
+            assert told.tags() == pushes.tags
+            assert len(told.rows("uploads")) == pushes.uploads
+        anew = Told(opened(keys, "changes"), tmp_path / "anew")
+        assert told.everything() == anew.everything()
+    finally:
+        registry.end()
+
+
+def test_diff_compares_a_bucket_with_a_directory(keys: Seaweed, pair: Pair) -> None:
+    same = run(*REGFS, "diff", pair.address, pair.root)
+    assert (same.returncode, "tags: 0 added, 0 removed, 0 moved" in same.stderr) == (0, True), same.stderr
+
+
+def test_what_the_copy_lacks_is_told_and_what_has_another_size(
+    keys: Seaweed, pair: Pair, tmp_path: Path
+) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(pair.root, tmp_path / "copy"))
+    told = Told(pair.root, tmp_path / "cache")
+    needed = sorted(
+        row["digest"] for row in told.rows("blobs") if row["state"] == "tagged" and row["size"] > 9
+    )
+    for digest, size in ((needed[0], None), (needed[1], 5)):
+        encoded = digest.partition(":")[2]
+        data = copy / f"docker/registry/v2/blobs/sha256/{encoded[:2]}/{encoded}/data"
+        if size is None:
+            data.unlink()
+        else:
+            os.truncate(data, size)
+    done = run(*REGFS, "diff", "--show", "blobs", pair.address, copy)
+    assert done.returncode == 1
+    assert re.search(rf"{needed[0]}.*missing", done.stdout)
+    assert re.search(rf"{needed[1]}.*other size", done.stdout)
+
+
+def test_check_finds_all_whole_and_hashes_each_blob(keys: Seaweed, pair: Pair) -> None:
+    there = run(*REGFS, "check", "--digests", "--bandwidth=500M", pair.address)
+    here = run(*REGFS, "check", "--digests", pair.root)
+    assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr)
+
+
+@pytest.mark.fuse
+def test_the_mounted_trees_are_equal_byte_for_byte(
+    keys: Seaweed, pair: Pair, mount: Callable[..., Mount]
+) -> None:
+    there, here = mount(pair.address, "platform=linux/amd64"), mount(pair.root, "platform=linux/amd64")  # type: ignore[arg-type]
+    listing = "find . -printf '%y %p %l %m %n %s\\n' | sort"
+    seen = [output("sh", "-c", listing, cwd=mounted.path) for mounted in (there, here)]
+    assert seen[0] == seen[1]
+    assert seen[0].count("\n") > 300
+    assert run("diff", "-r", there.path, here.path).stdout == ""
+    for path in ("by-skopeo/app/:2.0/rootfs", "by-skopeo/app/2.0/rootfs", "by-skopeo/app/2.0/oci"):
+        if os.path.exists(here.path / path):
+            assert run("diff", "-r", there.path / path, here.path / path).stdout == ""
+    assert output("stat", "-f", "-c", "%b %f", there.path).split() == ["0", "0"]
+    for view in ("@untagged", "@orphans", "@unknown", "@broken"):
+        names = [output("sh", "-c", "find . | sort", cwd=mounted.path / view) for mounted in (there, here)]
+        assert names[0] == names[1], view
+    for mounted in (there, here):
+        assert len(list((mounted.path / "@uploads").glob("*/*"))) >= 1
+    assert there.end() == 0
