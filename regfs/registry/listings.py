@@ -1,8 +1,8 @@
 """The units of a storage that tells of a thousand files in one request (an object store).
 
 There nothing but a listing tells whether anything has changed, and it tells all at once: sizes, times, and by
-their MD5 what links hold. So a unit is what one listing gives, a shard or a part of a repository, and its
-stamp is that of all below it. What is in it is read by the same units as in a directory (`Within`), from that
+their MD5 what links hold. So a unit is what one listing gives, a shard or a repository, and its stamp is that
+of all below it. What is in it is read by the same units as in a directory (`Within`), from that
 listing.
 """
 
@@ -36,15 +36,36 @@ class ListedShard(NamedTuple):
         return read._replace(stamp=stamp)
 
 
-class PartRead(NamedTuple):
-    """A part that has changed: what reads it, and its stamp (0: it could not be listed)."""
+class ListingRead(NamedTuple):
+    """A listing that has changed: what reads it, and its stamp (0: it could not be listed)."""
 
     stamp: int
     survey: Survey
 
 
+class ListedRepository(NamedTuple):
+    """A repository with all its parts, and what is nested in it; `known` as for a shard."""
+
+    name: str
+    known: int = 0
+
+    @property
+    def path(self) -> str:
+        """Its directory."""
+        return layout.repository(self.name)
+
+    @property
+    def place(self) -> str:
+        """Under which its stamp is kept: its directory has one of its own, of the names in it alone."""
+        return f"{self.path}//"
+
+    def read(self, survey: Survey) -> ListingRead | None:
+        """List it; None if nothing in it has changed."""
+        return _listing(survey, self.path, self.known)
+
+
 class ListedPart(NamedTuple):
-    """A part of a repository, `_layers`, `_manifests` or `_uploads`; `known` as for a shard."""
+    """A part of a repository in which others are nested: `_layers`, `_manifests` or `_uploads`."""
 
     repository: str
     part: str
@@ -57,20 +78,24 @@ class ListedPart(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Under which its stamp is kept: its directory has one of its own, of the names in it alone."""
+        """As a repository's."""
         return f"{self.path}//"
 
-    def read(self, survey: Survey) -> PartRead | None:
+    def read(self, survey: Survey) -> ListingRead | None:
         """List it; None if nothing in it has changed."""
-        listed, stamp = survey.listed(self.path)
-        return None if stamp and stamp == self.known else PartRead(stamp, listed)
+        return _listing(survey, self.path, self.known)
+
+
+def _listing(survey: Survey, path: str, known: int) -> ListingRead | None:
+    listed, stamp = survey.listed(path)
+    return None if stamp and stamp == known else ListingRead(stamp, listed)
 
 
 class Within(NamedTuple):
-    """A unit that is read from a listing which holds it: `part` names that."""
+    """A unit that is read from a listing which holds it: `place` is that one's."""
 
     unit: Unit
-    part: str
+    place: str
     survey: Survey
 
     def read(self, survey: Survey) -> Any:

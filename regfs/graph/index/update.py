@@ -26,7 +26,7 @@ from regfs.graph.index.readers import NAMES, Beside, run
 from regfs.oci.digest import LENGTHS
 from regfs.registry import layout
 from regfs.registry.findings import Finding, Kind, Reach
-from regfs.registry.listings import ListedPart, ListedShard, PartRead, Within
+from regfs.registry.listings import ListedPart, ListedRepository, ListedShard, ListingRead, Within
 from regfs.registry.manifests import ManifestRead
 from regfs.registry.survey import BlobSeen, LinkSeen, Survey, TagSeen
 from regfs.registry.units import (
@@ -58,6 +58,9 @@ from regfs.registry.units import (
 
 #: Manifests in one unit; each may have 4 MiB.
 _MANIFESTS = 64
+
+#: Repositories of which a whole listing may be in memory at once: some 200 bytes for each object.
+_LISTINGS = 48
 
 #: How much older than the pass a stamp must be, in nanoseconds. Clocks of file systems tick every 10 ms or
 #: less; FAT's and some NFS servers' every two seconds.
@@ -122,6 +125,7 @@ class Update:
             Uploads: self._uploads,
             Elsewhere: self._elsewhere,
             ListedShard: self._listed_shard,
+            ListedRepository: self._listed_repository,
             ListedPart: self._listed_part,
             Within: self._within,
         }
@@ -142,8 +146,9 @@ class Update:
         self._see_store()
         return self._ledger.finish()
 
-    def _read(self, units: Iterable[Unit]) -> None:
-        run(self._survey, units, lambda unit, read: self._apply[type(unit)](unit, read) or (), self._beside)
+    def _read(self, units: Iterable[Unit], window: int = 0) -> None:
+        beside = self._beside and (self._beside._replace(window=window) if window else self._beside)
+        run(self._survey, units, lambda unit, read: self._apply[type(unit)](unit, read) or (), beside)
 
     def _see_store(self) -> None:
         """Raise StoreAwayError if not even the store itself can be listed: it was not there to be read."""
@@ -227,7 +232,7 @@ class Update:
             self._below.setdefault(name.rpartition("/")[0], []).append(name)
         known = list(self._repositories.values())
         self._done = 0
-        self._read(self._enter(""))
+        self._read(self._enter(""), _LISTINGS if self._lists else 0)
         for repository in known:
             if repository.name not in self._seen:
                 self._ledger.forget_repository(repository)
@@ -235,7 +240,10 @@ class Update:
     def _enter(self, name: str) -> Iterator[Unit]:
         """Give the units of a directory among the repositories, and of all below it."""
         unit = Names(name)
-        if unit.path in self._same and (not name or name in self._repositories):
+        listed = ListedRepository(name)
+        if self._lists and listed.place in self._ledger.places and not self._below.get(name):
+            yield listed._replace(known=self._known(listed.place))
+        elif unit.path in self._same and (not name or name in self._repositories):
             yield from self._entered(name)
             for below in self._below.get(name, ()):
                 yield from self._enter(below)
@@ -248,6 +256,9 @@ class Update:
             before = self._repositories.get(name)
             self._repositories[name] = self._ledger.store_repository(name, read.marks, before)
         self._found_at(unit.path, read.odd, read.stamp)
+        if self._lists and not read.names and read.marks:
+            yield ListedRepository(name)
+            return
         yield from self._entered(name)
         for below in read.names:
             yield from self._enter(below)
@@ -265,7 +276,10 @@ class Update:
                 yield unit._replace(known=self._known(unit.place))
             else:
                 yield from self._enter_part(name, part)
-        if marks.repository:
+        self._count(self._repositories[name])
+
+    def _count(self, repository: Repository) -> None:
+        if repository.marks.repository:
             self._done += 1
             self._progress("repositories", self._done, 0)
 
@@ -278,8 +292,27 @@ class Update:
         else:
             yield from self._enter_uploads(name)
 
-    def _listed_part(self, unit: ListedPart, read: PartRead | None) -> Iterator[Unit]:
-        """Read what is in a part, from its listing; None: it is what it was."""
+    def _listed_repository(self, unit: ListedRepository, read: ListingRead | None) -> Iterator[Unit]:
+        """Read what is in a repository, from its listing; None: it is what it was."""
+        name = unit.name
+        self._seen.add(name)
+        if read is not None:
+            self._ledger.note_place(unit.place, read.stamp)
+            names = Names(name).read(read.survey)
+            before = self._repositories.get(name)
+            self._repositories[name] = self._ledger.store_repository(name, names.marks, before)
+            self._found_at(unit.path, names.odd, names.stamp)
+            if self._is_doubtful(Names(name), names):
+                self._ledger.note_place(unit.place, 0)
+            for part, mark in MARKS.items():
+                for inner in self._enter_part(name, part) if mark in names.marks else ():
+                    yield Within(inner, unit.place, read.survey)
+            for below in names.names:
+                yield from self._enter(below)
+        self._count(self._repositories[name])
+
+    def _listed_part(self, unit: ListedPart, read: ListingRead | None) -> Iterator[Unit]:
+        """Read what is in a part of a repository, from its listing; None: it is what it was."""
         if read is None:
             return
         self._ledger.note_place(unit.place, read.stamp)
@@ -289,9 +322,9 @@ class Update:
     def _within(self, unit: Within, read: Any) -> Iterator[Unit]:
         """Apply what was read from a listing; what comes of it is in the same."""
         for inner in self._apply[type(unit.unit)](unit.unit, read) or ():
-            yield Within(inner, unit.part, unit.survey)
+            yield Within(inner, unit.place, unit.survey)
         if self._is_doubtful(unit.unit, read):
-            self._ledger.note_place(unit.part, 0)
+            self._ledger.note_place(unit.place, 0)
 
     def _is_doubtful(self, unit: Unit, read: Any) -> bool:
         """Tell whether something in a listing has to be looked at again, even if that stays the same."""

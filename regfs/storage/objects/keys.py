@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from zlib import crc32
 
@@ -87,18 +88,20 @@ def _around(bucket: Bucket, path: str) -> tuple[list[Key], list[str]]:
     return found, odd
 
 
-def markers(bucket: Bucket, keys: Iterable[Key], parents: set[str]) -> set[str]:
+def markers(bucket: Bucket, empty: Sequence[Key], paths: Sequence[str]) -> set[str]:
     """Find which empty objects are directories: `dir/`, made by consoles, which obstore shows as `dir`.
 
-    `parents` are the paths that something stands below.
+    `paths` are those of all objects, in their order.
     """
-    empty = [key.path for key in keys if key.size == 0]
-    found = {path for path in empty if path in parents}
+    found: set[str] = set()
     asked: dict[str, list[str]] = {}
-    for path in empty:
-        if path not in found:
-            asked.setdefault(path.rpartition("/")[0], []).append(path)
-    for above, paths in asked.items() if len(asked) <= _EMPTY else ():
+    for key in empty:
+        position = bisect_left(paths, f"{key.path}/")
+        if position < len(paths) and paths[position].startswith(f"{key.path}/"):
+            found.add(key.path)
+        else:
+            asked.setdefault(key.path.rpartition("/")[0], []).append(key.path)
+    for above, waiting in asked.items() if len(asked) <= _EMPTY else ():
         prefixes, _ = bucket.names(above)
-        found.update(path for path in paths if path.rpartition("/")[2] in prefixes)
+        found.update(path for path in waiting if path.rpartition("/")[2] in prefixes)
     return found

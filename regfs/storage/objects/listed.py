@@ -3,22 +3,29 @@
 Names, sizes and times are from that one LIST; only contents are asked for. So a thousand questions about a
 directory are one request, and all of them of one moment (but for pages). Safe for many threads: nothing
 changes.
+
+There may be a hundred thousand objects, and dozens of these at once: it holds sorted paths and the numbers
+beside them, some 200 bytes an object, and makes of them what is asked for.
 """
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from regfs.errors import MissingError, StoreError, UnsafeError, remake
 from regfs.storage.objects.below import Below
-from regfs.storage.objects.bucket import Bucket, Key
+from regfs.storage.objects.bucket import Key
 from regfs.storage.objects.keys import all_below, directory_stat, file_stat, markers, names_stamp, stamp_of
 from regfs.storage.protocol import Content, Entry, FileStat, FileType, Leaf, Space
 
 if TYPE_CHECKING:
     from regfs.storage.objects.objects import ObjectStorage
+
+_SECOND = 10**9
 
 #: Inside the class, `list` is its method.
 _Entries = list[Entry]
@@ -28,8 +35,7 @@ _Leaves = list[Leaf]
 class ListedStorage:
     """What stands at `path` of a storage and below it, under the same paths as there.
 
-    `error` is why it could not be listed: then every question raises that. `opened` is the time of what has
-    none, in nanoseconds.
+    `error` is why it could not be listed: then every question raises that.
     """
 
     follow_symlinks = False
@@ -38,91 +44,135 @@ class ListedStorage:
         self._whole = whole
         self.path = path
         self.error: StoreError | None = None
-        self.files: dict[str, FileStat] = {}
-        #: Each directory's names, with their types.
-        self._names: dict[str, dict[str, FileType]] = {}
-        self._newest: dict[str, int] = {}
-        #: Changes with whatever stands below.
+        #: Changes with whatever stands below; 0 if it could not be listed.
         self.stamp = 0
+        #: Of each object, in the order of its path below this one: that, bytes, time in seconds, ETag.
+        self._paths: list[str] = []
+        self._sizes, self._times = array("q"), array("q")
+        self._etags: list[str] = []
+        #: Directories that nothing stands in, and those in which something has no name.
+        self._empty: frozenset[str] = frozenset()
+        self._odd: frozenset[str] = frozenset()
         try:
-            self._list_all(whole.bucket, whole.key(path))
+            self._list_all()
         except StoreError as error:
             self.error = _at(path, error)
 
     def __len__(self) -> int:
         """Tell how many objects there are."""
-        return len(self.files)
+        return len(self._paths)
 
-    def files_with_sizes(self) -> Iterator[tuple[str, int]]:
-        """Give each object, and its bytes; none if they could not be listed."""
-        return ((path, stat.size) for path, stat in self.files.items())
-
-    def _list_all(self, bucket: Bucket, prefix: str) -> None:
+    def _list_all(self) -> None:
+        bucket, prefix = self._whole.bucket, self._whole.key(self.path)
+        skip = len(prefix) + 1 if prefix else 0
         keys, odd = all_below(bucket, prefix)
+        self._odd = frozenset(above[skip:] for above in odd)
+        keys.sort()
+        empty = markers(bucket, [key for key in keys if not key.size], [key.path for key in keys])
+        self._empty = frozenset(path[skip:] for path in empty if len(path) > len(prefix))
         self.stamp = stamp_of([f"{key.path}\1{key.size}\1{key.modified}\1{key.etag}" for key in keys] + odd)
-        skip = len(self._whole.key("")) + 1 if self._whole.key("") else 0
-        directories = markers(bucket, keys, _parents(keys))
-        for path in directories:
-            self._enter(path[skip:], FileType.DIRECTORY)
-        for key in keys:
-            path = key.path[skip:]
-            # An object that others stand below is told as their directory: one name, one thing.
-            if key.path in directories or path == self.path or path in self._names:
+        while keys and keys[0].path == prefix:
+            del keys[0]
+        keys.reverse()
+        while keys:  # each goes as it is taken over: there are many
+            key = keys.pop()
+            if key.path in empty:
                 continue
-            self.files[path] = file_stat(key)
-            self._enter(path, FileType.FILE, key.modified * 10**9)
-        for path in list(self.files):
-            if path in self._names:
-                del self.files[path]
-        for above in odd:
-            self._enter(f"{above[skip:]}/".lstrip("/"), FileType.ODD)
+            self._paths.append(key.path[skip:])
+            self._sizes.append(key.size)
+            self._times.append(key.modified)
+            self._etags.append(key.etag)
 
-    def _enter(self, path: str, kind: FileType, mtime_ns: int = 0) -> None:
-        """Note a path in the directories above it, up to this one's own."""
-        while len(path) > len(self.path):
-            above, _, name = path.rpartition("/")
-            names = self._names.setdefault(above, {})
-            known = names.get(name)
-            if known is None or kind is FileType.DIRECTORY:
-                names[name] = kind
-            newest = self._newest.get(above, 0)
-            if known is kind and mtime_ns <= newest:
-                return
-            self._newest[above] = max(newest, mtime_ns)
-            path, kind = above, FileType.DIRECTORY
-        self._names.setdefault(self.path, {})
+    # --- where something stands ---------------------------------------------------------------------------
+
+    def _below(self, path: str) -> str:
+        """Give a path below this one's own. Raises why this could not be listed."""
+        if self.error is not None:
+            raise _at(path, self.error)
+        assert self.covers(path), path  # noqa: S101 - whoever listed this knows what it holds
+        return path[len(self.path) :].lstrip("/")
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a path is this one or below it."""
+        return not self.path or path == self.path or path.startswith(f"{self.path}/")
+
+    def _range(self, below: str) -> tuple[int, int]:
+        """Tell where the objects below a directory begin and end."""
+        if not below:
+            return 0, len(self._paths)
+        first = bisect_left(self._paths, f"{below}/")
+        return first, bisect_left(self._paths, f"{below}0", first)  # "0" follows "/"
+
+    def _position(self, below: str) -> int:
+        """Tell where the object at a path is; -1 for none."""
+        position = bisect_left(self._paths, below)
+        there = position < len(self._paths) and self._paths[position] == below
+        return position if there and below else -1
+
+    def _file_stat(self, position: int) -> FileStat:
+        key = Key("", self._sizes[position], self._times[position], self._etags[position])
+        return file_stat(key)
+
+    def _is_directory(self, below: str) -> bool:
+        first, end = self._range(below)
+        if first < end or below in self._empty or below in self._odd:
+            return True
+        return any(path.startswith(f"{below}/") for path in (*self._empty, *self._odd) if path)
+
+    def _names(self, below: str) -> dict[str, FileType]:
+        """Give the names in a directory."""
+        first, end = self._range(below)
+        skip = len(below) + 1 if below else 0
+        found: dict[str, FileType] = {}
+        while first < end:
+            name, slash, _ = self._paths[first][skip:].partition("/")
+            if not slash:
+                found.setdefault(name, FileType.FILE)
+                first += 1
+                continue
+            found[name] = FileType.DIRECTORY  # whatever object is named so as well: one name, one thing
+            start = self._paths[first][: skip + len(name) + 1]
+            first += 1
+            if first < end and self._paths[first].startswith(start):
+                first = bisect_left(self._paths, f"{start[:-1]}0", first, end)
+        above = f"{below}/" if below else ""
+        for path in (*self._empty, *self._odd):
+            if path.startswith(above) and path != below:
+                found[path[len(above) :].partition("/")[0]] = FileType.DIRECTORY
+        if below in self._odd:
+            found[""] = FileType.ODD
+        return found
 
     # --- the protocol -------------------------------------------------------------------------------------
 
     def list(self, path: str) -> list[Entry]:
         """List a directory."""
-        self._see(path)
-        names = self._names.get(path)
-        if not names and (names is None or path == self.path):
-            if path in self.files:
-                raise UnsafeError(path, FileType.FILE.value, FileType.DIRECTORY.value)
-            raise MissingError(path)
-        return [Entry(name, kind) for name, kind in names.items()]
+        below = self._below(path)
+        if not self._is_directory(below):
+            raise self._none(path, below)
+        return [Entry(name, kind) for name, kind in self._names(below).items()]
+
+    def _none(self, path: str, below: str) -> StoreError:
+        """Say why a path is no directory: an object stands there, or on the way; or nothing does."""
+        end = len(below)
+        while end > 0:
+            if self._position(below[:end]) >= 0:
+                place = path[: len(path) - len(below) + end]
+                return UnsafeError(place, FileType.FILE.value, FileType.DIRECTORY.value)
+            end = below.rfind("/", 0, end)
+        return MissingError(path)
 
     def stat(self, path: str, below: str = "") -> FileStat:
         """Tell what stands at a path."""
-        self._see(path)
-        if (found := self.files.get(path)) is not None:
-            return found
-        if self._names.get(path):
-            return directory_stat(names_stamp(self.list(path)), self._newest.get(path) or self._whole.opened)
-        if path in self._names and path != self.path:
-            return directory_stat(stamp_of(()), self._whole.opened)
-        self._see_way(path)
-        raise MissingError(path)
-
-    def _see_way(self, path: str) -> None:
-        """Raise UnsafeError if a file stands on the way to a path."""
-        end = path.find("/", len(self.path) + 1)
-        while end > 0:
-            if path[:end] in self.files:
-                raise UnsafeError(path[:end], FileType.FILE.value, FileType.DIRECTORY.value)
-            end = path.find("/", end + 1)
+        inner = self._below(path)
+        if self._is_directory(inner):
+            first, end = self._range(inner)
+            newest = max(self._times[first:end], default=0) * _SECOND
+            return directory_stat(names_stamp(self.list(path)), newest or self._whole.opened)
+        position = self._position(inner)
+        if position >= 0:
+            return self._file_stat(position)
+        raise self._none(path, inner)
 
     def read(self, path: str, limit: int) -> bytes:
         """Read a file: one request."""
@@ -135,13 +185,13 @@ class ListedStorage:
 
     def open(self, path: str) -> Content:
         """Open a file."""
-        self._file(path)
-        return self._whole.open(path)
+        return self._whole.open_sized(path, self._file(path).size)
 
-    def _file(self, path: str) -> None:
+    def _file(self, path: str) -> FileStat:
         found = self.stat(path)
         if found.type is not FileType.FILE:
             raise UnsafeError(path, found.type.value, FileType.FILE.value)
+        return found
 
     def space(self) -> Space:
         """Tell nothing: nobody knows how large a bucket can be."""
@@ -154,30 +204,36 @@ class ListedStorage:
     @contextmanager
     def at(self, path: str) -> Iterator[Below]:
         """Give what is below a path, by shorter paths."""
-        self.list(path)
+        if not self._is_directory(inner := self._below(path)):
+            raise self._none(path, inner)
         yield Below(self, path)
 
     def find(self, path: str, depth: int, leaf: str, likely: str = "") -> Sequence[Leaf]:
         """Look for the name `leaf` in every directory that is `depth` levels below `path`."""
-        found: _Leaves = []
-        self._find(path, "", depth, leaf, found)
-        return found
-
-    def _find(self, path: str, prefix: str, depth: int, leaf: str, found: _Leaves) -> None:
-        wanted = FileType.DIRECTORY.value
-        for name, kind in self.list(path):
-            below = f"{path}/{name}" if path else name
-            if kind is not FileType.DIRECTORY:
-                found.append((prefix + name, UnsafeError(prefix + name, kind.value, wanted)))
-            elif depth > 1:
-                if self._names.get(below):
-                    self._find(below, f"{prefix}{name}/", depth - 1, leaf, found)
-            else:
-                place = f"{below}/{leaf}"
-                stat = self.files.get(place)
-                if stat is None and leaf in self._names.get(below, ()):
-                    stat = self.stat(place)
-                found.append((prefix + name, stat))
+        below = self._below(path)
+        if not self._is_directory(below):
+            raise self._none(path, below)
+        first, end = self._range(below)
+        skip = len(below) + 1 if below else 0
+        found: dict[str, FileStat | StoreError | None] = {}
+        for position in range(first, end):
+            parts = self._paths[position][skip:].split("/", depth)
+            name = "/".join(parts[:depth])
+            if len(parts) <= depth:
+                wanted = FileType.DIRECTORY.value
+                found.setdefault(name, UnsafeError(name, FileType.FILE.value, wanted))
+            elif parts[depth] == leaf:
+                found[name] = self._file_stat(position)
+            elif parts[depth].startswith(f"{leaf}/"):
+                found[name] = directory_stat(self.stamp, self._times[position] * _SECOND)
+            elif not isinstance(found.get(name), FileStat):
+                found[name] = None
+        above = f"{below}/" if below else ""
+        for empty in self._empty:
+            parts = empty.removeprefix(above).split("/", depth)
+            if empty.startswith(above) and empty != below and len(parts) >= depth:
+                found.setdefault("/".join(parts[:depth]), None)
+        return list(found.items())
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:
         """Give `changed_ns` of each path, 0 for what is not there."""
@@ -189,25 +245,10 @@ class ListedStorage:
                 found.append(0)
         return found
 
-    def _see(self, path: str) -> None:
-        if self.error is not None:
-            raise _at(path, self.error)
-        assert self.covers(path), path  # noqa: S101 - whoever listed this knows what it holds
-
-    def covers(self, path: str) -> bool:
-        """Tell whether a path is this one or below it."""
-        return not self.path or path == self.path or path.startswith(f"{self.path}/")
-
-
-def _parents(keys: Iterable[Key]) -> set[str]:
-    """Give all paths that some key stands below."""
-    found: set[str] = set()
-    for key in keys:
-        above = key.path.rpartition("/")[0]
-        while above and above not in found:
-            found.add(above)
-            above = above.rpartition("/")[0]
-    return found
+    def files_with_sizes(self) -> Iterator[tuple[str, int]]:
+        """Give each object, and its bytes; none if they could not be listed."""
+        above = f"{self.path}/" if self.path else ""
+        return ((above + path, size) for path, size in zip(self._paths, self._sizes, strict=True))
 
 
 def _at(path: str, error: StoreError) -> StoreError:

@@ -152,7 +152,11 @@ class ObjectStorage:
         found = self.stat(path)
         if found.type is not FileType.FILE:
             raise UnsafeError(path, found.type.value, _FILE)
-        return ObjectContent(self.bucket, self.key(path), found.size, self._blocks)
+        return self.open_sized(path, found.size)
+
+    def open_sized(self, path: str, size: int) -> ObjectContent:
+        """Open an object that was seen to have so many bytes: no request."""
+        return ObjectContent(self.bucket, self.key(path), size, self._blocks)
 
     def _see_why(self, path: str) -> None:
         """After a path was not found: raise UnsafeError if it is a directory, or that no store is left."""
