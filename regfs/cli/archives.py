@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from regfs.cli.images import find_directory, images_of
+from regfs.cli.progress import Bar, note
 from regfs.errors import IncompleteError, NotKnownError, UsageError, printable
 from regfs.oci import Schema1Manifest
 from regfs.oci.names import read_registry
@@ -60,25 +60,19 @@ def write_archive(archive: Archive, name: str, images: Sequence[NamedImage]) -> 
     if lacks := archive.lacking():
         raise IncompleteError(name, lacks)
     for what in archive.left_out():
-        _note(f"{name}: not in the archive, for another platform: {what}")
+        note(printable(f"{name}: not in the archive, for another platform: {what}"))
     for image in images:
         if (loads := docker_loads(image)) != "yes":
-            _note(f"{image.name or image.digest}: docker load: {loads}")
-    from tqdm import tqdm  # only now: most commands show none, and it takes a while
-
-    with tqdm(
-        total=archive.size, desc="regfs", unit="B", unit_scale=True, disable=None, leave=False
-    ) as progress:
+            note(printable(f"{image.name or image.digest}: docker load: {loads}"))
+    done = 0
+    with Bar("the archive", bytes_of_it=True) as bar:
         for piece in archive.stream():
             write(memoryview(piece))
-            progress.update(len(piece))
+            done += len(piece)
+            bar.show(done, archive.size)
 
 
 def write(piece: memoryview) -> None:
     """Write all of it to standard output."""
     while piece:
         piece = piece[os.write(_STANDARD_OUTPUT, piece) :]
-
-
-def _note(text: str) -> None:
-    print(f"regfs: {printable(text)}", file=sys.stderr)

@@ -12,7 +12,6 @@ import click
 from regfs.cli.archives import registry_option, write, write_archive, write_images
 from regfs.cli.opening import (
     Choices,
-    LayerProgress,
     cache_directory,
     chosen_max_layer_size,
     follow_symlinks_option,
@@ -20,6 +19,8 @@ from regfs.cli.opening import (
     open_store,
     opened_tree,
 )
+from regfs.cli.progress import LayerProgress
+from regfs.cli.progress import complain as say
 from regfs.errors import IsDirectoryError, NoEntryError, RegfsError, UsageError, printable
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
@@ -202,5 +203,5 @@ def _copy(tree: Tree, path: str) -> None:
 def complain(path: str, error: RegfsError) -> bool:
     """Print what is wrong with one path; the others are still shown."""
     text, name = str(error), printable(path)
-    print(f"regfs: {text if text.startswith(name) else f'{name}: {text}'}", file=sys.stderr)
+    say(text if text.startswith(name) else f"{name}: {text}")
     return True

@@ -11,7 +11,8 @@ import click
 
 from regfs.cli.browse import open_tree, platform_option
 from regfs.cli.images import find_image, images_of
-from regfs.cli.opening import TerminalProgress, follow_symlinks_option, max_layer_size_option
+from regfs.cli.opening import follow_symlinks_option, max_layer_size_option
+from regfs.cli.progress import Steps, complain, quiet_option
 from regfs.cli.tables import Output, table_options
 from regfs.errors import NoFileSystemError, NotKnownError, RegfsError
 from regfs.graph.reports.table import SPARE, Column, Row, Table, Type
@@ -34,6 +35,7 @@ COLUMNS = (
     "--image", "images", multiple=True, metavar="'REPOSITORY:TAG'", help="Only in such images (all)."
 )
 @table_options
+@quiet_option
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option
@@ -50,19 +52,19 @@ def find(store: str, pattern: str, images: tuple[str, ...], output: Output, plat
     """
     tree = open_tree(store, platform)
     complaints: list[str] = []
-    with TerminalProgress() as progress:
+    with Steps() as progress:
         rows = _rows(tree, pattern, images, progress, complaints)
-        # A table is printed as a whole, which the bar would stand in; the others as they are found.
-        output.print(Table(COLUMNS, list(rows) if output.for_people else rows))
+        # In a terminal the rows would stand in the bar's way; elsewhere they are printed as they are found.
+        output.print(Table(COLUMNS, list(rows) if output.for_people or sys.stdout.isatty() else rows))
     sys.stdout.flush()
     for complaint in complaints:
-        print(f"regfs: {complaint}", file=sys.stderr)
+        complain(complaint)
     if complaints:
         sys.exit(1)
 
 
 def _rows(
-    tree: Tree, pattern: str, images: tuple[str, ...], progress: TerminalProgress, complaints: list[str]
+    tree: Tree, pattern: str, images: tuple[str, ...], progress: Steps, complaints: list[str]
 ) -> Iterator[Row]:
     search = Search(os.fsencode(pattern))
     refs = [

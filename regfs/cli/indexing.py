@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import click
 
 from regfs.cli.opening import follow_symlinks_option, max_layer_size_option, opened_index
+from regfs.cli.progress import clear, complain, is_quiet, quiet_option
 from regfs.errors import NoFileSystemError, NotKnownError, RegfsError, UsageError
 from regfs.graph.index.blobs import sum_of_blobs
 from regfs.graph.index.tags import count_tags
 from regfs.graph.reports.table import readable_size
+from regfs.graph.reports.words import counted
 
 
 @click.command(short_help="Read the store once, and keep who holds what.")
@@ -29,6 +31,7 @@ from regfs.graph.reports.table import readable_size
     help="Read the layers of the images instead (all, if none is named), for what is inside them.",
 )
 @max_layer_size_option
+@quiet_option
 @follow_symlinks_option
 def index(store: str, images: tuple[str, ...], thorough: bool, layers: bool) -> None:
     """Read STORE once and keep which tag and repository holds which blob, for the reports and the @ views.
@@ -65,8 +68,8 @@ def _index_store(store: str, *, thorough: bool) -> None:
         )
         with it.references.snapshot() as snapshot:
             tags, stored = count_tags(snapshot), sum_of_blobs(snapshot)
-    what = f"{tags} tags, {stored.number} blobs, {readable_size(stored.size)}"
-    print(f"{it.path}: {kind} in {done.seconds:.3f} s: {what}")
+    what = f"{counted(tags, 'tag')}, {counted(stored.number, 'blob')}, {readable_size(stored.size)}"
+    _say(f"{it.path}: {kind} in {done.seconds:.3f} s: {what}")
 
 
 def _index_layers(store: str, images: Sequence[str]) -> None:
@@ -98,11 +101,18 @@ def _index_layers(store: str, images: Sequence[str]) -> None:
                 if isinstance(error, NotKnownError) and not images:
                     continue  # an index without an image for this machine, which nobody asked for
                 failed += 1
-                print(f"regfs: {ref}: {error}", file=sys.stderr)
+                complain(f"{ref}: {error}")
     for media_type, count in sorted(passed_over.items()):
-        tags = "1 tag" if count == 1 else f"{count} tags"
-        print(f"{tags} passed over, no file system: {media_type or 'an artifact of no media type'}")
+        passed = f"{counted(count, 'tag')} passed over, no file system"
+        _say(f"{passed}: {media_type or 'an artifact of no media type'}")
     size = readable_size(sum(seen.values()))
-    print(f"{len(seen)} layers, {size} uncompressed, in {time.perf_counter() - began:.1f} s")
+    _say(f"{counted(seen, 'layer')}, {size} uncompressed, in {time.perf_counter() - began:.1f} s")
     if failed:
         sys.exit(1)
+
+
+def _say(text: str) -> None:
+    """Print what was done, unless the command is to be quiet."""
+    clear()
+    if not is_quiet():
+        print(text)

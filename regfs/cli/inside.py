@@ -12,6 +12,7 @@ import click
 from regfs.cli.browse import as_named, open_tree, platform_option, walk
 from regfs.cli.images import find_image, image_at
 from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option
+from regfs.cli.progress import complain, note, quiet_option
 from regfs.cli.tables import Output, table_options
 from regfs.errors import NotKnownError, RegfsError, TreeError, printable
 from regfs.graph.reports import explain as explaining
@@ -77,6 +78,7 @@ REF = "REPOSITORY[:TAG|@DIGEST]"
 @click.argument("ref", metavar=REF)
 @click.argument("path", default="/")
 @table_options
+@quiet_option
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option
@@ -98,7 +100,7 @@ def tree(store: str, ref: str, path: str, output: Output, platform: Platform) ->
         if not isinstance(layer, Layer):
             complaints.append(f"layer {position:02} is missing from what is shown: {layer}")
         elif layer.meta.skipped:
-            print(f"regfs: {_left_out(position, layer)}", file=sys.stderr)
+            note(_left_out(position, layer))
     at = f"{image.path}/rootfs/{path.strip('/')}".rstrip("/")
     try:
         top = walk(opened, at)
@@ -121,7 +123,7 @@ def _complain(complaints: Sequence[str]) -> None:
     """Say what could not be read, behind all that could, and exit with status 1."""
     sys.stdout.flush()
     for complaint in complaints:
-        print(f"regfs: {complaint}", file=sys.stderr)
+        complain(complaint)
     if complaints:
         sys.exit(1)
 
@@ -162,6 +164,7 @@ def _row(node: Node, path: str) -> Row:
 @click.argument("store")
 @click.argument("ref", metavar=REF)
 @table_options
+@quiet_option
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option

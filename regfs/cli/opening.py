@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from regfs.cli.progress import Steps, complain
 from regfs.errors import RegfsError
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress as Told
@@ -21,8 +21,6 @@ from regfs.registry import Contents, locate, open_local
 from regfs.storage import WholeStorage
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from regfs.graph.reports.catalogue import Reports
     from regfs.oci import Digest, Platform
     from regfs.storage.objects import ObjectStorage
@@ -133,7 +131,7 @@ def see_store(store: str) -> None:
         try:
             open_store(store)
         except RegfsError as error:
-            print(f"regfs: {error}", file=sys.stderr, flush=True)
+            complain(str(error))
             status = 1
         finally:
             os._exit(status)
@@ -168,7 +166,7 @@ def opened_index(store: str) -> Iterator[OpenedIndex]:
     Raises StoreError.
     """
     local = open_store(store)
-    with TerminalProgress() as progress:
+    with Steps() as progress:
         index = ReferenceIndex(
             local,
             local.identity,
@@ -282,68 +280,3 @@ def cache_directory() -> Path:
         return Path(named) / "regfs"
     home = os.environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
     return Path(home) / ".cache" / "regfs"
-
-
-class TerminalProgress:
-    """Bars in a terminal, one for each kind of thing that is read; nothing where there is no terminal."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-        self._what = ""
-        self._bar: tqdm[NoReturn] | None = None
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Show how many of a kind are done, and of how many (0: unknown)."""
-        if not self._shown:
-            return
-        if what != self._what or self._bar is None:
-            self._end()
-            self._what = what
-            from tqdm import tqdm  # only now: most commands show none, and it takes a while
-
-            # disable=None: shown in a terminal alone.
-            self._bar = tqdm(total=total or None, desc=f"regfs: {what}", disable=None, leave=False)
-        bar = self._bar
-        bar.total = total or None
-        bar.update(done - bar.n)
-
-    def __enter__(self) -> TerminalProgress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-
-class LayerProgress:
-    """One bar in a terminal for all layers that are read, in bytes; nothing where there is no terminal."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-        self._lock = threading.Lock()
-        self._bar: tqdm[NoReturn] | None = None
-        self._read: dict[Digest, int] = {}
-        self._sizes: dict[Digest, int] = {}
-
-    def __call__(self, digest: Digest, read: int, size: int) -> None:
-        """Show how many bytes of a layer have been read, and of how many."""
-        if not self._shown:
-            return
-        with self._lock:
-            self._read[digest] = read
-            self._sizes[digest] = size
-            if self._bar is None:
-                from tqdm import tqdm  # only now: see above
-
-                self._bar = tqdm(desc="regfs: layers", unit="B", unit_scale=True, disable=None, leave=False)
-            self._bar.total = sum(self._sizes.values())
-            self._bar.update(sum(self._read.values()) - self._bar.n)
-            if self._bar.n >= self._bar.total:
-                self._bar.close()
-                self._bar = None
-                self._read.clear()
-                self._sizes.clear()

@@ -22,6 +22,7 @@ from regfs.graph.reports.proof import Outcome, Proof, prove, see_that_it_is_of
 from regfs.graph.reports.reclaim import Reclaim
 from regfs.graph.reports.rules import Pattern, read_keep_list
 from regfs.graph.reports.table import readable_size
+from regfs.graph.reports.words import counted
 from regfs.graph.times import iso
 
 #: What a plan needs of the index besides its facts: whether all can be pulled.
@@ -138,7 +139,7 @@ def commands_of(
     """
     yield from comment(
         [
-            f"{_counted(len(manifests), 'manifest')} of {store}, {size} bytes; as of {iso(time.time_ns())}.",
+            f"{counted(manifests, 'manifest')} of {store}, {size} bytes; as of {iso(time.time_ns())}.",
             "Run it at once: what is tagged after that time is not known here.",
             "The registry needs storage.delete.enabled (without it, 405).",
         ]
@@ -151,10 +152,6 @@ def commands_of(
     if plan:
         after.append(f"At last: regfs reclaim {store} --verify {plan}")
     yield from comment(after)
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number} {name}{'s' * (number != 1)}"
 
 
 # --- the proof --------------------------------------------------------------------------------------
@@ -175,7 +172,7 @@ def proved(it: OpenedIndex, path: Path, say: Callable[[str], None]) -> Proof:
     _say(proof, say)
     unpullable = pulled.tags - pulled.sound
     before = f"; {plan.store.unpullable} could not when the plan was made" if unpullable else ""
-    say(f"{pulled.sound} of {_counted(pulled.tags, 'tag')} can be pulled{before}")
+    say(f"{pulled.sound} of {counted(pulled.tags, 'tag')} can be pulled{before}")
     return proof
 
 

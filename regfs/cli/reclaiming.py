@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,8 @@ from regfs.cli.planning import (
     save_plan,
     see_that_it_can_be_saved,
 )
-from regfs.cli.tables import Output, note, table_options, tell
+from regfs.cli.progress import complain, note, quiet_option
+from regfs.cli.tables import Output, table_options, tell
 from regfs.errors import RuleError, UsageError
 from regfs.graph.index import Need
 from regfs.graph.index.doubt import has_no_tags
@@ -35,6 +36,7 @@ from regfs.graph.reports.reclaim import by_tag
 from regfs.graph.reports.reclaim import reclaim as compute
 from regfs.graph.reports.rules import By, Pattern, Rules, read_age
 from regfs.graph.reports.table import Column, Table, Type, readable_size
+from regfs.graph.reports.words import counted
 
 
 def _read_before(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -117,6 +119,7 @@ _FILE = click.Path(path_type=Path)
     help="What the commands call.",
 )
 @table_options
+@quiet_option
 @follow_symlinks_option
 def reclaim(
     store: str,
@@ -233,7 +236,7 @@ def reclaim(
     else:
         output.print(table)
     if output.for_people:
-        selected = f"{_counted(found.tags, 'tag')}, {_counted(found.digests, 'manifest')}"
+        selected = f"{counted(found.tags, 'tag')}, {counted(found.digests, 'manifest')}"
         orphaned = readable_size(found.freed.orphaned[1])
         note(
             f"{selected}; with a garbage collection {readable_size(found.size)} ({found.size} bytes) "
@@ -242,7 +245,7 @@ def reclaim(
     tell(found.notes)
     if found.leaves_out:
         size = readable_size(found.freed.unknown[1])
-        note(
+        complain(
             f"not everything could be read: {found.withheld} that the rules match may be in use, and "
             f"{size} besides; see regfs report broken"
         )
@@ -304,10 +307,6 @@ def _verify(
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
         print(line)
-
-
-def _counted(things: Sized, name: str) -> str:
-    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 _DIGESTS = (

@@ -13,6 +13,7 @@ import click
 
 from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option, opened
 from regfs.cli.patterns import read_patterns
+from regfs.cli.progress import complain, quiet_option
 from regfs.cli.tables import Output, table_options, tell
 from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError, UsageError
 from regfs.graph.reports import explain as explaining
@@ -34,7 +35,7 @@ _REPORT_HELP = """Print the report NAME about STORE: the same as in @reports/ of
 \b
 """ + "\n".join(f"  {name:<13} {report.help}" for name, report in REPORTS.items())
 _REPORT_HELP += f"\n  {METRICS:<13} for Prometheus: what node_exporter's textfile collector takes"
-_REPORT_HELP += f"\n  {PAGE:<13} all of it as one page for a browser: regfs report html STORE > page.html"
+_REPORT_HELP += f"\n  {PAGE:<13} all of it as one page for a browser, to be sent to a file"
 
 
 def _read_registry(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
@@ -61,6 +62,7 @@ def _read_registry(_ctx: click.Context, _param: click.Parameter, value: str | No
     help="With html: the registry that the page's docker pull commands name.",
 )
 @table_options
+@quiet_option
 @follow_symlinks_option
 def report(name: str, store: str, match: tuple[Pattern, ...], registry: str, output: Output) -> None:
     """Print one report: all of it is made first, so that nobody waits for who reads it."""
@@ -125,7 +127,7 @@ def explain(store: str, things: tuple[str, ...]) -> None:
             try:
                 lines = _of_path(it, thing) or _of_blob(it, thing)
             except RegfsError as error:
-                print(f"regfs: {error}", file=sys.stderr)
+                complain(str(error))
                 failed = True
                 continue
             print(("\n" if number else "") + "\n".join(lines))

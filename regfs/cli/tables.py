@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from regfs.cli.progress import clear, note
 from regfs.graph.reports.formats import Format, render
 from regfs.graph.reports.lines import Lines, Paint, Screen
-from regfs.graph.reports.table import Table
+from regfs.graph.reports.table import Column, Table
 from regfs.graph.reports.view import View, see
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,15 +55,20 @@ class Output(NamedTuple):
     def print(self, table: Table) -> None:
         """Print what is asked for of a table, piece by piece. Raises UsageError for a column it has not."""
         seen = see(table, self.view)
+        clear()
         for piece in self.text(seen.table):
             sys.stdout.write(piece)
         sys.stdout.flush()
         tell(seen.notes)
 
-
-def note(text: str) -> None:
-    """Say something beside the output."""
-    print(f"regfs: {text}", file=sys.stderr)
+    def print_lines(self, name: str, texts: Iterable[str]) -> None:
+        """Print texts, for people one on each line and nothing else; `name` is what they are."""
+        if not self.for_people:
+            self.print(Table((Column(name),), [(text,) for text in texts]))
+            return
+        clear()
+        for text in texts:
+            print(text)
 
 
 def tell(notes: Iterable[str]) -> None:

@@ -194,7 +194,7 @@ def test_the_store_shrinks_by_what_reclaim_said_and_the_rest_is_as_it_was(
         assert read_image(here) == read_image(there), (repository, tag)
     done = run(*REGFS, "check", "--digests", copy.root)
     assert done.returncode == 0
-    assert done.stderr.startswith(f"regfs: {len(left)} of {len(left)} tags can be pulled\n")
+    assert done.stdout.startswith(f"{len(left)} of {len(left)} tags can be pulled\n")
 
 
 def test_when_everything_was_selected_nothing_is_left(root: Path) -> None:

@@ -14,7 +14,7 @@ from tests.soak.pushing import ChronicledPushes
 
 def unpullable(root: Path, pushes: ChronicledPushes) -> list[str]:
     """Compare which tags `regfs check` says cannot be pulled with those that a collection did harm to."""
-    done = run(*REGFS, "check", root, "--format", "csv")
+    done = run(*REGFS, "check", "--by-tag", root, "--format", "csv")
     said = {f"{row['repository']}:{row['tag']}" for row in csv.DictReader(io.StringIO(done.stdout))}
     harmed = pushes.harmed()
     tags = {f"{name}:{tag}" for (name, tag), digest in pushes.tags.items() if (name, digest) in harmed}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from pathlib import Path
@@ -53,6 +55,10 @@ class Two:
         return done.stdout
 
     def rows(self, report: str) -> list[Row]:
+        if report == "summary":  # one flat object in json: its rows are csv's
+            rows = csv.DictReader(io.StringIO(self.ask("report", report, self.store.root, "--format", "csv")))
+            numbers = ("count", "size")
+            return [{**row, **{name: int(row[name] or 0) for name in numbers}} for row in rows]
         return list(json.loads(self.ask("report", report, self.store.root, "--format", "json")))
 
     def states(self) -> dict[str, str]:
@@ -69,7 +75,11 @@ class Two:
     def pulled(self) -> dict[str, str]:
         """Give what `check` says of each tag."""
         done = run(*REGFS, "check", self.store.root, "--all", "--format", "json")
-        return {f"{row['repository']}:{row['tag']}": row["can_be_pulled"] for row in json.loads(done.stdout)}
+        words = {True: "yes", False: "no", None: "unknown"}
+        return {
+            f"{row['repository']}:{row['tag']}": words[row["can_be_pulled"]]
+            for row in json.loads(done.stdout)
+        }
 
     def check(self, *more: str) -> int:
         """Give the exit status of `check`."""

@@ -287,7 +287,7 @@ def test_reclaim_selects_nothing_that_a_gap_may_tag_and_counts_nothing_that_it_r
     # What another repository holds may be tagged there: it frees nothing to delete it here.
     two.store.revision("big/app", two.small.manifest)
     rows = json.loads(two.ask("reclaim", two.store.root, "--match", "small/app:1.0", "--format", "json"))
-    assert rows[-1] == {"repository": "(total)", "tags": 1, "blobs": 0, "freed": 0}
+    assert rows[-1] == {"schema": 1, "repository": "(total)", "tags": 1, "blobs": 0, "freed": 0}
 
 
 def without_rights(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

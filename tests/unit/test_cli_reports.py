@@ -929,12 +929,17 @@ def test_reclaim_and_all_reports_change_nothing_in_the_store(library: Library, t
 
 def test_check_of_a_sound_store_prints_no_tag_and_ends_with_0(library: Library) -> None:
     done = regfs("check", library.store.root)
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == (
-        "regfs: 8 of 8 tags can be pulled\n"
-        "regfs: 1 hazard: garbage-collect -m before 3.0 would lose data; "
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "8 of 8 tags can be pulled\n"
+        "1 hazard: garbage-collect -m before 3.0 would lose data; "
         "see regfs report broken\n"
     )
+    done = regfs("check", "--quiet", library.store.root)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = regfs("check", "--quiet", "--strict", library.store.root)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "collector-m-deletes" in done.stdout
     rows = table("check", "--all", library.store.root)
     assert len(rows) == 8
     assert {row["can_be_pulled"] for row in rows} == {"yes"}
@@ -956,15 +961,47 @@ def test_check_names_each_tag_that_cannot_be_pulled_and_ends_with_1(store: Store
     store.data(layer.digest).unlink()
     store.data(image.digest).unlink()
     store.tag_link("app", "no-link").write_bytes(b"")
-    rows = {row["tag"]: row for row in table("check", store.root, status=1)}
+    rows = {row["tag"]: row for row in table("check", "--by-tag", store.root, status=1)}
     assert set(rows) == {"no-layer", "no-manifest", "no-link"}
     assert rows["no-layer"]["lacks"] == f"layer 1, {layer.size} bytes {layer.digest}: not stored"
     assert image.digest in rows["no-manifest"]["lacks"]
     assert rows["no-link"]["digest"] == ""
     done = regfs("check", "--all", "--wide", store.root)
     assert done.returncode == 1
-    assert "regfs: 1 of 4 tags can be pulled\n" in done.stderr
-    assert len(done.stdout.splitlines()) == 5
+    shown = done.stdout.splitlines()
+    assert "1 of 4 tags can be pulled" in shown
+    assert shown.index("") == 5
+
+
+def test_check_names_each_cause_once_with_what_to_copy_however_many_images_suffer(
+    store: StoreBuilder,
+) -> None:
+    base, other = store.layer({"base": b"base"}), store.layer({"other": b"other"})
+    for number in range(5):
+        store.image("app", str(number), [base], store.config(author=str(number)))
+    cut = store.image("tools", "1", [other], store.config(author="tools"))
+    store.tag("tools", "2", cut)
+    content = store.data(other.digest).read_bytes()
+    store.data(base.digest).unlink()
+    store.data(other.digest).write_bytes(content[:-3])
+    store.tag_link("app", "4").write_bytes(b"")
+    rows = {row["digest"]: row for row in table("check", store.root, status=1)}
+    assert len(rows) == 3
+    missing = rows[base.digest]
+    assert (missing["severity"], missing["kind"], missing["found"]) == ("damage", "missing", "not stored")
+    assert (missing["size"], missing["images"], missing["tags"]) == (str(base.size), "5", "4")
+    assert re.fullmatch(r"app/[0-3]/layers/00.*", missing["example"])
+    assert store.v2 / missing["path"] == store.data(base.digest)
+    short = rows[other.digest]
+    assert (short["found"], short["images"], short["tags"]) == (f"{len(content) - 3} bytes", "1", "2")
+    link = rows[""]
+    assert (link["kind"], link["example"]) == ("tag-link", "app:4")
+    assert store.v2 / link["path"] == store.tag_link("app", "4")
+    done = regfs("check", "--quiet", store.root)
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert "1 of 7 tags can be pulled" not in done.stdout
+    assert "0 of 7 tags can be pulled" in done.stdout
 
 
 def test_damage_of_every_kind_is_told_by_check_and_by_the_report(store: StoreBuilder) -> None:
@@ -994,11 +1031,11 @@ def test_check_digests_finds_a_byte_that_was_changed_and_names_the_tags(store: S
     content[-1] ^= 1
     store.data(base.digest).write_bytes(content)
     assert regfs("check", store.root).returncode == 0
-    rows = table("check", "--digests", store.root, status=1)
+    rows = table("check", "--digests", "--by-tag", store.root, status=1)
     assert [row["tag"] for row in rows] == ["broken"]
     assert f"{base.digest}: sha256:{hashlib.sha256(content).hexdigest()}" in rows[0]["lacks"]
     # What was found is kept: the next check, which reads no content, tells it still.
-    assert [row["tag"] for row in table("check", store.root, status=1)] == ["broken"]
+    assert [row["digest"] for row in table("check", store.root, status=1)] == [base.digest]
     content[-1] ^= 1
     store.data(base.digest).write_bytes(content)
     told("check", "--digests", store.root)
@@ -1105,10 +1142,37 @@ def test_diff_names_the_blobs_that_the_copy_lacks_and_their_bytes(
     )
     assert rows[library.image.digest]["second"] == "3"
     assert sum(int(row["size"]) for row in rows.values()) == library.base.size + library.image.size
+    assert rows[library.base.digest]["there"] == "missing there"
     done = regfs("diff", library.store.root, other.root)
     assert done.returncode == 1
     assert "lacks 2 blobs, " in done.stderr
     assert regfs("diff", other.root, library.store.root).returncode == 1  # the damaged image differs in size
+
+
+@pytest.mark.skipif(not shutil.which("rsync"), reason="wants rsync")
+def test_the_paths_of_a_diff_are_what_rsync_needs_to_complete_the_copy(
+    library: Library, other: StoreBuilder
+) -> None:
+    other.data(library.base.digest).unlink()
+    shutil.rmtree(other.repository("multi"))
+    shutil.rmtree(other.tag_link("team/app", "pr-0").parent.parent)
+    other.data(library.index.digest).unlink()
+    done = regfs("diff", "--show", "paths", library.store.root, other.root)
+    assert done.returncode == 1
+    paths = done.stdout.splitlines()
+    first_link = next(at for at, path in enumerate(paths) if path.startswith("repositories/"))
+    assert all(path.startswith("blobs/") for path in paths[:first_link])
+    assert not any(path.startswith("blobs/") for path in paths[first_link:])
+    copied = subprocess.run(
+        ["rsync", "-a", "--files-from=-", f"{library.store.v2}/", f"{other.v2}/"],
+        input=done.stdout,
+        text=True,
+        check=False,
+        capture_output=True,
+    )
+    assert (copied.returncode, copied.stderr) == (0, "")
+    assert told("diff", "--quiet", "--show", "paths", library.store.root, other.root) == ""
+    assert "8 of 8 tags can be pulled" in told("check", other.root)
 
 
 def test_a_store_cannot_be_compared_with_itself(library: Library, tmp_path: Path) -> None:

@@ -156,6 +156,12 @@ def states_of(snapshot: Snapshot, digests: Sequence[str]) -> dict[str, State]:
     return found
 
 
+def size_wanted(snapshot: Snapshot, blob: int) -> int | None:
+    """Give the bytes that manifests say a blob has; of what none names, those that it has; None: unknown."""
+    query = "SELECT coalesce((SELECT max(size) FROM edge WHERE target = id), size) FROM blob WHERE id = ?"
+    return next(iter(snapshot.column(query, (blob,))), None)
+
+
 def blob_known(snapshot: Snapshot, digest: str) -> BlobKnown | None:
     """Tell what is known of a digest; None if it is neither stored nor named."""
     row = snapshot.row(
@@ -251,6 +257,11 @@ def tagged_blobs(snapshot: Snapshot) -> list[NumberedBlob]:
         (State.TAGGED,),
     )
     return [NumberedBlob(*row) for row in rows]
+
+
+def all_manifests(snapshot: Snapshot) -> list[str]:
+    """Give the digests of what is known to be a manifest."""
+    return snapshot.column("SELECT digest FROM manifest JOIN blob ON blob.id = manifest.blob")
 
 
 def digests_below(snapshot: Snapshot, chosen: Callable[[str, str, str], bool]) -> set[str]:

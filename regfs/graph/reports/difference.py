@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from regfs.graph.index import Snapshot
-from regfs.graph.index.blobs import size_of, tagged_blobs
+from regfs.graph.index.blobs import all_manifests, digests_below, size_of, tagged_blobs
 from regfs.graph.index.doubt import gaps, lies_unread
 from regfs.graph.index.tags import TagNamed
 from regfs.graph.index.tags import tags as all_tags
 from regfs.graph.reports.paths import Paths
 from regfs.graph.reports.table import SPARE, Column, Row, Table, Type
+from regfs.oci import Digest
 from regfs.registry import layout
+
+#: What is said of a blob that may lie where the second store could not be read.
+NOT_READ = "not read"
 
 TAGS = (
     Column("change", Type.STATE, "added, removed, moved, or unknown: something could not be read"),
@@ -27,7 +31,7 @@ BLOBS = (
     Column("digest", Type.DIGEST, "its name"),
     Column("size", Type.SIZE, "in STORE_A"),
     Column("second", Type.SIZE, "in STORE_B", SPARE),
-    Column("there", Type.STATE, "missing, other size, or not read: what STORE_B has"),
+    Column("there", Type.STATE, "missing there, other size, or not read: what STORE_B has"),
     Column("example", help="one path of the mounted tree at which it shows"),
 )
 
@@ -80,5 +84,26 @@ def _blobs(first: Snapshot, second: Snapshot) -> Iterator[Row]:
         there = size_of(second, blob.digest)
         if there != blob.size:
             unread = there is None and lies_unread(second, blob.digest)
-            said = "other size" if there is not None else "not read" if unread else "missing"
+            said = "other size" if there is not None else NOT_READ if unread else "missing there"
             yield blob.digest, blob.size, there, said, paths.example(blob.id)
+
+
+def paths(first: Snapshot, missing: Iterable[Row], changes: Iterable[Row]) -> Iterator[str]:
+    """Give the files, below the first store, that the second lacks: blobs, then links of tags that it lacks.
+
+    `missing` and `changes` are rows of `blobs` and `tags`. Not every link that is named need be there. What
+    lies where the second store was not read, and tags that moved, are left out.
+    """
+    for digest, _, _, there, _ in missing:
+        if there != NOT_READ:
+            yield layout.blob_data(Digest.parse(str(digest)))
+    manifests = set(all_manifests(first))
+    for change, repository, tag, named, *_ in changes:
+        if change == "removed" and named:
+            name = str(repository)
+            only = (name, str(tag))
+            for digest in sorted(digests_below(first, lambda *found, only=only: found[:2] == only)):
+                above = layout.revisions(name) if digest in manifests else layout.layers(name)
+                yield f"{layout.link_below(above, Digest.parse(digest))}"
+            yield layout.link_below(layout.tag_history(name, str(tag)), Digest.parse(str(named)))
+            yield layout.tag_link(name, str(tag))
