@@ -199,7 +199,8 @@ def reclaim(
       kubectl get pods -A -o jsonpath='{..image}' | tr ' ' '\\n' |
         regfs reclaim STORE --older-than 90d --keep-from -
       regfs reclaim STORE --policy night.toml --save plan.json
-      regfs reclaim STORE --verify plan.json --show commands --registry https://reg.example.com | sh
+      regfs reclaim STORE --verify plan.json --show commands \\
+        --registry https://reg.example.com | sh
     """
     rules = Rules(
         match, keep + keep_from, before, keep_last, by, untagged, stale_signatures, ignore == "no-tags"
