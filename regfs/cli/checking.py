@@ -11,7 +11,14 @@ from contextlib import contextmanager
 
 import click
 
-from regfs.cli.opening import Opened, follow_symlinks_option, is_object_store, opened
+from regfs.cli.opening import (
+    Opened,
+    follow_symlinks_option,
+    is_object_store,
+    opened,
+    say_requests,
+    verbose_option,
+)
 from regfs.cli.progress import Bar, clear, is_quiet, note, quiet_option
 from regfs.cli.tables import Output, table_options, tell
 from regfs.errors import RegfsError, UsageError
@@ -60,6 +67,7 @@ def _trouble() -> Iterator[None]:
 @click.option("--strict", is_flag=True, help="Hazards of garbage-collect -m give exit status 1 as well.")
 @click.option("--by-tag", is_flag=True, help="A row for each tag that cannot be pulled, with what it lacks.")
 @click.option("--all", "everything", is_flag=True, help="List the tags that can be pulled, too.")
+@verbose_option
 @table_options
 @quiet_option
 @follow_symlinks_option
@@ -102,6 +110,7 @@ def check(
             else:
                 table = by_cause(snapshot, [*_LOUD, *(["hazard"] if strict else [])])
             gaps = has_gaps(snapshot)
+        say_requests(it.storage)
     counts = Counter(finding.kind.severity for finding in all_findings)
     loud = gaps or any(counts[severity] for severity in _LOUD) or (strict and counts["hazard"] > 0)
     without_tag = sum(finding.kind.severity == "damage" and not finding.tag for finding in all_findings)

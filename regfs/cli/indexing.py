@@ -10,7 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import click
 
-from regfs.cli.opening import follow_symlinks_option, max_layer_size_option, opened_index
+from regfs.cli.opening import (
+    follow_symlinks_option,
+    max_layer_size_option,
+    opened_index,
+    say_requests,
+    verbose_option,
+)
 from regfs.cli.progress import clear, complain, is_quiet, quiet_option
 from regfs.errors import NoFileSystemError, NotKnownError, RegfsError, UsageError
 from regfs.graph.index.blobs import sum_of_blobs
@@ -30,6 +36,7 @@ from regfs.graph.reports.words import counted
     is_flag=True,
     help="Read the layers of the images instead (all, if none is named), for what is inside them.",
 )
+@verbose_option
 @max_layer_size_option
 @quiet_option
 @follow_symlinks_option
@@ -66,6 +73,7 @@ def _index_store(store: str, *, thorough: bool) -> None:
             if done.changed
             else "looked through; nothing changed"
         )
+        say_requests(it.storage)
         with it.references.snapshot() as snapshot:
             tags, stored = count_tags(snapshot), sum_of_blobs(snapshot)
     what = f"{counted(tags, 'tag')}, {counted(stored.number, 'blob')}, {readable_size(stored.size)}"

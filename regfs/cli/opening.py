@@ -76,6 +76,33 @@ max_layer_size_option = click.option(
 )
 
 
+#: Where click keeps whether `verbose_option` was given.
+_VERBOSE = "regfs.verbose"
+
+
+def _note_verbose(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.meta[_VERBOSE] = value
+
+
+#: For each command that reads a whole store.
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_note_verbose,
+    help="Tell of an object store how many requests there were.",
+)
+
+
+def say_requests(storage: WholeStorage) -> None:
+    """Say how many requests an object store was asked, if the command was given --verbose."""
+    ctx = click.get_current_context(silent=True)
+    counts = getattr(getattr(storage, "bucket", None), "counts", None)
+    if counts is not None and ctx is not None and ctx.meta.get(_VERBOSE):
+        print(f"regfs: {storage.root}: requests: {counts}", file=sys.stderr)
+
+
 def chosen_max_layer_size() -> int | None:
     """Give the bytes that the command's options bound a layer to; None where they do not."""
     ctx = click.get_current_context(silent=True)

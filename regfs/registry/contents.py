@@ -245,6 +245,8 @@ class Contents:
 
     def blob(self, digest: Digest) -> FileStat:
         """Tell about a blob's stored file. Raises MissingError, UnsafeError."""
+        if self._gathering is not None:
+            self._gathering.asked(layout.shard(digest.algorithm, digest.hex[:2]))
         return self._file(layout.blob_data(digest))
 
     def read_blob(self, digest: Digest, limit: int) -> bytes:

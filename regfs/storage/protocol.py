@@ -174,6 +174,9 @@ class GatheringStorage(Storage, Protocol):
     def gather(self, path: str) -> None:
         """See that a directory is listed with all below it, for the questions that follow."""
 
+    def asked(self, path: str) -> None:
+        """Note that a file below a directory will be asked for: gathers it where that is worth it."""
+
     def directory(self, path: str) -> FileStat:
         """Tell what stands at a path, which is a directory if anything."""
 

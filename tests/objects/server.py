@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from obstore.store import S3Store
+
 from tests.conftest import cannot_run
 
 KEY, SECRET = "registry", "registry-secret"
@@ -139,6 +141,17 @@ class Seaweed:
         return subprocess.run(
             [*command, f"{self.endpoint}{path}"], capture_output=True, text=True, check=False, timeout=60
         ).stdout
+
+    def objects(self, bucket: str = BUCKET) -> S3Store:
+        """Give a bucket to write to."""
+        return S3Store(
+            bucket,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            access_key_id=KEY,
+            secret_access_key=SECRET,
+            client_options={"allow_http": True},
+        )
 
     def environment(self, key: str = KEY, secret: str = SECRET) -> dict[str, str]:
         """Give what tells programs of this server."""

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from regfs.errors import (
-    GivenUpError,
     MissingError,
     RegfsError,
     StoreAwayError,
@@ -83,8 +82,16 @@ class Counts(NamedTuple):
         return f"{self.lists} LIST, {self.heads} HEAD, {self.gets} GET"
 
 
-class OddKeyError(Exception):
+#: What obstore says of them.
+_ODD_KEY = "object with invalid path"
+
+
+class OddKeyError(UnreadableError):
     """A listing holds keys that no path can name, with `//`, `.` or `..` in them: it gives none at all."""
+
+    def __init__(self, path: str) -> None:
+        said = "cannot be listed, for it holds keys with an empty part, or with . or .. for one"
+        super().__init__(path, f"{said}, which no registry makes", errno.EINVAL, denied=False)
 
 
 class Bucket:
@@ -119,7 +126,7 @@ class Bucket:
     def names(self, path: str) -> tuple[list[str], list[Key]]:
         """List what is right below a path: the prefixes below it, and the objects. Both empty: no such path.
 
-        One LIST for each thousand names. A part of a key that is empty is the prefix "".
+        One LIST for each thousand names. A part of a key that is empty is the prefix "". Raises OddKeyError.
         """
 
         def ask(store: ObjectStore) -> tuple[list[str], list[Key]]:
@@ -142,15 +149,10 @@ class Bucket:
 
         def ask(store: ObjectStore) -> list[Key]:
             found: list[Key] = []
-            try:
-                for page in store.list(path or None, offset=offset or None, chunk_size=_PAGE):
-                    found += map(_key, page)
-                    if end and found and found[-1].path > end:
-                        break
-            except BaseException as error:
-                if type(error).__name__ == "InvalidPathError" or "contained empty path" in str(error):
-                    raise OddKeyError from error
-                raise
+            for page in store.list(path or None, offset=offset or None, chunk_size=_PAGE):
+                found += map(_key, page)
+                if end and found and found[-1].path > end:
+                    break
             self._count("list", len(found))
             return [key for key in found if not end or key.path <= end] if end else found
 
@@ -215,9 +217,11 @@ class Bucket:
             raise StoreAwayError(path, str(away).partition(": ")[2], away.errno)
         try:
             found = ask()
-        except (RegfsError, OddKeyError, GivenUpError):
+        except RegfsError:
             raise
         except Exception as error:  # noqa: BLE001 - obstore has a class for each store's own
+            if _ODD_KEY in str(error):
+                raise OddKeyError(path) from None
             told = self._error(path, error)
             if isinstance(told, StoreAwayError):
                 if self._away is None and self._answered:

@@ -45,6 +45,11 @@ class Blocks:
             self._free -= size
             return True
 
+    @property
+    def free(self) -> int:
+        """The bytes of room that are left; less than none, where more was waited for."""
+        return self._free
+
     def give(self, size: int) -> None:
         """Give room back."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 from zlib import crc32
 
 from regfs.storage.objects.bucket import Bucket, Key, OddKeyError
@@ -52,40 +53,49 @@ def entries_of(prefixes: Iterable[str], objects: Iterable[Key]) -> list[Entry]:
     ]
 
 
-def all_below(bucket: Bucket, path: str) -> tuple[list[Key], list[str]]:
-    """List all objects below a path; and the directories in which some stand that no path can name.
+class AllBelow(NamedTuple):
+    """All objects below a path, but for those that no path can name.
 
-    Where there are such, it goes down level by level around them: there, a LIST of all gives nothing.
+    `odd` are the directories that hold such; `unlisted` those of which nothing else is known for that.
+    """
+
+    keys: list[Key]
+    odd: list[str]
+    unlisted: list[str]
+
+
+def all_below(bucket: Bucket, path: str) -> AllBelow:
+    """List all objects below a path.
+
+    Where a key is odd, a LIST of all gives nothing: then it goes down level by level around it.
     """
     try:
-        keys = bucket.keys(path)
+        return AllBelow(bucket.keys(path), [], [])
     except OddKeyError:
         return _around(bucket, path)
-    return keys, []
 
 
-def _around(bucket: Bucket, path: str) -> tuple[list[Key], list[str]]:
-    found: list[Key] = []
-    odd: list[str] = []
+def _around(bucket: Bucket, path: str) -> AllBelow:
+    found = AllBelow([], [], [])
     waiting = [path]
     while waiting:
         above = waiting.pop()
         try:
             prefixes, objects = bucket.names(above)
         except OddKeyError:
-            odd.append(above)
+            found.unlisted.append(above)
             continue
-        found += objects
+        found.keys.extend(objects)
         for name in prefixes:
-            if not name or name in (".", ".."):
-                odd.append(above)
+            if not name:
+                found.odd.append(above)
                 continue
             below = f"{above}/{name}" if above else name
             try:
-                found += bucket.keys(below)
+                found.keys.extend(bucket.keys(below))
             except OddKeyError:
                 waiting.append(below)
-    return found, odd
+    return found
 
 
 def markers(bucket: Bucket, empty: Sequence[Key], paths: Sequence[str]) -> set[str]:

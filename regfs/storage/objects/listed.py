@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from regfs.errors import MissingError, StoreError, UnsafeError, remake
 from regfs.storage.objects.below import Below
-from regfs.storage.objects.bucket import Key
+from regfs.storage.objects.bucket import Key, OddKeyError
 from regfs.storage.objects.keys import all_below, directory_stat, file_stat, markers, names_stamp, stamp_of
 from regfs.storage.protocol import Content, Entry, FileStat, FileType, Leaf, Space
 
@@ -50,9 +50,11 @@ class ListedStorage:
         self._paths: list[str] = []
         self._sizes, self._times = array("q"), array("q")
         self._etags: list[str] = []
-        #: Directories that nothing stands in, and those in which something has no name.
+        #: Directories that nothing stands in, those in which something has no name, and those of which
+        #: nothing is known for that.
         self._empty: frozenset[str] = frozenset()
         self._odd: frozenset[str] = frozenset()
+        self._unlisted: frozenset[str] = frozenset()
         try:
             self._list_all()
         except StoreError as error:
@@ -65,12 +67,15 @@ class ListedStorage:
     def _list_all(self) -> None:
         bucket, prefix = self._whole.bucket, self._whole.key(self.path)
         skip = len(prefix) + 1 if prefix else 0
-        keys, odd = all_below(bucket, prefix)
+        keys, odd, unlisted = all_below(bucket, prefix)
         self._odd = frozenset(above[skip:] for above in odd)
+        self._unlisted = frozenset(above[skip:] for above in unlisted)
         keys.sort()
         empty = markers(bucket, [key for key in keys if not key.size], [key.path for key in keys])
         self._empty = frozenset(path[skip:] for path in empty if len(path) > len(prefix))
-        self.stamp = stamp_of([f"{key.path}\1{key.size}\1{key.modified}\1{key.etag}" for key in keys] + odd)
+        self.stamp = stamp_of(
+            [f"{key.path}\1{key.size}\1{key.modified}\1{key.etag}" for key in keys] + odd + unlisted
+        )
         while keys and keys[0].path == prefix:
             del keys[0]
         keys.reverse()
@@ -115,9 +120,14 @@ class ListedStorage:
 
     def _is_directory(self, below: str) -> bool:
         first, end = self._range(below)
-        if first < end or below in self._empty or below in self._odd:
+        if first < end or below in self._special:
             return True
-        return any(path.startswith(f"{below}/") for path in (*self._empty, *self._odd) if path)
+        return any(path.startswith(f"{below}/") for path in self._special)
+
+    @property
+    def _special(self) -> frozenset[str]:
+        """Directories that are there whether or not something known stands in them."""
+        return self._empty | self._odd | self._unlisted
 
     def _names(self, below: str) -> dict[str, FileType]:
         """Give the names in a directory."""
@@ -136,7 +146,7 @@ class ListedStorage:
             if first < end and self._paths[first].startswith(start):
                 first = bisect_left(self._paths, f"{start[:-1]}0", first, end)
         above = f"{below}/" if below else ""
-        for path in (*self._empty, *self._odd):
+        for path in self._special:
             if path.startswith(above) and path != below:
                 found[path[len(above) :].partition("/")[0]] = FileType.DIRECTORY
         if below in self._odd:
@@ -148,18 +158,23 @@ class ListedStorage:
     def list(self, path: str) -> list[Entry]:
         """List a directory."""
         below = self._below(path)
-        if not self._is_directory(below):
+        if not self._is_directory(below) or below in self._unlisted:
             raise self._none(path, below)
         return [Entry(name, kind) for name, kind in self._names(below).items()]
 
     def _none(self, path: str, below: str) -> StoreError:
-        """Say why a path is no directory: an object stands there, or on the way; or nothing does."""
+        """Say why a path is no directory: an object stands there, or on the way; or nothing does.
+
+        Or that this is not known, for a directory on the way could not be listed.
+        """
         end = len(below)
-        while end > 0:
+        while end >= 0:
+            if below[:end] in self._unlisted:
+                return _at(path, OddKeyError(path))
             if self._position(below[:end]) >= 0:
                 place = path[: len(path) - len(below) + end]
                 return UnsafeError(place, FileType.FILE.value, FileType.DIRECTORY.value)
-            end = below.rfind("/", 0, end)
+            end = below.rfind("/", 0, end) if "/" in below[:end] else 0 if end else -1
         return MissingError(path)
 
     def stat(self, path: str, below: str = "") -> FileStat:
@@ -168,7 +183,8 @@ class ListedStorage:
         if self._is_directory(inner):
             first, end = self._range(inner)
             newest = max(self._times[first:end], default=0) * _SECOND
-            return directory_stat(names_stamp(self.list(path)), newest or self._whole.opened)
+            entries = [Entry(*item) for item in self._names(inner).items()]
+            return directory_stat(names_stamp(entries), newest or self._whole.opened)
         position = self._position(inner)
         if position >= 0:
             return self._file_stat(position)
@@ -211,7 +227,7 @@ class ListedStorage:
     def find(self, path: str, depth: int, leaf: str, likely: str = "") -> Sequence[Leaf]:
         """Look for the name `leaf` in every directory that is `depth` levels below `path`."""
         below = self._below(path)
-        if not self._is_directory(below):
+        if not self._is_directory(below) or below in self._unlisted:
             raise self._none(path, below)
         first, end = self._range(below)
         skip = len(below) + 1 if below else 0
@@ -233,6 +249,10 @@ class ListedStorage:
             parts = empty.removeprefix(above).split("/", depth)
             if empty.startswith(above) and empty != below and len(parts) >= depth:
                 found.setdefault("/".join(parts[:depth]), None)
+        for odd in self._unlisted:
+            parts = odd.removeprefix(above).split("/", depth)
+            if odd.startswith(above) and odd != below:
+                found["/".join(parts[:depth])] = OddKeyError(odd)
         return list(found.items())
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:

@@ -26,6 +26,9 @@ V = TypeVar("V")
 #: Objects of all that is gathered, and names of all that is listed; some 300 and 100 bytes each.
 _OBJECTS, _NAMES = 100_000, 200_000
 
+#: So many files of one directory are asked for one by one; and with so many objects it is not worth a LIST.
+_WORTH_A_LIST, _CROWD = 4, 2000
+
 #: Inside the class, `list` is its method.
 _Entries = list[Entry]
 
@@ -71,6 +74,10 @@ class RememberedStorage:
         self._clock = clock
         self._listed: _Kept[ListedStorage] = _Kept(keep, _OBJECTS, clock)
         self._names: _Kept[_Entries] = _Kept(keep, _NAMES, clock)
+        self._lock = threading.Lock()
+        #: How many files were asked for in directories that are not gathered.
+        self._files_asked: dict[str, int] = {}
+        self._crowded = False
 
     # --- what is known ------------------------------------------------------------------------------------
 
@@ -88,6 +95,26 @@ class RememberedStorage:
         if found.error is not None:
             raise found.error
         return self._listed.put(path, found, len(found) + 1, asked)
+
+    def asked(self, path: str) -> None:
+        """Note that a file below a directory will be asked for.
+
+        Who asks for a few in one is about to ask for more of it, as a walk does for blobs: from then on one
+        LIST is less than a request for each. Not where there are so many that it takes several.
+        """
+        if self._crowded or self._covering(path) is not None:
+            return
+        with self._lock:
+            count = self._files_asked[path] = self._files_asked.get(path, 0) + 1
+            if count != _WORTH_A_LIST:  # one lists it, and nobody waits for that
+                return
+        try:
+            self._crowded = len(self._gathered(path)) > _CROWD
+        except StoreError:
+            return  # whoever asks for the file meets it
+        finally:
+            with self._lock:
+                del self._files_asked[path]
 
     def tree_stamp(self, path: str) -> int:
         """Give what changes with all below a directory; 0 if it cannot be listed."""

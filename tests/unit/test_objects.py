@@ -1,0 +1,345 @@
+"""An object store, over obstore's own in memory: what is no part of the contract that all storages pass."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from typing import cast
+
+import obstore
+import pytest
+from obstore.store import MemoryStore, ObjectStore
+
+from regfs.errors import (
+    MissingError,
+    StoreAwayError,
+    StoreError,
+    StoreGoneError,
+    StoreNotFoundError,
+    UnreadableError,
+    UnsafeError,
+    UsageError,
+)
+from regfs.registry import Contents
+from regfs.registry.evidence import Evidence
+from regfs.registry.locate_objects import open_objects
+from regfs.registry.survey import Survey
+from regfs.storage import FileStat, FileType
+from regfs.storage.objects import Address, Bucket, ObjectStorage, RememberedStorage
+from regfs.storage.objects.content import Blocks, ObjectContent
+
+V2 = "docker/registry/v2"
+
+
+class Counted:
+    """A bucket in memory, whose requests are counted by the bucket itself."""
+
+    def __init__(self) -> None:
+        self.objects = MemoryStore()
+        self.bucket = Bucket(Address.parse("s3://memory"), connect=lambda: self.objects)
+
+    def put(self, *paths: str, content: bytes = b"x") -> None:
+        for path in paths:
+            obstore.put(self.objects, path, content)
+
+    def asked(self, ask: Callable[[], object]) -> int:
+        before = sum(self.bucket.counts)
+        ask()
+        return sum(self.bucket.counts) - before
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+# --- addresses ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("s3://bucket", ("s3", "bucket", "")),
+        ("s3://bucket/", ("s3", "bucket", "")),
+        ("S3://bucket/team//prefix/", ("s3", "bucket", "team/prefix")),
+        ("gs://bucket/a", ("gs", "bucket", "a")),
+        ("az://account/container/a", ("az", "account", "container/a")),
+        ("abfss://c@account.dfs.core.windows.net/a", ("abfss", "c@account.dfs.core.windows.net", "a")),
+    ],
+)
+def test_an_address_is_read(text: str, parts: tuple[str, str, str]) -> None:
+    address = Address.parse(text)
+    assert (address.scheme, address.host, address.prefix) == parts
+    assert Address.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("http://bucket", "file:///x", "s3://", "s3:///prefix", "az://account", "s3://a/../b"),
+        *("s3://key:secret@bucket/x", "s3://bucket?key=secret", "s3://bucket:80/secret", "s3://secret@b"),
+    ],
+)
+def test_what_is_no_address_is_refused_and_no_password_repeated(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Address.parse(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_endpoint_is_the_options_or_else_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = Address.parse("s3://bucket")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://one:1")
+    assert address.reached_by().endpoint == "http://one:1"
+    assert address.reached_by("https://two/").endpoint == "https://two"
+    assert address.reached_by().identity != address.reached_by("https://two").identity
+    for endpoint in ("two", "ftp://two", "https://key:secret@two"):
+        with pytest.raises(UsageError) as caught:
+            address.reached_by(endpoint)
+        assert "secret" not in str(caught.value)
+
+
+# --- requests, and what their errors mean ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("… status code: 403 Forbidden: <Error><Code>AccessDenied</Code>", UnreadableError, "denies"),
+        ("… status code: 403: <Code>SignatureDoesNotMatch</Code>", StoreAwayError, "signs with"),
+        ("… status code: 400: <Code>ExpiredToken</Code>", StoreAwayError, "ExpiredToken"),
+        ("… status code: 404: <Code>NoSuchBucket</Code>", StoreGoneError, "no store"),
+        ("… status code: 403: <Code>InvalidObjectState</Code>", UnreadableError, "archived"),
+        ("… status code: 301: <Code>PermanentRedirect</Code>", StoreAwayError, "region="),
+        ("… status code: 503: <Code>SlowDown</Code>", StoreAwayError, "SlowDown"),
+        ("Error performing GET http://h/b?X-Amz-Signature=secret in 1s - HTTP error: x", StoreAwayError, "x"),
+    ],
+)
+def test_an_error_says_whether_anything_is_known_of_what_lies_there(
+    text: str, kind: type[Exception], said: str
+) -> None:
+    class Refusing:
+        def head(self, path: str) -> object:
+            raise obstore.exceptions.GenericError(text + "\nDebug source: secret AKIA1234")
+
+    bucket = Bucket(Address.parse("s3://b"), connect=lambda: cast("ObjectStore", Refusing()))
+    with pytest.raises(kind, match=said) as caught:
+        bucket.head("key")
+    assert "secret" not in str(caught.value)
+
+
+def test_who_gives_up_waits_no_longer(counted: Counted) -> None:
+    from threading import Event
+
+    from regfs.errors import GivenUpError
+
+    stuck = Event()
+
+    class Stuck:
+        def head(self, path: str) -> object:
+            stuck.wait(30)
+            raise FileNotFoundError
+
+    bucket = Bucket(Address.parse("s3://b"), lambda: True, lambda: cast("ObjectStore", Stuck()))
+    with pytest.raises(GivenUpError):
+        bucket.head("key")
+    stuck.set()
+
+
+# --- directories -------------------------------------------------------------------------------------------
+
+
+def test_a_listing_answers_everything_but_contents(counted: Counted) -> None:
+    paths = [f"d/{number:03}/link" for number in range(300)]
+    counted.put(*paths, "d-other/x", "d0/x")
+    store = ObjectStorage(counted.bucket)
+    assert counted.asked(lambda: store.listed("d")) == 1
+    listed = store.listed("d")
+
+    def ask() -> None:
+        assert len(listed.list("d")) == len(listed) == 300
+        assert len(listed.find("d", 1, "link")) == 300
+        assert dict(listed.find("d", 1, "other")) == dict.fromkeys(f"{number:03}" for number in range(300))
+        assert listed.stat("d/007/link").size == 1
+        assert listed.stat("d/007").type is FileType.DIRECTORY
+        assert all(listed.stamps(paths))
+        with pytest.raises(MissingError):
+            listed.stat("d/300/link")
+        with pytest.raises(UnsafeError):
+            listed.list("d/007/link/below")
+
+    assert counted.asked(ask) == 0
+    assert counted.asked(lambda: listed.read("d/007/link", 1)) == 1
+
+
+def test_the_stamp_of_a_listing_changes_with_whatever_is_below(counted: Counted) -> None:
+    store = ObjectStorage(counted.bucket)
+    counted.put("d/a/x", "d/b/x")
+    seen = [store.listed("d").stamp]
+    assert store.listed("d").stamp == seen[0]
+    for change in (
+        lambda: counted.put("d/a/x", content=b"other"),
+        lambda: counted.put("d/c"),
+        lambda: obstore.delete(counted.objects, "d/c"),
+    ):
+        change()
+        seen.append(store.listed("d").stamp)
+    assert all(one != other for one, other in pairwise(seen))
+    assert all(0 < stamp < 10**18 + 1 for stamp in seen)
+
+
+def test_a_name_that_is_an_object_and_a_directory_is_the_directory(counted: Counted) -> None:
+    counted.put("d/a", "d/a-b", "d/a/x")
+    store = ObjectStorage(counted.bucket)
+    for each in (store.listed("d"), store):
+        kinds = dict(each.list("d"))
+        assert kinds == {"a": FileType.DIRECTORY, "a-b": FileType.FILE}
+    assert dict(store.find("d", 1, "x")).keys() == {"a", "a-b"}
+
+
+def test_a_store_of_which_all_is_deleted_is_gone_and_not_empty(counted: Counted) -> None:
+    counted.put(f"{V2}/repositories/a/_layers/x")
+    store = open_objects(counted.bucket)
+    assert store.root == f"s3://memory/{V2}"
+    assert [name for name, _ in store.list("")] == ["repositories"]
+    obstore.delete(counted.objects, f"{V2}/repositories/a/_layers/x")
+    for path in ("", "repositories", "blobs"):
+        with pytest.raises(StoreGoneError):
+            store.list(path)
+    counted.put(f"{V2}/blobs/x")
+    with pytest.raises(MissingError):
+        store.list("repositories")
+
+
+@pytest.mark.parametrize("below", ["", "docker", "docker/registry", V2])
+def test_a_store_is_found_at_any_prefix_down_to_v2(below: str) -> None:
+    counted = Counted()
+    counted.put(f"{V2[len(below) :].lstrip('/')}/blobs/x".lstrip("/"))
+    assert [name for name, _ in open_objects(counted.bucket).list("")] == ["blobs"]
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("other/x", "there is other"), ("oci-layout", "OCI image layout"), ("", "there is nothing")],
+)
+def test_what_is_no_store_is_said_with_what_is_there(counted: Counted, key: str, said: str) -> None:
+    if key:
+        counted.put(key)
+    with pytest.raises(StoreNotFoundError, match=said):
+        open_objects(counted.bucket)
+
+
+# --- what was listed is remembered -------------------------------------------------------------------------
+
+
+def test_what_was_gathered_answers_until_its_time_is_over(counted: Counted) -> None:
+    now = [0.0]
+    tags = [f"repositories/a/_manifests/tags/{number}/current/link" for number in range(50)]
+    counted.put(*tags)
+    store = RememberedStorage(ObjectStorage(counted.bucket), 10.0, lambda: now[0])
+    contents = Contents(store)
+    assert counted.asked(lambda: contents.listing("a")) == 2
+    ask: Callable[[], object] = lambda: [contents.tag_stat("a", str(number)) for number in range(50)]  # noqa: E731
+    assert counted.asked(ask) == 0
+    counted.put("repositories/a/_manifests/tags/new/current/link")
+    assert "new" not in contents.listing("a").tags
+    now[0] = 10.0
+    assert "new" in contents.listing("a").tags
+
+
+def test_blobs_of_one_shard_are_listed_from_the_fourth_on(counted: Counted) -> None:
+    from regfs.oci import Digest
+
+    digests = [Digest("sha256", f"ab{number:062x}") for number in range(20)]
+    counted.put(*(f"blobs/sha256/ab/{digest.hex}/data" for digest in digests))
+    contents = Contents(RememberedStorage(ObjectStorage(counted.bucket), 10.0))
+    assert counted.asked(lambda: [contents.blob(digest) for digest in digests]) == 3 + 1
+
+
+# --- what links hold, by their MD5 -------------------------------------------------------------------------
+
+
+def stat_of(content: bytes, md5: str | None = None) -> FileStat:
+    found = hashlib.md5(content).hexdigest() if md5 is None else md5
+    return FileStat(FileType.FILE, len(content), 1, 1, 1, found)
+
+
+def test_a_link_is_proved_by_its_md5_and_by_nothing_else() -> None:
+    digests = [f"sha256:{number:064x}" for number in range(3)]
+    evidence = Evidence()
+    assert evidence.digest(stat_of(digests[1].encode()), digests) == digests[1]
+    assert evidence.digest(stat_of(b"another"), digests) is None
+    assert evidence.digest(stat_of(digests[1].encode(), ""), digests) is None
+
+
+def test_etags_that_are_no_md5s_are_found_out_and_links_read() -> None:
+    digest = f"sha256:{1:064x}"
+    evidence = Evidence()
+    odd = stat_of(digest.encode(), "0" * 32)
+    assert [evidence.doubts(odd, digest) for _ in range(25)] == [True] * 19 + [False] * 6
+    assert evidence.digest(stat_of(digest.encode()), [digest]) is None
+
+
+def test_a_layer_link_that_holds_something_else_is_read(counted: Counted) -> None:
+    names = [f"{number:064x}" for number in range(3)]
+    for name in names:
+        counted.put(f"d/sha256/{name}/link", content=f"sha256:{name}".encode())
+    counted.put(f"d/sha256/{names[2]}/link", content=f"sha256:{names[0]}".encode())
+    found, seen = Survey(ObjectStorage(counted.bucket)).listed("d")[0].layer_links("d/sha256", read=True)
+    assert sorted(found) == names
+    assert [(link.name, link.digest) for link in seen.links] == [(f"sha256:{names[2]}", f"sha256:{names[0]}")]
+
+
+def test_an_upload_without_data_has_at_least_what_its_hashstates_tell(counted: Counted) -> None:
+    above = "repositories/a/_uploads/0b1c0f0e-0000-4000-8000-000000000000"
+    counted.put(f"{above}/startedat", content=b"2026-01-01T00:00:00Z")
+    counted.put(*(f"{above}/hashstates/sha256/{offset}" for offset in (0, 1048576, 26214400, "odd")))
+    (upload,) = Survey(ObjectStorage(counted.bucket)).listed("repositories/a/_uploads")[0].uploads("a")[1]
+    assert upload.size == 26214400 + 20 + 4
+
+
+# --- contents ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (5 << 20) + 17])
+def test_any_range_is_what_stands_there(counted: Counted, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    counted.put("f", content=content)
+    opened = ObjectContent(counted.bucket, "f", size, Blocks())
+    chance = random.Random(1)
+    for _ in range(40):
+        offset, length = chance.randrange(size + 10), chance.choice((1, 4096, 131072, 3 << 20))
+        buffer = bytearray(length)
+        got = opened.read_into(memoryview(buffer), offset)
+        assert buffer[:got] == content[offset : offset + length]
+    opened.close()
+
+
+def test_who_reads_in_order_causes_few_requests_and_holds_no_more_than_the_room(counted: Counted) -> None:
+    size, step = 40 << 20, 128 << 10
+    counted.put("f", content=bytes(size))
+    blocks = Blocks(16 << 20)
+    opened = ObjectContent(counted.bucket, "f", size, blocks)
+    buffer = memoryview(bytearray(step))
+    free = []
+    for offset in range(0, size, step):
+        assert opened.read_into(buffer, offset) == step
+        free.append(blocks.free)
+    assert counted.bucket.counts.gets < 30
+    assert min(free) >= -(8 << 20)  # what somebody waits for is read, room or not
+    opened.close()
+    assert blocks.free == 16 << 20
+
+
+def test_what_is_deleted_or_cut_short_while_it_is_read_is_an_error(counted: Counted) -> None:
+    for damage, said in (
+        (lambda: obstore.delete(counted.objects, "f"), "deleted"),
+        (lambda: counted.put("f", content=b"short"), "shorter"),
+    ):
+        counted.put("f", content=bytes(1 << 20))
+        opened = ObjectStorage(counted.bucket).open("f")
+        damage()
+        with pytest.raises(StoreError, match=said):
+            opened.read_into(memoryview(bytearray(4096)), 0)
+        opened.close()
