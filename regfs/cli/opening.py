@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from regfs.cli.progress import Steps, complain
+from regfs.cli.progress import Steps, complain, note
 from regfs.errors import RegfsError
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress as Told
@@ -100,7 +100,7 @@ def say_requests(storage: WholeStorage) -> None:
     ctx = click.get_current_context(silent=True)
     counts = getattr(getattr(storage, "bucket", None), "counts", None)
     if counts is not None and ctx is not None and ctx.meta.get(_VERBOSE):
-        print(f"regfs: {storage.root}: requests: {counts}", file=sys.stderr)
+        note(f"{storage.root}: requests: {counts}")
 
 
 def chosen_max_layer_size() -> int | None:
