@@ -184,8 +184,8 @@ class Page(msgspec.Struct):
 
     `store` is the store's path and `host` the registry's name, "" if it is not known; `made` is when the page
     was, `read` when the store was last seen to change. `total` are all bytes; `some_unread`: but what lies
-    where blobs could not be read. `listed` of `number_of_tags` tags are in `tags`. `top` are the names at the
-    top that take most, in their order.
+    where blobs could not be read; `not_needed` are those that for certain no tag needs. `listed` of
+    `number_of_tags` tags are in `tags`. `top` are the names at the top that take most, in their order.
     """
 
     store: str
@@ -194,8 +194,7 @@ class Page(msgspec.Struct):
     made: int
     read: int
     total: int
-    disk: int
-    elsewhere: int
+    not_needed: int
     some_unread: bool
     number_of_repositories: int
     number_of_tags: int

@@ -17,14 +17,13 @@ import msgspec
 from markupsafe import Markup
 
 from regfs.page.document import Page
+from regfs.page.units import readable
 
 #: Other people's code, as it was published.
 _VENDORED, _LICENCE = "d3-hierarchy.min.js", "d3-hierarchy.LICENSE"
 
 #: In the order in which they need each other.
 _SCRIPTS = ("units", "model", "treemap", "charts", "dialog", "tags", "start")
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def render(page: Page) -> bytes:
@@ -93,16 +92,6 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {"size": readable, "date": _date, "count": lambda number: f"{number:,}"}
     return environment.get_template("page.html")
-
-
-def readable(size: int) -> str:
-    """Give bytes as the reports do, with the whole name of the unit: 512 B, 4.0 KiB, 17 MiB."""
-    amount, unit = float(size), 0
-    while amount >= 1023.5:
-        amount /= 1024
-        unit += 1
-    number = f"{size}" if unit == 0 else f"{amount:.1f}" if amount < 9.95 else f"{amount:.0f}"
-    return f"{number}\u00a0{_UNITS[unit]}"
 
 
 def _date(seconds: int) -> str:

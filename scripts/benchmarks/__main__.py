@@ -24,6 +24,7 @@ from scripts.benchmarks.inside import inside
 from scripts.benchmarks.listing import listing
 from scripts.benchmarks.measuring import Bench
 from scripts.benchmarks.memory import memory
+from scripts.benchmarks.page import page
 from scripts.benchmarks.processes import FailedError, can_drop_caches
 from scripts.benchmarks.reading import reading
 from scripts.benchmarks.results import Results
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "finding": finding,
     "serving": serving,
     "starting": starting,
+    "page": page,
 }
 
 #: Parts that take so long that they run only when they are named.

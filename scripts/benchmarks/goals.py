@@ -9,6 +9,7 @@ from scripts.benchmarks.contestants import BINDFS, BORG, OURS, PLAIN, RESTIC
 from scripts.benchmarks.finding import FIND, FOUND_EACH
 from scripts.benchmarks.indexing import COLLECT, INDEX, REFRESH, SECONDS
 from scripts.benchmarks.memory import WALKED
+from scripts.benchmarks.page import READY, SIZE
 from scripts.benchmarks.results import AGAIN, COLD, Table, in_columns
 from scripts.benchmarks.serving import DISTRIBUTION, NGINX, ONE
 from scripts.benchmarks.serving import SECONDS as LOADED
@@ -48,6 +49,9 @@ GOALS = (
 #: MB after so many tags.
 _MEMORY = ((10_000, 120.0), (100_000, 120.0))
 
+#: MB of the page, and seconds until it is ready in a browser, of so many tags.
+_PAGES = ((5_000, 1.0, 0.5), (100_000, 5.0, 2.0))
+
 #: Milliseconds an image for the operations of a walk, in one process.
 _OPERATIONS = 0.2
 
@@ -78,3 +82,8 @@ def _rows(tables: dict[str, Table]) -> Iterator[tuple[str, float, float]]:
         found = tables["memory"].median(f"{tags:,} tags", WALKED) if "memory" in tables else None
         if found is not None:
             yield f"memory: MB after {tags:,} tags", found, limit
+    for tags, megabytes, seconds in _PAGES:
+        for name, kind, limit in (("page-size", SIZE, megabytes), ("page-ready", READY, seconds)):
+            found = tables[name].median(f"{tags:,} tags", kind) if name in tables else None
+            if found is not None:
+                yield f"{name}: {'MB' if kind == SIZE else 's'} of {tags:,} tags", found, limit

@@ -23,6 +23,8 @@ class Sizes:
     seconds: float
     #: Tags of the stores that memory and index grow with: the last but one is indexed beside the collector.
     growth: tuple[int, ...]
+    #: Tags of the stores whose page is made.
+    pages: tuple[int, ...]
     #: Entries of the layer that is looked into, and its bytes, uncompressed.
     entries: int
     unpacked: int
@@ -38,6 +40,7 @@ WHOLE = Sizes(
     layer=1_000_000_000,
     seconds=0.3,
     growth=(1_000, 10_000, 100_000),
+    pages=(5_000, 100_000),
     entries=10_000,
     unpacked=200_000_000,
     reads=1_000,
@@ -52,6 +55,7 @@ QUICK = Sizes(
     layer=50_000_000,
     seconds=0.2,
     growth=(50, 100, 200),
+    pages=(100,),
     entries=1_000,
     unpacked=20_000_000,
     reads=100,

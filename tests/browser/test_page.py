@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from regfs.page.units import readable
 from tests.browser.chromium import Browser, browser, find_browser
 from tests.browser.stores import HOSTILE, Everything, build_everything
 from tests.conftest import REGFS, cannot_run, output
@@ -47,8 +49,10 @@ def page(everything: Everything, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def summary(everything: Everything) -> dict[str, int]:
-    rows = json.loads(output(*REGFS, "report", "summary", everything.store.root, "--format", "json"))
-    return {row["item"]: row["size"] for row in rows if row["section"] == "stored"}
+    told = json.loads(output(*REGFS, "report", "summary", everything.store.root, "--format", "json"))
+    found = {state: told[f"{state}_bytes"] for state in ("tagged", "untagged", "orphaned", "unknown")}
+    found["uploads"] = told["upload_bytes"]
+    return found | {"all": told["blob_bytes"] + told["upload_bytes"]}
 
 
 @pytest.fixture
@@ -110,6 +114,15 @@ def test_the_areas_of_the_map_are_as_the_bytes(shown: Browser, summary: dict[str
     assert sum(found.values()) == pytest.approx(whole, rel=0.02)
 
 
+def test_scripts_write_bytes_as_the_page_does(shown: Browser) -> None:
+    found = shown.run(
+        "[...document.querySelectorAll('data')].map((one) => [Number(one.value), one.textContent])"
+    )
+    assert len(found) > 20
+    assert found == [[size, readable(size)] for size, _ in found]
+    assert shown.run("document.querySelectorAll('#map .size').length") > 3
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_wider_than_the_window(chromium: Browser, page: Path, width: int, dark: bool) -> None:
@@ -127,6 +140,27 @@ def test_the_map_is_drawn_anew_for_another_width(shown: Browser) -> None:
     shown.resize(500, 900)
     shown.wait(f"document.querySelector('#map > .cell').offsetWidth !== {before}")
     assert shown.run("document.documentElement.scrollWidth") == 500
+
+
+def test_what_was_not_read_stands_first_and_has_its_own_colour(
+    chromium: Browser, everything: Everything, tmp_path: Path
+) -> None:
+    torn = tmp_path / "store"
+    shutil.copytree(everything.store.root, torn)
+    tags_of_one = torn / "docker/registry/v2/repositories/alone/_manifests/tags"
+    shutil.rmtree(tags_of_one)
+    tags_of_one.write_bytes(b"")
+    made = tmp_path / "page.html"
+    made.write_text(output(*REGFS, "report", "html", torn))
+    chromium.open(made.as_uri())
+    assert "alone/_manifests/tags" in chromium.text("main > section:first-child")
+    unknown = cell(chromium, "@unknown")
+    assert "gradient" in chromium.run(
+        f"getComputedStyle(document.querySelector('{unknown}')).backgroundImage"
+    )
+    assert "what was not read may lead there" in chromium.run(
+        f"document.querySelector('{unknown}').ariaLabel"
+    )
 
 
 # --- what it does ----------------------------------------------------------------------------------------

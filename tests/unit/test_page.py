@@ -12,7 +12,10 @@ import pytest
 
 from regfs.graph.index import Need, ReferenceIndex
 from regfs.graph.reports.catalogue import Reports
+from regfs.graph.reports.contents import BlobContents
 from regfs.graph.reports.page.making import describe
+from regfs.graph.reports.reclaim import reclaim
+from regfs.graph.reports.rules import Rules
 from regfs.page.document import ImageFlag, Page, PlaceKind, TagFlag
 from regfs.page.rendering import render
 from regfs.registry import Contents, open_local
@@ -174,6 +177,25 @@ def test_rules_say_what_reclaim_and_the_summary_do(told: Told) -> None:
     assert untagged.orphaned == told.part(PlaceKind.ORPHANED)
     assert untagged.freed > untagged.orphaned
     assert rules["regfs reclaim STORE --older-than 90d"].tags == 3  # and three `latest` are spared
+
+
+def test_each_rule_frees_what_reclaim_says(everything: Everything, told: Told) -> None:
+    local = open_local(str(everything.store.v2))
+    contents = Contents(local)
+    index = ReferenceIndex(local, str(everything.store.v2), None, ttl=float("inf"))
+    BlobContents(index, contents).read_configs()
+    before = (NOW - 90 * DAY) * 10**9
+    rules = {rule.command.partition("STORE ")[2]: rule for rule in told.page.rules}
+    with index.snapshot(*Need) as snapshot:
+        for options, given in (
+            ("--older-than 90d", Rules(before=before)),
+            ("--keep-last 10", Rules(keep_last=10)),
+            ("--older-than 90d --keep-last 10", Rules(before=before, keep_last=10)),
+        ):
+            found = reclaim(snapshot, given)
+            assert (rules[options].tags, rules[options].freed) == (len(found.tags), found.size)
+    index.close()
+    local.close()
 
 
 def test_findings_are_the_report_s(told: Told) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from regfs import __version__
 from regfs.graph.index import Snapshot
-from regfs.graph.index.blobs import files_elsewhere, sum_of_blobs
+from regfs.graph.index.blobs import sum_of_blobs
 from regfs.graph.index.findings import some_blobs_unread
 from regfs.graph.index.repositories import count_repositories
 from regfs.graph.reports.page.images import list_tags
 from regfs.graph.reports.page.places import find_places
 from regfs.graph.reports.page.rules import usual_rules
 from regfs.graph.reports.page.wrong import unread_places, wrong_things
-from regfs.page.document import Page
+from regfs.page.document import Page, PlaceKind
 
 #: Tags that are listed one by one; of a larger store, the smallest are summed up, or the page gets too large.
 MOST_TAGS = 20_000
 
 #: Places that could not be read, and are shown.
 _MOST_UNREAD = 100
+
+#: What no tag needs, for certain.
+_NOT_NEEDED = (PlaceKind.UNTAGGED, PlaceKind.ORPHANED)
 
 _SECOND = 1_000_000_000
 
@@ -27,7 +30,6 @@ def describe(snapshot: Snapshot, store: str, now: int, host: str, most_tags: int
     places = find_places(snapshot)
     listed = list_tags(snapshot, places, now, most_tags)
     blobs = sum_of_blobs(snapshot)
-    elsewhere = files_elsewhere(snapshot)
     some_unread = some_blobs_unread(snapshot)
     unread, number_unread = unread_places(snapshot, _MOST_UNREAD)
     parts = places.shown_parts()
@@ -38,8 +40,7 @@ def describe(snapshot: Snapshot, store: str, now: int, host: str, most_tags: int
         made=now,
         read=snapshot.changed // _SECOND,
         total=sum(part.size for part in parts),
-        disk=blobs.blocks * 512,
-        elsewhere=elsewhere.links + elsewhere.size,
+        not_needed=sum(part.size for part in parts if part.kind in _NOT_NEEDED),
         some_unread=some_unread,
         number_of_repositories=count_repositories(snapshot),
         number_of_tags=listed.number_of_tags,
@@ -53,7 +54,7 @@ def describe(snapshot: Snapshot, store: str, now: int, host: str, most_tags: int
         tags=listed.tags,
         months=places.shown_months(),
         ages=listed.ages,
-        rules=list(usual_rules(snapshot, now, some_unread=some_unread)),
+        rules=list(usual_rules(snapshot, now)),
         wrong=wrong_things(snapshot),
         unread=unread,
         number_unread=number_unread,

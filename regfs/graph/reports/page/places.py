@@ -17,7 +17,7 @@ _TOP = 8
 
 #: What each part is called, and what is to be said of it, in the order in which they are drawn.
 _PARTS = {
-    PlaceKind.OWN: ("one tag's own", "no other tagged image needs it"),
+    PlaceKind.OWN: ("one image's own", "no other tagged image needs it"),
     PlaceKind.SHARED: ("shared in a repository", "several of its images need it"),
     PlaceKind.BETWEEN: ("shared between repositories", "images of several repositories need it"),
     PlaceKind.UNTAGGED: ("untagged", "some revision leads there, and no tag"),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
 
 from regfs.graph.index import Snapshot
 from regfs.graph.index.collector import collected
+from regfs.graph.index.garbage import freed_by
 from regfs.graph.index.uploads import sum_of_uploads
-from regfs.graph.reports.reclaim import reclaim
+from regfs.graph.reports.holdings import Holding, read_holdings
+from regfs.graph.reports.policy import Policy
+from regfs.graph.reports.reclaim import deletable
 from regfs.graph.reports.rules import Rules
-from regfs.graph.reports.table import readable_size
 from regfs.page.document import RuleAnswer
+from regfs.page.units import readable
 
 #: What registries purge by default (distribution's configuration, storage.maintenance.uploadpurging.age).
 _PURGE_AGE = timedelta(days=7)
@@ -28,10 +32,10 @@ _USUAL = (
 )
 
 
-def usual_rules(snapshot: Snapshot, now: int, *, some_unread: bool) -> Iterator[RuleAnswer]:
+def usual_rules(snapshot: Snapshot, now: int) -> Iterator[RuleAnswer]:
     """Tell what each rule would free. `now` is in seconds. Needs COLLECTIONS; configs that were read."""
-    yield _collection(snapshot, "what nothing leads to", "", some_unread=some_unread)
-    yield _collection(snapshot, "and what no tag leads to", " --delete-untagged", some_unread=some_unread)
+    yield _collection(snapshot, "what nothing leads to", "")
+    yield _collection(snapshot, "and what no tag leads to", " --delete-untagged")
     limit = datetime.fromtimestamp(now, timezone.utc) - _PURGE_AGE
     purged = sum_of_uploads(snapshot, limit.strftime("%Y-%m-%dT%H:%M:%S"))
     yield RuleAnswer(
@@ -44,42 +48,61 @@ def usual_rules(snapshot: Snapshot, now: int, *, some_unread: bool) -> Iterator[
         "",
         alarm=False,
     )
+    holdings = read_holdings(snapshot, with_dates=True)
     for name, options, days, keep_last in _USUAL:
         before = None if days is None else now * 1_000_000_000 - days * _DAY
         rules = Rules(before=before, keep_last=keep_last, untagged=options == "--untagged")
-        found = reclaim(snapshot, rules)
+        found = _selected(holdings, rules)
+        freed = freed_by(snapshot, found.deleted)
         yield RuleAnswer(
             name,
             f"regfs reclaim STORE {options}",
-            len(found.tags),
-            found.size,
-            found.freed.orphaned.size,
-            found.freed.unknown.size,
-            _withheld(found.withheld, some_unread=some_unread),
+            found.tags if rules.tags else None,
+            freed.total.size,
+            freed.orphaned.size,
+            freed.unknown.size,
+            _withheld(found.withheld),
             alarm=False,
         )
 
 
-def _withheld(number: int, *, some_unread: bool) -> str:
-    notes = []
-    if number:
-        notes.append(f"{number:,} more match, and may be in use for all that could be read: not counted")
-    if some_unread:
-        notes.append("at least: some blobs were not read")
-    return "; ".join(notes)
+class _Selection(NamedTuple):
+    """What a rule selects: numbers of repositories and manifests, and how many tags go; see Reclaim."""
+
+    deleted: list[tuple[int, int]]
+    tags: int
+    withheld: int
 
 
-def _collection(snapshot: Snapshot, name: str, option: str, *, some_unread: bool) -> RuleAnswer:
+def _selected(holdings: Iterable[Holding], rules: Rules) -> _Selection:
+    """Select as `reclaim` does, without its words: of a large store these take longer than all else."""
+    policy = Policy((rules,))
+    deleted: list[tuple[int, int]] = []
+    tags = withheld = 0
+    for holding in holdings:
+        selected, _ = policy.select(holding.candidates)
+        goes = deletable(holding, selected, policy.keeping)
+        deleted.extend((holding.repository, blob) for blob in goes)
+        tags += sum(1 for candidate in holding.candidates if candidate.tag and candidate.blob in goes)
+        withheld += len(selected.unknown)
+    return _Selection(deleted, tags, withheld)
+
+
+def _withheld(number: int) -> str:
+    return (
+        f"{number:,} more match, and may be in use for all that could be read: not counted" if number else ""
+    )
+
+
+def _collection(snapshot: Snapshot, name: str, option: str) -> RuleAnswer:
     """Tell what a collection by the registry itself would delete, and what harm it would do."""
     found = collected(snapshot, delete_untagged=bool(option))
-    notes = []
+    note = ""
     if found.stops:
         more = f" and {len(found.stops) - 1:,} more" if len(found.stops) > 1 else ""
-        notes.append(f"frees nothing: it ends with an error at {found.stops[0]}{more}")
+        note = f"frees nothing: it ends with an error at {found.stops[0]}{more}"
     elif found.needed:
-        notes.append(f"{readable_size(found.needed)} of it tags need: registries before 3.0 lose that")
-    if some_unread and not found.stops:
-        notes.append("at least: some blobs were not read")
+        note = f"{readable(found.needed)} of it tags need: registries before 3.0 lose that"
     return RuleAnswer(
         name,
         f"registry garbage-collect{option}",
@@ -87,6 +110,6 @@ def _collection(snapshot: Snapshot, name: str, option: str, *, some_unread: bool
         0 if found.stops else found.size,
         0,
         found.doubted,
-        "; ".join(notes),
+        note,
         alarm=bool(found.needed or found.stops),
     )
