@@ -157,10 +157,10 @@ def commands_of(
 # --- the proof --------------------------------------------------------------------------------------
 
 
-def proved(it: OpenedIndex, path: Path, say: Callable[[str], None]) -> Proof:
+def proved(it: OpenedIndex, path: Path, say: Callable[[str], None], *, briefly: bool) -> Proof:
     """Compare a plan with the store, every file of which is looked at, and say what is to be said.
 
-    Raises PlanError.
+    `briefly`: not what was freed, but what is not to be deleted any more. Raises PlanError.
     """
     plan = read_plan(path)
     it.references.refresh(thorough=True)
@@ -169,21 +169,23 @@ def proved(it: OpenedIndex, path: Path, say: Callable[[str], None]) -> Proof:
             say(note)
         proof = prove(snapshot, plan)
         pulled = verdict(snapshot)
-    _say(proof, say)
+    for name, why in proof.left.items():
+        say(f"{name} stays: {why}")
+    if briefly:
+        return proof
+    _say_what_was_freed(proof, say)
     unpullable = pulled.tags - pulled.sound
     before = f"; {plan.store.unpullable} could not when the plan was made" if unpullable else ""
     say(f"{pulled.sound} of {counted(pulled.tags, 'tag')} can be pulled{before}")
     return proof
 
 
-def _say(proof: Proof, say: Callable[[str], None]) -> None:
+def _say_what_was_freed(proof: Proof, say: Callable[[str], None]) -> None:
     plan = proof.plan
     *_, gone = proof.count(Outcome.GONE)
     promised = f"{readable_size(plan.promised_size)} ({plan.promised_size} bytes)"
     freed = "all of it" if gone == plan.promised_size else f"{readable_size(gone)} ({gone} bytes)"
-    say(f"planned {plan.made[:19]}Z: {promised} promised, {freed} freed")
-    for name, why in proof.left.items():
-        say(f"{name} stays: {why}")
+    say(f"{promised} promised, {freed} freed")
     grown = proof.grown
     if grown is None:
         say("some blobs could not be read; see regfs report broken")

@@ -293,7 +293,7 @@ def _verify(
 ) -> None:
     """Compare a plan with the store, and print what became of it; `commands` gives those for the rest."""
     with opened_index(store) as it:
-        proof = proved(it, path, note)
+        proof = proved(it, path, note, briefly=show in ("commands", "digests"))
     *_, to_delete = proof.count(Outcome.TO_DELETE)
     if show == "commands":
         _print_lines(commands(proof.to_delete, to_delete))

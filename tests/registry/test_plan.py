@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.builder.sample import build_sample
 from tests.conftest import REGFS, need, run
+from tests.readme import README, run_block
 from tests.registry.api import Api
 from tests.registry.collector import collect, stored
 from tests.registry.images import BASE
@@ -250,3 +253,18 @@ def test_a_plan_is_of_one_store_and_whole(
     assert "--save writes over plans alone" in done.stderr
     done = night.regfs("--untagged", "--save", night.registry.root / "plan.json", status=2)
     assert "below the store" in done.stderr
+
+
+def test_the_readme_goes_from_a_policy_to_the_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("docker-registry")
+    (block,) = re.findall(r"^```console registry\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (policy,) = re.findall(r"^\$ cat night.toml\n(.*?)^\$", block, re.MULTILINE | re.DOTALL)
+    build_sample(tmp_path / "store")
+    (tmp_path / "night.toml").write_text(policy)
+    monkeypatch.chdir(tmp_path)
+    registry = Registry(tmp_path / "store", tmp_path)
+    try:
+        printed = run_block(block.replace("127.0.0.1:5000", registry.address), tmp_path)
+    finally:
+        registry.end()
+    assert printed.replace(registry.address, "127.0.0.1:5000") == block

@@ -16,6 +16,8 @@ from regfs.registry import open_local
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, need, output, run
 
+TOP = Path(__file__).parents[2]
+
 #: A line of the text format (Prometheus, "Exposition formats"); label values with their escapes.
 _SAMPLE = re.compile(
     r'(?P<name>regfs_[a-z_]+)\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\\\|\\"|\\n)*",?)+)\} '
@@ -111,6 +113,19 @@ def test_what_was_not_read_is_unknown_in_metrics_and_never_0(store: StoreBuilder
     assert found["regfs_unknown_tags",] == 1
 
 
+def test_the_documentation_names_each_metric(store: StoreBuilder, ask: Ask) -> None:
+    store.image("app", "1.0")
+    text = (TOP / "regfs/docs/monitoring.md").read_text()
+    row = "regfs_repository"
+    named = {
+        *re.findall(r"\bregfs_[a-z_]+", text),
+        *(row + found for found in re.findall(r"`…(_[a-z_]+)`", text)),
+    }
+    assert named == {name for name, *_ in ask()}
+    for expression in re.findall(r"expr: (.*)", (TOP / "scripts/prometheus/regfs.rules.yml").read_text()):
+        assert expression in re.sub(r" *#.*\n *|\n +", " ", text)
+
+
 def test_names_that_would_break_a_line_are_escaped(store: StoreBuilder, ask: Ask) -> None:
     store.image("app", "1.0")
     assert ask('/a"b\\c\nd\udcff')["regfs_tags",] == 1
@@ -130,7 +145,7 @@ def test_the_units_of_systemd_are_sound(tmp_path: Path) -> None:
     program = tmp_path / "regfs"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    units = sorted((Path(__file__).parents[2] / "scripts/systemd").iterdir())
+    units = sorted((TOP / "scripts/systemd").iterdir())
     assert len(units) == 7
     for unit in units:
         text = unit.read_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from regfs.graph.reports.selection import Candidate
 
 DAY = 86_400 * 10**9
 NOW = 20_000 * DAY
+DOCS = Path(__file__).parents[2] / "regfs/docs"
 
 
 def read(text: str, **lists: str) -> Policy:
@@ -145,3 +148,11 @@ def test_one_rule_selects_what_it_does_on_the_command_line() -> None:
     selected, (alone,) = policy.select(tags)
     assert selected is alone
     assert [tag.tag for tag in selected.goes] == ["pr-2"]
+
+
+def test_the_policy_of_the_documentation_is_one() -> None:
+    (text,) = re.findall(
+        r"^```toml\n(.*?)^```$", (DOCS / "cleaning.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    policy = read(text, **{"deployed.txt": "a:1"})
+    assert [rules.name for rules in policy.rules] == ["pull requests", "builds", "no tag"]
