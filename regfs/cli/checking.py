@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 
 import click
 
+from regfs.amounts import read_size
 from regfs.cli.opening import (
     Opened,
     follow_symlinks_option,
@@ -35,17 +35,17 @@ from regfs.registry.findings import SEVERITIES
 #: As diff(1) and fsck(8): 0 for no difference or damage, 1 for some, 2 for trouble.
 _FOUND_SOME = 1
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?(?:/s)?\Z", re.IGNORECASE)
-
 
 def _read_rate(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
-    match = _RATE.match(value)
-    rate = float(match[1]) * 1024 ** "_KMGT".index(match[2].upper() or "_") if match else 0.0
+    try:
+        rate = read_size(value.removesuffix("/s"))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
     if not rate:
-        raise click.BadParameter(f"{value!r} is no number of bytes per second such as 50M")
-    return rate
+        raise click.BadParameter(f"{value!r}: nothing could be read")
+    return float(rate)
 
 
 @contextmanager

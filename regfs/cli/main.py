@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
 import os
@@ -10,7 +11,7 @@ import sys
 import click
 
 from regfs import __version__
-from regfs.errors import RegfsError, UsageError
+from regfs.errors import RegfsError, StoreNotFoundError, UsageError
 
 #: Exit statuses; 2 is also click's for a wrong command line.
 FAILED = 1
@@ -54,11 +55,30 @@ class Commands(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a subcommand; say of one that is none what was probably meant."""
+        name = args[0]
+        if name not in _MODULES and not name.startswith("-"):
+            raise click.UsageError(f"there is no command {name!r}{_meant(name)}", ctx)
+        return super().resolve_command(ctx, args)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put in `mount` where the first word is a path."""
         if args and args[0] not in _MODULES and ("/" in args[0] or os.path.isdir(args[0])):
             args = ["mount", *args]
         return super().parse_args(ctx, args)
+
+
+def _meant(name: str) -> str:
+    """Guess what was meant by a command that is none: another one, or a report."""
+    from regfs.graph.reports.catalogue import REPORTS  # only now: it takes a while to load
+
+    if name in REPORTS:
+        return f"; did you mean regfs report {name} STORE?"
+    close = difflib.get_close_matches(name, _MODULES, 1)
+    return f"; did you mean {close[0]}?" if close else "; regfs --help names them"
 
 
 _HELP = """Show the storage of a Docker/OCI registry as files: repo/tag/manifest.json, config.json, layers/.
@@ -95,6 +115,10 @@ Without a mount:
 
 _EPILOG = """`regfs STORE MOUNTPOINT [-o OPTIONS]` is short for `regfs mount`, and what mount(8) calls for
 the type fuse.regfs. `regfs COMMAND --help` tells more of each.
+
+Exit status of each command: 0 done; 1 something is wrong or differs, or a part could not be read; 2 nothing
+was done: a wrong option, no store; 130 interrupted. Sizes are 500M, 1.5G, 5GB (K is 1024); durations 10s,
+5min, 12h, 90d, 6w, 6M (months of 30 days), 1y.
 """
 
 
@@ -122,7 +146,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
-    except UsageError as error:
+    except (UsageError, StoreNotFoundError) as error:
         _fail(error, MISUSED)
     except RegfsError as error:
         _fail(error, FAILED)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from regfs.amounts import read_size
 from regfs.cli.progress import Steps, complain, note
 from regfs.errors import RegfsError
 from regfs.graph.index import ReferenceIndex
@@ -56,12 +57,10 @@ _MAX_LAYER_SIZE = "regfs.max_layer_size"
 
 
 def _note_max_layer_size(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    from regfs.mount.options import number_of_bytes  # only now: most commands look into no layer
-
     if value is None:
         return
     try:
-        ctx.meta[_MAX_LAYER_SIZE] = number_of_bytes(value)
+        ctx.meta[_MAX_LAYER_SIZE] = read_size(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 

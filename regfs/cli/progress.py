@@ -96,7 +96,9 @@ class Bar:
         from rich.console import Console
 
         amount = parts.DownloadColumn(binary_units=True) if self._bytes else parts.MofNCompleteColumn()
-        columns = (parts.TextColumn("regfs: {task.description}"), parts.BarColumn(), amount)
+        columns = [parts.TextColumn("regfs: {task.description}"), parts.BarColumn(), amount]
+        if self._bytes:
+            columns.append(parts.TransferSpeedColumn())
         made = parts.Progress(
             *columns,
             parts.TimeRemainingColumn(),
@@ -141,8 +143,9 @@ def complain(text: str) -> None:
 class Steps:
     """Bars for the kinds of things that are read, one after the other."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
         self._what = ""
         self._bar: Bar | None = None
 
@@ -150,7 +153,7 @@ class Steps:
         """Show how many of a kind are done, and of how many (0: unknown)."""
         if what != self._what or self._bar is None:
             self.close()
-            self._what, self._bar = what, Bar(what, began=self._began)
+            self._what, self._bar = what, Bar(what, began=self._began, clock=self._clock)
         self._bar.show(done, total)
 
     def close(self) -> None:

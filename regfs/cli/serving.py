@@ -23,7 +23,7 @@ from regfs.cli.opening import (
     see_store,
 )
 from regfs.errors import RequirementError, UsageError
-from regfs.mount.options import DEFAULT_TTL, this_machine
+from regfs.mount.options import DEFAULT_TTL, read_ttl, this_machine
 
 if TYPE_CHECKING:
     from regfs.serve.application import Application
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 #: What `regfs[serve]` installs.
 _NEEDED = ("gunicorn", "bcrypt")
+
+
+def _read_ttl(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    try:
+        return read_ttl(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command(short_help="Answer pulls as a read-only registry, where no registry runs.")
@@ -47,10 +54,10 @@ _NEEDED = ("gunicorn", "bcrypt")
 @click.option("--key", type=click.Path(), metavar="FILE", help="TLS: its key.")
 @click.option(
     "--ttl",
-    type=click.FloatRange(min=0),
-    default=DEFAULT_TTL,
+    default=f"{DEFAULT_TTL:g}s",
     show_default=True,
-    metavar="SECONDS",
+    callback=_read_ttl,
+    metavar="DURATION",
     help="How long tags and lists are believed; inf for a store that never changes.",
 )
 @click.option(

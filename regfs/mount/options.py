@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from regfs.amounts import read_duration, read_size
 from regfs.errors import OptionError
 from regfs.layers import CACHE_SIZE, MAX_LAYER_SIZE
 from regfs.oci import Platform
@@ -140,9 +141,6 @@ _LONGEST_TIMEOUT = 600
 #: Whose the files inside an image are: as the image says, or the mounting user's.
 _OWNERS = {"image": True, "me": False}
 
-#: What a number of bytes may end in, as in dd(1) and fallocate(1).
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-
 
 @dataclass(slots=True)
 class MountOptions:
@@ -253,7 +251,7 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
     try:
         match name:
             case "ttl":
-                options.ttl = _seconds(value)
+                options.ttl = read_ttl(value)
             case "platform":
                 options.platform = Platform.parse(value)
             case "uid":
@@ -265,9 +263,9 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
             case "owner":
                 options.image_owners = _owner_of_images(value)
             case "cache_size":
-                options.cache_size = number_of_bytes(value)
+                options.cache_size = read_size(value)
             case "max_layer_size":
-                options.max_layer_size = number_of_bytes(value)
+                options.max_layer_size = read_size(value)
             case "fsname":
                 options.fsname = value
             case "log_file":
@@ -284,18 +282,18 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
         raise OptionError(name, str(error.args[0] if error.args else error)) from error
 
 
-def _seconds(value: str) -> float:
+def read_ttl(value: str) -> float:
+    """Read how long something is believed, in seconds: a duration, or inf. Raises ValueError."""
+    if value == "inf":
+        return math.inf
     try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
-        raise ValueError(f"{value!r} is no number of seconds; use inf for a store that never changes")
-    return seconds
+        return read_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{error}; inf for a store that never changes") from error
 
 
 def _timeout(value: str) -> float:
-    seconds = _seconds(value)
+    seconds = read_ttl(value)
     if not 1 <= seconds <= _LONGEST_TIMEOUT:
         raise ValueError(f"{value!r} is not from 1 to {_LONGEST_TIMEOUT} seconds")
     return seconds
@@ -312,14 +310,6 @@ def _owner_of_images(value: str) -> bool:
     if value not in _OWNERS:
         raise ValueError(f"{value!r} is neither {' nor '.join(_OWNERS)}")
     return _OWNERS[value]
-
-
-def number_of_bytes(value: str) -> int:
-    """Read a size such as 500M or 5G. Raises ValueError."""
-    found = re.fullmatch(r"([0-9]{1,18})([KMGT]?)", value)
-    if not found:
-        raise ValueError(f"{value!r} is no number of bytes such as 500M or 5G")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def _umask(value: str) -> int:

@@ -95,10 +95,28 @@ def _is(path: str, wanted: Callable[[int], bool]) -> bool:
         return False
 
 
+#: Names in a directory that are looked into for a store: Harbor's data directory has a dozen.
+_MOST_NAMES = 64
+
+
+def _holds_store(path: str) -> bool:
+    try:
+        return is_store(os.path.join(path, *layout.BELOW_ROOT))
+    except OSError:
+        return False
+
+
 def _explanation(start: str) -> str:
     found = sorted(os.listdir(start))
     if "oci-layout" in found:
-        return "is an OCI image layout, not the storage of a registry"
+        return (
+            "is an OCI image layout, not the storage of a registry: skopeo, crane and umoci read it "
+            f"(skopeo inspect oci:{start})"
+        )
+    for name in found[:_MOST_NAMES]:
+        inner = os.path.join(start, name)
+        if _holds_store(inner):
+            return f"has a registry's storage below: give {inner}"
     above = os.path.dirname(start)
     while above != "/" and not (is_store(above) and os.path.basename(above) == layout.BELOW_ROOT[-1]):
         above = os.path.dirname(above)

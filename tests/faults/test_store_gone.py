@@ -171,7 +171,7 @@ def test_commands_say_that_no_store_is_there(
     goes(store)
     for command in (("report", "summary"), ("report", "orphans"), ("index",), ("reclaim", "--untagged")):
         done = run(*REGFS, *command, store.root)
-        assert (done.returncode, done.stdout) == (1, "")
+        assert (done.returncode, done.stdout) == (2, "")
         assert "no" in done.stderr
         assert "Traceback" not in done.stderr
     done = run(*REGFS, "check", store.root)

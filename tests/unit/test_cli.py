@@ -118,8 +118,8 @@ def test_a_wrong_platform_is_named(store: StoreBuilder, mountpoint: Path) -> Non
 
 def test_a_directory_without_a_store_is_refused(tmp_path: Path, mountpoint: Path) -> None:
     (tmp_path / "other").mkdir()
-    assert "no registry storage" in refused("mount", tmp_path / "other", mountpoint, status=1)
-    assert "no such directory" in refused("mount", tmp_path / "nothing", mountpoint, status=1)
+    assert "no registry storage" in refused("mount", tmp_path / "other", mountpoint, status=2)
+    assert "no such directory" in refused("mount", tmp_path / "nothing", mountpoint, status=2)
 
 
 @pytest.mark.usefixtures("fuse")

@@ -122,8 +122,10 @@ def test_what_cannot_be_shown_is_told_in_one_line(store: StoreBuilder, tmp_path:
     assert "no such file" in failed("ls", store.root, "app/@sha256:x")
     store.data(pushed.digest).write_bytes(b"{}")
     assert "is damaged" in failed("ls", store.root, "app/1.0")
-    assert "no registry storage" in failed("ls", tmp_path)
-    assert "no such directory" in failed("cat", tmp_path / "nothing", "x")
+    assert "below: give" in failed("ls", tmp_path, status=2)
+    (tmp_path / "empty").mkdir()
+    assert "no registry storage" in failed("ls", tmp_path / "empty", status=2)
+    assert "no such directory" in failed("cat", tmp_path / "nothing", "x", status=2)
 
 
 def test_one_damaged_thing_does_not_end_a_long_listing(store: StoreBuilder) -> None:
@@ -164,7 +166,7 @@ def test_what_an_error_quotes_from_the_store_cannot_disturb_the_terminal(store: 
 
 def test_what_an_error_quotes_from_a_directory_cannot_disturb_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "a\x1b[2J\nb").mkdir()
-    assert "\x1b" not in failed("ls", tmp_path)
+    assert "\x1b" not in failed("ls", tmp_path, status=2)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8:strict"])
@@ -288,7 +290,9 @@ def test_what_no_loader_takes_is_said_on_standard_error(store: StoreBuilder) -> 
     assert b"app:zstd: docker load: no: its layers are zstd" in done.stderr
 
 
-def test_an_archive_is_not_written_to_a_terminal_and_its_progress_is(store: StoreBuilder) -> None:
+def test_an_archive_is_not_written_to_a_terminal_and_one_that_is_quick_shows_no_progress(
+    store: StoreBuilder,
+) -> None:
     store.image("app", "1.0")
     terminal, ours = os.openpty()
     os.set_blocking(terminal, False)
@@ -297,10 +301,9 @@ def test_an_archive_is_not_written_to_a_terminal_and_its_progress_is(store: Stor
     try:
         assert subprocess.run(command, stdout=ours, stderr=subprocess.DEVNULL).returncode == 2
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=ours, check=True)
-        shown = os.read(terminal, 1 << 16)
+        with pytest.raises(BlockingIOError):
+            os.read(terminal, 1 << 16)
     finally:
         os.close(terminal)
         os.close(ours)
     assert len(done.stdout) > 1024
-    assert b"regfs:" in shown
-    assert b"B/s" in shown

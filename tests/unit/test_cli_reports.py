@@ -32,10 +32,10 @@ REPORTS = ["repositories", "tags", "images", "blobs", "untagged", "orphans", "up
 
 #: Every command that takes a store, with what else it needs, and its status for trouble.
 COMMANDS = [
-    (["index", "{}"], 1),
-    (["report", "summary", "{}"], 1),
-    (["explain", "{}", "0123abcd"], 1),
-    (["reclaim", "{}", "--untagged"], 1),
+    (["index", "{}"], 2),
+    (["report", "summary", "{}"], 2),
+    (["explain", "{}", "0123abcd"], 2),
+    (["reclaim", "{}", "--untagged"], 2),
     (["check", "{}"], 2),
     (["check", "--digests", "{}"], 2),
     (["diff", "{}", "{}"], 2),

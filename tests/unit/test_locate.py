@@ -76,6 +76,14 @@ def test_an_oci_layout_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     (tmp_path / "index.json").write_text("{}")
     assert "OCI image layout" in explanation(tmp_path)
+    assert f"skopeo inspect oci:{tmp_path}" in explanation(tmp_path)
+
+
+def test_a_directory_with_a_store_below_says_which_to_give(tmp_path: Path) -> None:
+    """As Harbor's data directory is: registry, database, redis, job_logs."""
+    for name in ("database", "job_logs", "registry/docker/registry/v2/repositories"):
+        (tmp_path / name).mkdir(parents=True)
+    assert explanation(tmp_path).endswith(f"give {tmp_path}/registry")
 
 
 @pytest.mark.parametrize("inside", ["blobs", "blobs/sha256", "repositories/team", "repositories/v2/team"])

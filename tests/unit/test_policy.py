@@ -78,7 +78,7 @@ def test_a_policy_says_what_the_options_say() -> None:
         ("[[rule]]\nkeep-last = true", "keep-last is to be a number"),
         ("[[rule]]\nkeep-last = 3\nby = 'size'", "by is to be pushed or created or version, not 'size'"),
         ("[[rule]]\nmatch = 'a:1'\nby = 'version'", "by says which tags are the last: give keep-last"),
-        ("[[rule]]\nolder-than = 'old'", "'old' is no age"),
+        ("[[rule]]\nolder-than = 'old'", "'old' is no duration"),
         ("[[rule]]\nolder-than = 90", "older-than is to be a text"),
         ("[[rule]]\nuntagged = 'yes'", "untagged is to be true or false"),
         ("keep-from = 'gone'\n[[rule]]\nuntagged = true", "night.toml: 'gone' is not there"),

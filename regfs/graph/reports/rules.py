@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from regfs.amounts import read_duration
 from regfs.errors import RuleError
 from regfs.oci.digest import LENGTHS, well_formed
 from regfs.oci.names import is_repository, is_tag
@@ -34,19 +35,12 @@ class By(enum.Enum):
     VERSION = "version"
 
 
-#: An age: a number, of days if no unit is given.
-_AGE = re.compile(r"([0-9]+)\s*([hdwmy]?)\Z")
-#: Numbers with more digits are beyond all time, too.
-_DIGITS = 30
-_SECONDS = {"h": 3600, "d": 86_400, "": 86_400, "w": 604_800, "m": 2_592_000, "y": 31_536_000}
-
-
 def read_age(text: str) -> int:
-    """Read an age such as 90d as nanoseconds. Raises RuleError."""
-    match = _AGE.match(text)
-    if not match:
-        raise RuleError(text, "is no age such as 90d, 12h, 6w, 6m or 1y")
-    return int(match[1][:_DIGITS]) * _SECONDS[match[2]] * 1_000_000_000
+    """Read an age such as 90d, of days if no unit is given, as nanoseconds. Raises RuleError."""
+    try:
+        return int(read_duration(text, "d") * 1_000_000_000)
+    except ValueError as error:
+        raise RuleError(text, str(error).removeprefix(f"{text!r} ")) from error
 
 
 class Pattern(NamedTuple):

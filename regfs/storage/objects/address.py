@@ -71,7 +71,8 @@ class Address:
         form = _FORMS.get(scheme)
         if form is None:
             known = ", ".join(f"{name}://" for name in _FORMS)
-            raise UsageError(f"{scheme}:// is no store that regfs reads: a directory, {known}")
+            hint = ". That is a registry's address: give its storage" if scheme in ("http", "https") else ""
+            raise UsageError(f"{scheme}:// is no store that regfs reads: a directory, {known}{hint}")
         host, _, prefix = rest.partition("/")
         if ":" in host or ("@" in host and scheme != "abfss"):
             raise UsageError(
