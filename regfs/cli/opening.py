@@ -277,7 +277,7 @@ def opened_source(
     )
     opener = Opener(graph, layers, choices.given_up, partial=choices.partial)
     reports = Reports(references, contents)
-    source = Source(graph, references, reports, contents, platform, opener, choices.registry)
+    source = Source(graph, references, reports, platform, opener, choices.registry)
     try:
         yield source
     finally:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ from regfs.registry import Contents
 from regfs.registry.contents import Listing
 from regfs.registry.side_by_side import SideBySide
 from regfs.registry.terms import Mark
+from regfs.registry.uploads import Upload
 from regfs.storage import FileStat, Space
 
 #: Bytes of memory for each cache.
@@ -172,6 +173,28 @@ class Graph(KnownManifests):
         except MissingError:
             return False
         return True
+
+    # --- what lies there, whatever names it ------------------------------------------------------------
+
+    def algorithms(self) -> list[str]:
+        """List the algorithms of the digests under which blobs are stored."""
+        return self._contents.algorithms()
+
+    def blobs_of(self, algorithm: str) -> Iterator[Digest]:
+        """Find every blob of an algorithm; raises StoreError after the last for a shard that was not read."""
+        return self._contents.blobs_of(algorithm)
+
+    def stored_file(self, digest: Digest) -> FileStat:
+        """Tell about a blob's file. Raises MissingError, UnsafeError."""
+        return self._contents.blob(digest)
+
+    def uploads(self, name: str) -> list[str]:
+        """List the ids of a repository's unfinished pushes."""
+        return self._contents.uploads(name)
+
+    def upload(self, name: str, identifier: str) -> Upload:
+        """Give one of them."""
+        return self._contents.upload(name, identifier)
 
     # --- tags ------------------------------------------------------------------------------------------
 

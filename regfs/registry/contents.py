@@ -15,7 +15,8 @@ from regfs.oci.names import is_repository, is_tag
 from regfs.registry import layout
 from regfs.registry.evidence import Evidence
 from regfs.registry.survey import proved_tag
-from regfs.storage.protocol import Content, Entry, FileStat, FileType, GatheringStorage, Space, Storage
+from regfs.registry.uploads import Upload
+from regfs.storage.protocol import Content, FileStat, FileType, GatheringStorage, Space, Storage
 
 #: The largest manifest that registries accept, in bytes (distribution, maxManifestBodySize).
 MANIFEST_LIMIT = 4 << 20
@@ -184,14 +185,6 @@ class Contents:
         """Find every digest that a tag has named, in no order."""
         return self._links(layout.tag_history(name, tag))
 
-    def revisions(self, name: str) -> Iterator[LinkEntry]:
-        """Find every manifest of a repository that is not deleted, in no order."""
-        return self._links(layout.revisions(name))
-
-    def layer_links(self, name: str) -> Iterator[LinkEntry]:
-        """Find every blob that a repository may serve, in no order."""
-        return self._links(layout.layers(name))
-
     def revision(self, name: str, digest: Digest) -> Digest:
         """Read the link of one manifest of a repository: the digest under which it is stored."""
         return self._link(layout.link_below(layout.revisions(name), digest))
@@ -205,43 +198,29 @@ class Contents:
         self._gather(layout.uploads(name))
         return self._directories(layout.uploads(name))
 
-    def upload_entries(self, name: str, identifier: str, below: str = "") -> list[Entry]:
-        """List the files and directories of an unfinished push, or of a directory `below` its own."""
-        return [
-            entry
-            for entry in self._store.list(_upload_path(name, identifier, below))
-            if entry.type in (FileType.FILE, FileType.DIRECTORY)
-        ]
-
-    def upload_entry(self, name: str, identifier: str, below: str = "") -> FileStat:
-        """Tell about an unfinished push's directory, or about what is `below` it."""
-        return self._store.stat(_upload_path(name, identifier, below))
-
-    def upload_started(self, name: str, identifier: str) -> str:
-        """Read when a push began, as the registry wrote it (RFC 3339)."""
-        path = _upload_path(name, identifier, layout.STARTED)
-        return self._store.read(path, layout.LONGEST_DATE).decode("utf-8", "replace").strip()
-
-    def open_upload(self, name: str, identifier: str, below: str) -> Content:
-        """Open a file of an unfinished push."""
-        return self._store.open(_upload_path(name, identifier, below))
+    def upload(self, name: str, identifier: str) -> Upload:
+        """Give one of them, whether it is there or not."""
+        return Upload(self._store, name, identifier)
 
     def algorithms(self) -> list[str]:
         """List the algorithms of the digests under which blobs are stored."""
         return [name for name in self._directories(layout.BLOBS) if name in LENGTHS]
 
-    def blobs(self) -> Iterator[Digest]:
-        """Find every blob that is stored, in the order of the shards."""
-        for algorithm in self.algorithms():
-            yield from self.blobs_of(algorithm)
-
     def blobs_of(self, algorithm: str) -> Iterator[Digest]:
-        """Find every blob of an algorithm, in the order of the shards."""
+        """Find every blob of an algorithm, in the order of the shards.
+
+        Raises StoreError after the last one if shards could not be read.
+        """
+        unread: StoreError | None = None
         for shard in self._directories(f"{layout.BLOBS}/{algorithm}"):
-            with suppress(StoreError):
+            try:
                 for encoded, stat in self._store.find(layout.shard(algorithm, shard), 1, layout.DATA):
                     if isinstance(stat, FileStat) and well_formed(f"{algorithm}:{encoded}"):
                         yield Digest(algorithm, encoded)
+            except StoreError as error:
+                unread = unread or error
+        if unread:
+            raise unread
 
     def blob(self, digest: Digest) -> FileStat:
         """Tell about a blob's stored file. Raises MissingError, UnsafeError."""
@@ -312,11 +291,12 @@ class Contents:
                 yield LinkEntry(digest, path, pushed)
 
     def _directories(self, path: str) -> list[str]:
+        """Name the directories, and the symlinks in a directory's place: to read one is an error then."""
         try:
             entries = self._store.list(path)
         except MissingError:
             return []
-        return sorted(entry.name for entry in entries if entry.type is FileType.DIRECTORY)
+        return sorted(entry.name for entry in entries if entry.type in _LISTED)
 
 
 def _digest_in(path: str, content: bytes) -> Digest:
@@ -324,11 +304,6 @@ def _digest_in(path: str, content: bytes) -> Digest:
         return Digest.parse_link(content)
     except DigestError as error:
         raise LinkError(path, str(error)) from error
-
-
-def _upload_path(name: str, identifier: str, below: str) -> str:
-    path = layout.upload(name, identifier)
-    return f"{path}/{below}" if below else path
 
 
 def join(name: str, part: str) -> str:

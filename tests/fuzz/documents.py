@@ -34,7 +34,7 @@ def link(content: bytes) -> None:
     store.write(layout.upload("a", "b") + "/" + layout.STARTED, content[: layout.LONGEST_DATE])
     store.write(layout.tag_link("a", "b"), content[: len(content) % 200])
     contents = Contents(store)
-    contents.upload_started("a", "b")
+    contents.upload("a", "b").started()
     with suppress(DigestError):
         wanted = Digest.parse_link(content[: len(content) % 200])
         assert contents.tag("a", "b")[1] == wanted

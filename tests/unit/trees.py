@@ -36,7 +36,6 @@ def tree_over(
             forward,
             references,
             Reports(references, contents),
-            contents,
             Platform.parse(platform),
             Opener(forward, Layers(contents, cache)),
             registry,

@@ -26,12 +26,12 @@ class AlgorithmsDirectory(Directory):
 
     def children(self) -> Iterable[Child]:
         """List the algorithms under which blobs are stored."""
-        for name in self._source.contents.algorithms():
+        for name in self._source.graph.algorithms():
             yield Child(name, NodeType.DIRECTORY, inode.of_child(self.inode, name))
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""
-        if name not in self._source.contents.algorithms():
+        if name not in self._source.graph.algorithms():
             raise NoEntryError(name)
         return self._make(self._source, inode.of_child(self.inode, name), name)
 

@@ -38,14 +38,14 @@ class BlobsOfAlgorithm(OfAlgorithm):
 
     def children(self) -> Iterable[Child]:
         """List every blob that is stored."""
-        for digest in self._source.contents.blobs_of(self._algorithm):
+        for digest in self._source.graph.blobs_of(self._algorithm):
             yield Child(digest.hex, NodeType.DIRECTORY, inode.of_child(self.inode, digest.hex))
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""
         try:
             digest = Digest.parse(f"{self._algorithm}:{name}")
-            self._source.contents.blob(digest)
+            self._source.graph.stored_file(digest)
         except (DigestError, MissingError):
             raise NoEntryError(name) from None
         return BlobDirectory(self._source, inode.of_child(self.inode, name), digest)
@@ -65,7 +65,7 @@ class BlobDirectory(Directory):
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
-        return Attributes.of_directory(self.inode, self._source.contents.blob(self._digest).mtime_ns)
+        return Attributes.of_directory(self.inode, self._source.graph.stored_file(self._digest).mtime_ns)
 
     def facts(self) -> dict[str, str]:
         """Tell the digest."""

@@ -8,13 +8,12 @@ from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import Reports
 from regfs.oci import Platform
-from regfs.registry import Contents
 from regfs.tree.inside import Opener
 from regfs.tree.scope import Scope
 
 
 class Source(NamedTuple):
-    """The graph's two halves, the reports over them, the contents, the default platform, the layers.
+    """The graph's two halves, the reports over them, the default platform, the layers.
 
     `registry`: see Scope.
     """
@@ -22,7 +21,6 @@ class Source(NamedTuple):
     graph: Graph
     references: ReferenceIndex
     reports: Reports
-    contents: Contents
     platform: Platform
     opener: Opener
     registry: str = ""

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from regfs.errors import MissingError, NoEntryError, StoreError
 from regfs.graph.index.uploads import repositories_with_uploads
-from regfs.registry import Contents, layout
+from regfs.registry.uploads import STARTED, Upload
 from regfs.storage import Content, FileType
 from regfs.tree import inode
 from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType
@@ -30,16 +30,15 @@ class UploadShelf(Shelf):
         """List their ids."""
         return [
             Child(name, NodeType.DIRECTORY, inode.of_child(parent.inode, name))
-            for name in self._source.contents.uploads(repository)
+            for name in self._source.graph.uploads(repository)
         ]
 
     def entry(self, repository: str, parent: Directory, name: str) -> Node:
         """Find one by its id."""
-        if name not in self._source.contents.uploads(repository):
+        if name not in self._source.graph.uploads(repository):
             raise NoEntryError(name)
-        return UploadDirectory(
-            self._source.contents, (repository, name), "", inode.of_child(parent.inode, name)
-        )
+        upload = self._source.graph.upload(repository, name)
+        return UploadDirectory(upload, "", inode.of_child(parent.inode, name))
 
 
 class UploadDirectory(Directory):
@@ -48,35 +47,33 @@ class UploadDirectory(Directory):
     Its time is that of its beginning.
     """
 
-    __slots__ = ("_below", "_contents", "_upload")
+    __slots__ = ("_below", "_upload")
 
     XATTRS = ("kind", "started")
 
-    def __init__(self, contents: Contents, upload: tuple[str, str], below: str, number: int) -> None:
+    def __init__(self, upload: Upload, below: str, number: int) -> None:
         super().__init__(number)
-        self._contents = contents
         self._upload = upload
         self._below = below
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
-        path = self._below or layout.STARTED
         try:
-            found = self._contents.upload_entry(*self._upload, path)
+            found = self._upload.entry(self._below or STARTED)
         except StoreError:
-            found = self._contents.upload_entry(*self._upload)
+            found = self._upload.entry()
         return Attributes.of_directory(self.inode, found.mtime_ns)
 
     def facts(self) -> Mapping[str, str]:
         """Tell when the push began, as the registry wrote it."""
         facts = {"kind": "upload"}
         with suppress(StoreError):
-            facts["started"] = self._contents.upload_started(*self._upload)
+            facts["started"] = self._upload.started()
         return facts
 
     def children(self) -> Iterable[Child]:
         """List its files and directories."""
-        for entry in sorted(self._contents.upload_entries(*self._upload, self._below)):
+        for entry in sorted(self._upload.entries(self._below)):
             kind = NodeType.DIRECTORY if entry.type is FileType.DIRECTORY else NodeType.FILE
             yield Child(entry.name, kind, inode.of_child(self.inode, entry.name))
 
@@ -84,39 +81,38 @@ class UploadDirectory(Directory):
         """Find one of them."""
         below = f"{self._below}/{name}" if self._below else name
         try:
-            found = self._contents.upload_entry(*self._upload, below)
+            found = self._upload.entry(below)
         except MissingError:
             raise NoEntryError(name) from None
         number = inode.of_child(self.inode, name)
         if found.type is FileType.DIRECTORY:
-            return UploadDirectory(self._contents, self._upload, below, number)
+            return UploadDirectory(self._upload, below, number)
         if found.type is FileType.FILE:
-            return UploadFile(self._contents, self._upload, below, number)
+            return UploadFile(self._upload, below, number)
         raise NoEntryError(name)
 
 
 class UploadFile(File):
     """A file of an unfinished push. It may grow while it is read."""
 
-    __slots__ = ("_below", "_contents", "_upload")
+    __slots__ = ("_below", "_upload")
 
-    def __init__(self, contents: Contents, upload: tuple[str, str], below: str, number: int) -> None:
+    def __init__(self, upload: Upload, below: str, number: int) -> None:
         super().__init__(number)
-        self._contents = contents
         self._upload = upload
         self._below = below
 
     @property
     def identity(self) -> str:
         """The path, the size and the time: a push only appends."""
-        found = self._contents.upload_entry(*self._upload, self._below)
-        return f"{'/'.join(self._upload)}/{self._below} {found.size} {found.mtime_ns}"
+        found = self._upload.entry(self._below)
+        return f"{self._upload.name}/{self._below} {found.size} {found.mtime_ns}"
 
     def attributes(self) -> Attributes:
         """Tell the stored file's own."""
-        found = self._contents.upload_entry(*self._upload, self._below)
+        found = self._upload.entry(self._below)
         return Attributes(NodeType.FILE, self.inode, 1, found.size, found.blocks, found.mtime_ns)
 
     def open(self) -> Content:
         """Open the stored file."""
-        return self._contents.open_upload(*self._upload, self._below)
+        return self._upload.open(self._below)
