@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shutil
+import sys
 from typing import Any, NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ from regfs.page.rendering import render
 from regfs.registry import Contents, open_local
 from tests.browser.stores import DAY, ENDS, HOSTILE, NOW, PUSHED, Everything, build_everything
 from tests.builder import StoreBuilder
+from tests.conftest import output
 
 Row = dict[str, Any]
 
@@ -156,6 +158,30 @@ def test_signatures_and_sboms_are_told_of_the_image_that_they_belong_to(told: To
     assert not tags["team/app:1.1"]["image"] & 7
 
 
+def test_signatures_by_tag_and_attestations_in_an_index_are_told_too(store: StoreBuilder) -> None:
+    image = store.image("app", "1.0")
+    signature = store.blob(b"{}", "application/vnd.dev.cosign.simplesigning.v1+json")
+    store.image("app", f"{image.digest.replace(':', '-')}.sig", [signature])
+    statement = store.blob(b"{ }", "application/vnd.in-toto+json")
+    attestation = store.image("app", None, [statement])
+    children = [
+        image.descriptor(platform={"os": "linux", "architecture": "amd64"}),
+        attestation.descriptor(
+            platform={"os": "unknown", "architecture": "unknown"},
+            annotations={
+                "vnd.docker.reference.type": "attestation-manifest",
+                "vnd.docker.reference.digest": image.digest,
+            },
+        ),
+    ]
+    store.index("app", "multi", children)
+    told = tell(store)
+    tags = told.images()
+    assert tags["app:1.0"]["image"] & 7 == ImageFlag.SIGNED
+    assert tags["app:multi"]["image"] & 7 == ImageFlag.ATTESTED
+    assert list(told.page.tags.belongs_to.values()) == ["1.0"]
+
+
 def test_a_tag_that_moved_has_what_it_named_before(told: Told, everything: Everything) -> None:
     tags = told.images()
     (former,) = tags["team/app:nightly"]["former"]
@@ -278,6 +304,11 @@ def test_the_sums_stand_in_the_page_without_scripts(told: Told) -> None:
     page = render(told.page).decode()
     for part in told.page.parts:
         assert f'<data value="{part.size}"' in page
+
+
+def test_only_who_makes_a_page_loads_what_makes_pages() -> None:
+    script = "import sys; import regfs.cli.reporting, regfs.tree.views.root; print('jinja2' in sys.modules)"
+    assert output(sys.executable, "-c", script) == "False\n"
 
 
 def test_an_empty_store_has_a_page(store: StoreBuilder) -> None:

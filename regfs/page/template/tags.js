@@ -1,6 +1,6 @@
 // The table of tags: one filter, an order, and what each row leads to.
 
-const ROWS = 200;
+const ROWS = 100;
 
 const COLUMNS = [
   { name: "tag", key: (tag) => tag.whole, text: true },

@@ -111,8 +111,10 @@ function cell(one, left, top, line) {
   const width = one.x1 - one.x0, height = one.y1 - one.y0, { node } = one.data;
   if (width < 1 || height < 1) return null;
   const outermost = one.depth === 1, inner = one.children ?? [];
-  const made = element("div", { class: `cell ${colourOf(node)}${inner.length ? " group" : ""}`, "data-node": map.nodes.push(node) - 1 });
-  Object.assign(made.style, { left: `${one.x0 - left}px`, top: `${one.y0 - top}px`, width: `${width}px`, height: `${height}px` });
+  const made = document.createElement("div");
+  made.className = `cell ${colourOf(node)}${inner.length ? " group" : ""}`;
+  made.dataset.node = map.nodes.push(node) - 1;
+  made.style.cssText = `left:${one.x0 - left}px;top:${one.y0 - top}px;width:${width}px;height:${height}px`;
   if (outermost && node.kind !== "rest") {
     made.setAttribute("role", "button");
     made.setAttribute("tabindex", map.nodes.length === 1 ? "0" : "-1");
@@ -123,13 +125,17 @@ function cell(one, left, top, line) {
   return made;
 }
 
+// What is written in a cell, if there is room for it. Most cells are small: for those nothing is made.
 function label(node, width, height, head, line) {
-  const size = element("span", { class: "size", text: readable(node.size) });
-  const name = element("span", { class: "label", text: node.name });
-  if (head) return width > line * 2.4 && height > line * 2.2 ? [element("div", { class: "head" }, name, width > line * 5 ? size : "")] : [];
+  const name = () => element("span", { class: "label", text: node.name });
+  const size = () => element("span", { class: "size", text: readable(node.size) });
+  if (head) {
+    if (width <= line * 2.4 || height <= line * 2.2) return [];
+    return [element("div", { class: "head" }, name(), width > line * 5 ? size() : "")];
+  }
   if (width < line * 1.8 || height < line * 0.95) return [];
-  if (height > line * 1.9 && width > line * 3.6) return [element("div", { class: "text" }, name, size)];
-  return [element("div", { class: "head" }, name, width > line * 7 ? size : "")];
+  if (height > line * 1.9 && width > line * 3.6) return [element("div", { class: "text" }, name(), size())];
+  return [element("div", { class: "head" }, name(), width > line * 7 ? size() : "")];
 }
 
 function showWay() {
