@@ -19,7 +19,7 @@ packages_for() {
     browser:apt-get) echo "chromium-headless-shell fonts-dejavu-core" ;;
     browser:dnf) echo "chromium-headless dejavu-sans-fonts" ;;
     browser:apk) echo "chromium font-dejavu" ;;
-    bench:apt-get) echo "libfuse2 fuse3 python3 python3-venv bindfs strace docker-registry restic borgbackup python3-pyfuse3 fio e2fsprogs" ;;
+    bench:apt-get) echo "libfuse2 fuse3 python3 python3-venv bindfs strace rclone docker-registry restic borgbackup python3-pyfuse3 fio e2fsprogs" ;;
     bench:dnf) echo "fuse-libs fuse python3 python3.11 bindfs strace restic borgbackup python3-llfuse fio e2fsprogs" ;;
     bench:apk) echo "fuse python3 bindfs strace restic borgbackup py3-pyfuse3 fio coreutils findutils tar e2fsprogs" ;;
   esac

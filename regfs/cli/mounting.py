@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -124,7 +125,10 @@ def mount(
     start_log(log_file=log_file, foreground=stay, debug=debug)
 
     # A mount in the background is not the service: a script that made it may be, and goes on.
+    serving = threading.Event()
+
     def begun() -> None:
+        serving.set()
         _log.info("%s is mounted at %s", root or store, place)
         if detach:
             detach()
@@ -132,6 +136,7 @@ def mount(
             tell_service_manager(READY)
 
     def ending() -> None:
+        serving.clear()
         if not detach:
             tell_service_manager(STOPPING)
 
@@ -148,7 +153,8 @@ def mount(
         )
         storage: WholeStorage
         if remote:  # only now, in the process that stays: see regfs.storage.objects
-            storage = open_object_store(store, given_up, **reached)
+            # The kernel's session can tell who waits while there is one, and not before.
+            storage = open_object_store(store, lambda: serving.is_set() and given_up(), **reached)
         else:
             storage = open_local(root, follow_symlinks=parsed.follow_symlinks)
         return opened_tree(storage, cache, parsed.platform, choices, views=parsed.views)

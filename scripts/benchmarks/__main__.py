@@ -47,8 +47,15 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "page": page,
 }
 
+
+def _objects(bench: Bench) -> None:
+    from scripts.benchmarks.objects import objects  # it needs programs that others do not
+
+    objects(bench)
+
+
 #: Parts that take so long that they run only when they are named.
-LONG: dict[str, Callable[[Bench], None]] = {"indexing-cold": indexing_cold}
+LONG: dict[str, Callable[[Bench], None]] = {"indexing-cold": indexing_cold, "objects": _objects}
 
 
 def main() -> None:

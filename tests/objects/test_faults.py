@@ -19,7 +19,7 @@ from regfs.registry.locate_objects import open_objects
 from regfs.storage.objects import Address, Bucket
 from tests.conftest import REGFS, Mount, run
 from tests.objects.pair import Pair, opened, push_to_both
-from tests.objects.server import NOBODY, READER, Seaweed
+from tests.objects.server import NOBODY, READER, Seaweed, slow
 from tests.registry.told import Told
 
 pytestmark = [pytest.mark.objects, pytest.mark.registry]
@@ -98,6 +98,23 @@ def test_a_mount_says_so_while_the_server_is_away_and_reads_on_when_it_is_back(
     assert large.read_bytes() == content
     assert "answers again" in mounted.log.read_text()
     assert mounted.end() == 0
+
+
+@pytest.mark.fuse
+def test_a_mount_of_a_store_far_away_begins_in_the_background_as_any(
+    ours: tuple[Seaweed, Pair], tmp_path: Path
+) -> None:
+    server, pair = ours
+    place = tmp_path / "mnt"
+    place.mkdir()
+    with slow(server.port, 80) as proxy:
+        environment = {**os.environ, "AWS_ENDPOINT_URL": proxy.endpoint}
+        done = run(*REGFS, "mount", pair.address, place, env=environment)
+        try:
+            assert (done.returncode, os.path.ismount(place)) == (0, True), done.stderr
+            assert sorted(os.listdir(place / "by-skopeo/app")) == ["1.0", "2.0"]
+        finally:
+            run(*REGFS, "umount", place)
 
 
 @pytest.mark.fuse

@@ -223,7 +223,7 @@ class Bucket:
             if _ODD_KEY in str(error):
                 raise OddKeyError(path) from None
             told = self._error(path, error)
-            if isinstance(told, StoreAwayError):
+            if isinstance(told, StoreAwayError) and not isinstance(told, StoreGoneError):
                 if self._away is None and self._answered:
                     _log.warning("%s: %s", self.address, told)
                 self._away, self._away_until = told, time.monotonic() + _AWAY

@@ -1,0 +1,180 @@
+"""An object store (SeaweedFS on this machine), near and 40 ms away: regfs beside LIST, rclone and curl."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import obstore
+
+from regfs.storage.objects import Address, Bucket
+from scripts.benchmarks.contestants import OURS, unmount
+from scripts.benchmarks.measuring import Bench
+from scripts.benchmarks.processes import REGFS, FailedError, run, seconds_of
+from scripts.benchmarks.results import Table
+from tests.objects.server import KEY, SECRET, Seaweed, SlowProxy, slow
+
+#: Milliseconds of a round trip.
+_DELAYS = (0, 40)
+_KINDS = tuple(f"{delay} ms" for delay in _DELAYS)
+
+INDEX, REFRESH, LIST, RCLONE, CURL = "index", "refresh", "LIST of all", "rclone, then index", "curl"
+
+_V2 = "docker/registry/v2"
+_OCI = "application/vnd.oci.image"
+
+
+def objects(bench: Bench) -> None:
+    """Index, refresh, walk and read a store of 24,000 objects."""
+    server = Seaweed(bench.work / "seaweed")
+    try:
+        os.environ.update(server.environment())
+        tags = max(1, bench.sizes.images // 100)
+        for bucket, found in (
+            ("store", _store(100, tags, b"")),
+            ("tags", _store(1, 500, os.urandom(bench.sizes.layer // 2))),
+        ):
+            server.make_bucket(bucket)
+            asyncio.run(_fill(server, bucket, found))
+        for delay, kind in zip(_DELAYS, _KINDS, strict=True):
+            with slow(server.port, delay // 2) as proxy:
+                os.environ["AWS_ENDPOINT_URL"] = proxy.endpoint
+                _measure(bench, server, proxy, kind)
+        bench.results.add(_INDEXING)
+        bench.results.add(_READING)
+    finally:
+        server.end()
+
+
+_INDEXING = Table("objects", "objects", "24,000 objects: an index, and beside it", "s", _KINDS, (LIST,))
+_READING = Table("objects", "objects-cat", "cat of a layer of half the size", "s", _KINDS, (CURL,))
+
+
+def _measure(bench: Bench, server: Seaweed, proxy: SlowProxy, kind: str) -> None:
+    cache = bench.work / "cache"
+    for _ in range(bench.sizes.slow_rounds):
+        shutil.rmtree(cache, ignore_errors=True)
+        before = proxy.requests()
+        done = run([*REGFS, "index", "s3://store"])
+        first = proxy.requests()
+        again = run([*REGFS, "index", "s3://store"])
+        _INDEXING.add(INDEX, kind, done.seconds, done.memory)
+        _INDEXING.add(REFRESH, kind, again.seconds, again.memory)
+        requests = first - before, proxy.requests() - first
+        _INDEXING.add(LIST, kind, _list_all(proxy.endpoint))
+    bench.results.note(f"{kind}: requests of an index {requests[0]}, of a refresh {requests[1]}")
+    _walk(bench, proxy, kind)
+    for _ in range(bench.sizes.slow_rounds):
+        _READING.add(CURL, kind, _curl(proxy.endpoint))
+        with _mounted(bench, "s3://tags") as top:
+            layers = top / "group0/app0/v0/layers"
+            large = max(layers.iterdir(), key=lambda layer: layer.stat().st_size)
+            _READING.add(OURS, kind, seconds_of(["cat", str(large)]))
+    try:
+        _INDEXING.add(RCLONE, kind, _by_rclone(bench, proxy))
+    except (FailedError, subprocess.SubprocessError) as error:
+        bench.results.note(f"left out: {RCLONE}, {kind}: {error}")
+
+
+def _walk(bench: Bench, proxy: SlowProxy, kind: str) -> None:
+    """Count requests: of `find` over an indexed store, twice; of `ls -l` where nothing is indexed."""
+    with _mounted(bench, "s3://store") as top:
+        counts = [proxy.requests()]
+        for _ in range(2):
+            seconds_of(["find", str(top)])
+            counts.append(proxy.requests())
+    shutil.rmtree(bench.work / "cache", ignore_errors=True)
+    with _mounted(bench, "s3://tags") as top:
+        counts.append(proxy.requests())
+        seconds_of(["ls", "-l", str(top / "group0/app0")])
+        counts.append(proxy.requests())
+    found, again, _, listed = (after - before for before, after in pairwise(counts))
+    bench.results.note(
+        f"{kind}: requests of find {found}, of a second one {again}; of ls -l of 500 tags {listed}"
+    )
+
+
+@contextmanager
+def _mounted(bench: Bench, store: str) -> Iterator[Path]:
+    seconds_of([*REGFS, "mount", store, str(bench.mountpoint)])
+    try:
+        yield bench.mountpoint
+    finally:
+        unmount(bench.mountpoint)
+
+
+def _list_all(endpoint: str) -> float:
+    bucket = Bucket(Address.parse("s3://store").reached_by(endpoint))
+    began = time.perf_counter()
+    bucket.keys(_V2)
+    return time.perf_counter() - began
+
+
+def _curl(endpoint: str) -> float:
+    """Read the largest object."""
+    bucket = Bucket(Address.parse("s3://tags").reached_by(endpoint))
+    largest = max(bucket.keys(f"{_V2}/blobs"), key=lambda key: key.size)
+    signed = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", f"{KEY}:{SECRET}"]
+    return seconds_of(["curl", "-sf", "-o", "/dev/null", *signed, f"{endpoint}/tags/{largest.path}"])
+
+
+def _by_rclone(bench: Bench, proxy: SlowProxy) -> float:
+    """Index the store through an rclone mount, as one has to without this."""
+    mountpoint = bench.work / "rclone"
+    mountpoint.mkdir(exist_ok=True)
+    remote = f":s3,provider=Other,env_auth=true,endpoint='{proxy.endpoint}':store"
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
+    with ExitStack() as stack:
+        command = ["rclone", "mount", "--read-only", "--daemon", remote, str(mountpoint)]
+        subprocess.run(command, check=True, capture_output=True, env=environment, timeout=60)
+        stack.callback(unmount, mountpoint)
+        shutil.rmtree(bench.work / "cache", ignore_errors=True)
+        return seconds_of([*REGFS, "index", str(mountpoint)])
+
+
+async def _fill(server: Seaweed, bucket: str, found: dict[str, bytes]) -> None:
+    store, left = server.objects(bucket), iter(found.items())
+
+    async def put() -> None:
+        for key, content in left:
+            await obstore.put_async(store, key, content)
+
+    await asyncio.gather(*(put() for _ in range(32)))
+
+
+def _store(repositories: int, tags: int, large: bytes) -> dict[str, bytes]:
+    """Make a store: each tag has a config and three layers of its own, and one that many share."""
+    found: dict[str, bytes] = {}
+
+    def blob(content: bytes) -> dict[str, object]:
+        name = hashlib.sha256(content).hexdigest()
+        found[f"{_V2}/blobs/sha256/{name[:2]}/{name}/data"] = content
+        return {"digest": f"sha256:{name}", "size": len(content)}
+
+    for r in range(repositories):
+        path = f"{_V2}/repositories/group{r % 10}/app{r}"
+        for t in range(tags):
+            own = [blob(f"layer {r} {t} {n}".encode()) for n in range(3)]
+            stack = [
+                {"mediaType": f"{_OCI}.layer.v1.tar", **d} for d in [blob(large or f"{r % 5}".encode()), *own]
+            ]
+            config = blob(json.dumps({"architecture": "amd64", "os": "linux", "n": [r, t]}).encode())
+            config = {"mediaType": f"{_OCI}.config.v1+json", **config}
+            body = {"schemaVersion": 2, "mediaType": f"{_OCI}.manifest.v1+json"}
+            digest = str(blob(json.dumps({**body, "config": config, "layers": stack}).encode())["digest"])
+            for part in (config, *stack):
+                name = str(part["digest"])
+                found[f"{path}/_layers/{name.replace(':', '/')}/link"] = name.encode()
+            slashed = digest.replace(":", "/")
+            for place in (f"revisions/{slashed}", f"tags/v{t}/current", f"tags/v{t}/index/{slashed}"):
+                found[f"{path}/_manifests/{place}/link"] = digest.encode()
+    return found
