@@ -207,7 +207,7 @@ class SlowProxy:
             self.port = server.getsockname()[1]
         script = Path(__file__).with_name("slow_proxy.py")
         command = [sys.executable, str(script), str(self.port), str(target), str(milliseconds)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
         self.endpoint = f"http://127.0.0.1:{self.port}"
