@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import pty
+import select
 import struct
 import sys
 import termios
@@ -34,11 +35,10 @@ class Terminal:
     def shown(self) -> str:
         """Give what was written since the last look."""
         self.file.flush()
-        os.set_blocking(self._master, False)
-        try:
-            return os.read(self._master, 1 << 16).decode()
-        except BlockingIOError:
-            return ""
+        text = b""
+        while select.select([self._master], [], [], 0.2)[0]:  # the kernel hands it on a little later
+            text += os.read(self._master, 1 << 16)
+        return text.decode()
 
     def close(self) -> None:
         self.file.close()
