@@ -6,10 +6,12 @@ import re
 import stat
 import sys
 import time
+from collections.abc import Iterator, Sequence
 
 import click
 
 from regfs.cli.archives import registry_option, write, write_archive, write_images
+from regfs.cli.documents import DocumentForm, document_option, print_documents
 from regfs.cli.opening import (
     Choices,
     cache_directory,
@@ -22,6 +24,8 @@ from regfs.cli.opening import (
 from regfs.cli.progress import LayerProgress
 from regfs.cli.progress import complain as say
 from regfs.errors import IsDirectoryError, NoEntryError, RegfsError, UsageError, printable
+from regfs.graph.reports.table import Value, text
+from regfs.graph.times import iso
 from regfs.mount.options import this_machine
 from regfs.oci import Platform
 from regfs.tree import Attributes, Directory, File, Node, Symlink, Tree
@@ -66,12 +70,25 @@ def open_tree(store: str, platform: Platform, *, partial: bool = False, registry
 @click.argument("store")
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("-l", "--long", is_flag=True, help="Show mode, links, size in bytes, date and target as well.")
+@document_option
 @platform_option
 @max_layer_size_option
 @follow_symlinks_option
-def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> None:
-    """List PATH, a path of the tree that `regfs mount` shows, without a mount (the top if none is given)."""
+def ls(store: str, paths: tuple[str, ...], long: bool, form: DocumentForm, platform: Platform) -> None:
+    """List PATH, a path of the tree that `regfs mount` shows, without a mount (the top if none is given).
+
+    Dates are local, and -l says of which zone. In json each name is an object with its exact values.
+    """
     tree = open_tree(store, platform)
+    if form is not DocumentForm.TEXT:
+        complaints: list[tuple[str, RegfsError]] = []
+        print_documents(_documents(tree, paths or ("/",), complaints), form)
+        sys.stdout.flush()
+        for path, error in complaints:
+            complain(path, error)
+        if complaints:
+            sys.exit(1)
+        return
     failed = False
     for number, path in enumerate(paths or ("/",)):
         if len(paths) > 1:
@@ -82,6 +99,50 @@ def ls(store: str, paths: tuple[str, ...], long: bool, platform: Platform) -> No
             failed = complain(path, error)
     if failed:
         sys.exit(1)
+
+
+def _documents(
+    tree: Tree, paths: Sequence[str], complaints: list[tuple[str, RegfsError]]
+) -> Iterator[dict[str, Value]]:
+    """Give each name at some paths, with what a long listing says of it; what cannot be read is noted."""
+    for path in paths:
+        try:
+            node = walk(tree, path)
+            if not isinstance(node, Directory):
+                yield _facts(path, node, node.attributes())
+                continue
+            entries = sorted(node.entries(), key=lambda entry: entry[0].name)
+        except RegfsError as error:
+            complaints.append((path, error))
+            continue
+        for child, found in entries:
+            place = f"{path.rstrip('/')}/{child.name}".lstrip("/")
+            try:
+                shown = child.node or node.lookup(child.name)
+                yield _facts(place, shown, found or shown.attributes())
+            except RegfsError as error:
+                complaints.append((place, error))
+
+
+#: What a name of the tree may be.
+_KINDS = {stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
+
+
+def _facts(path: str, node: Node, found: Attributes) -> dict[str, Value]:
+    facts: dict[str, Value] = {
+        "path": text(path),
+        "type": _KINDS.get(stat.S_IFMT(found.mode), "file"),
+        "mode": f"{stat.S_IMODE(found.mode):04o}",
+        "links": found.links,
+        "size": found.size,
+        "changed": iso(found.mtime_ns),
+        "target": text(node.target()) if isinstance(node, Symlink) else None,
+    }
+    try:
+        facts["digest"] = node.facts().get("digest")
+    except RegfsError:
+        facts["digest"] = None  # what is wrong is said by who enters it
+    return facts
 
 
 def _list(tree: Tree, path: str, *, long: bool) -> bool:
@@ -100,7 +161,7 @@ def _list(tree: Tree, path: str, *, long: bool) -> bool:
             shown = child.node or node.lookup(child.name)
             print(_line(child.name, shown, found or shown.attributes()))
         except RegfsError as error:
-            print(f"?????????? ? {'?':>12} ???????????????? {printable(child.name)}")
+            print(f"?????????? ? {'?':>12} {'?' * 22} {printable(child.name)}")
             failed = complain(f"{path.rstrip('/')}/{child.name}", error)
     return failed
 
@@ -139,7 +200,7 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 
 def _line(name: str, node: Node, found: Attributes) -> str:
-    moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.mtime_ns // 1_000_000_000))
+    moment = time.strftime("%Y-%m-%d %H:%M %z", time.localtime(found.mtime_ns // 1_000_000_000))
     arrow = f" -> {printable(node.target())}" if isinstance(node, Symlink) else ""
     return f"{stat.filemode(found.mode)} {found.links} {found.size:>12} {moment} {printable(name)}{arrow}"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import click
 
+from regfs.cli.documents import DocumentForm, document_option
 from regfs.cli.opening import (
     follow_symlinks_option,
     max_layer_size_option,
@@ -21,7 +22,8 @@ from regfs.cli.progress import clear, complain, is_quiet, quiet_option
 from regfs.errors import NoFileSystemError, NotKnownError, RegfsError, UsageError
 from regfs.graph.index.blobs import sum_of_blobs
 from regfs.graph.index.tags import count_tags
-from regfs.graph.reports.table import readable_size
+from regfs.graph.reports.formats import encoded
+from regfs.graph.reports.table import Value, readable_size, text
 from regfs.graph.reports.words import counted
 
 
@@ -36,11 +38,12 @@ from regfs.graph.reports.words import counted
     is_flag=True,
     help="Read the layers of the images instead (all, if none is named), for what is inside them.",
 )
+@document_option
 @verbose_option
 @max_layer_size_option
 @quiet_option
 @follow_symlinks_option
-def index(store: str, images: tuple[str, ...], thorough: bool, layers: bool) -> None:
+def index(store: str, images: tuple[str, ...], thorough: bool, layers: bool, form: DocumentForm) -> None:
     """Read STORE once and keep which tag and repository holds which blob, for the reports and the @ views.
 
     Those do it by themselves when they are first asked; this does it ahead, say from cron. Later it reads
@@ -56,14 +59,14 @@ def index(store: str, images: tuple[str, ...], thorough: bool, layers: bool) -> 
       regfs index --layers /var/lib/registry team/app:1.0 team/base
     """
     if layers:
-        _index_layers(store, images)
+        _index_layers(store, images, form)
     elif images:
         raise UsageError("images are named only with --layers")
     else:
-        _index_store(store, thorough=thorough)
+        _index_store(store, form, thorough=thorough)
 
 
-def _index_store(store: str, *, thorough: bool) -> None:
+def _index_store(store: str, form: DocumentForm, *, thorough: bool) -> None:
     with opened_index(store) as it:
         done = it.references.refresh(thorough=thorough)
         kind = (
@@ -76,11 +79,20 @@ def _index_store(store: str, *, thorough: bool) -> None:
         say_requests(it.storage)
         with it.references.snapshot() as snapshot:
             tags, stored = count_tags(snapshot), sum_of_blobs(snapshot)
+    facts: dict[str, Value] = {
+        "store": text(it.path),
+        "first": done.first,
+        "changed": done.changed,
+        "seconds": round(done.seconds, 3),
+        "tags": tags,
+        "blobs": stored.number,
+        "blob_bytes": stored.size,
+    }
     what = f"{counted(tags, 'tag')}, {counted(stored.number, 'blob')}, {readable_size(stored.size)}"
-    _say(f"{it.path}: {kind} in {done.seconds:.3f} s: {what}")
+    _tell(form, facts, [f"{it.path}: {kind} in {done.seconds:.3f} s: {what}"])
 
 
-def _index_layers(store: str, images: Sequence[str]) -> None:
+def _index_layers(store: str, images: Sequence[str], form: DocumentForm) -> None:
     # Only now: to index a store takes none of them.
     from regfs.cli.browse import open_tree
     from regfs.cli.images import find_image, images_of
@@ -110,17 +122,29 @@ def _index_layers(store: str, images: Sequence[str]) -> None:
                     continue  # an index without an image for this machine, which nobody asked for
                 failed += 1
                 complain(f"{ref}: {error}")
-    for media_type, count in sorted(passed_over.items()):
-        passed = f"{counted(count, 'tag')} passed over, no file system"
-        _say(f"{passed}: {media_type or 'an artifact of no media type'}")
-    size = readable_size(sum(seen.values()))
-    _say(f"{counted(seen, 'layer')}, {size} uncompressed, in {time.perf_counter() - began:.1f} s")
+    lines = [
+        f"{counted(count, 'tag')} passed over, no file system: {media_type or 'an artifact of no media type'}"
+        for media_type, count in sorted(passed_over.items())
+    ]
+    seconds, size = time.perf_counter() - began, sum(seen.values())
+    lines.append(f"{counted(seen, 'layer')}, {readable_size(size)} uncompressed, in {seconds:.1f} s")
+    facts: dict[str, Value] = {
+        "store": text(store),
+        "seconds": round(seconds, 3),
+        "layers": len(seen),
+        "unpacked_bytes": size,
+        "tags_passed_over": passed_over.total(),
+        "tags_failed": failed,
+    }
+    _tell(form, facts, lines)
     if failed:
         sys.exit(1)
 
 
-def _say(text: str) -> None:
-    """Print what was done, unless the command is to be quiet."""
+def _tell(form: DocumentForm, facts: Mapping[str, Value], lines: Iterable[str]) -> None:
+    """Print what was done: for people, unless the command is to be quiet; or as one object."""
     clear()
-    if not is_quiet():
-        print(text)
+    if form is not DocumentForm.TEXT:
+        print(encoded(facts))
+    elif not is_quiet():
+        print("\n".join(lines))

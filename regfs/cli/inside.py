@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import click
 
@@ -16,7 +17,7 @@ from regfs.cli.progress import complain, note, quiet_option
 from regfs.cli.tables import Output, table_options
 from regfs.errors import NotKnownError, RegfsError, TreeError, printable
 from regfs.graph.reports import explain as explaining
-from regfs.graph.reports.table import SPARE, Column, Row, Table, Type, readable_size
+from regfs.graph.reports.table import SPARE, Column, Row, Table, Type, Value, readable_size, text
 from regfs.layers import Layer
 from regfs.layers.changes import Change, Changes
 from regfs.layers.entry import EntryType
@@ -203,8 +204,29 @@ def history(store: str, ref: str, output: Output, platform: Platform, files: str
     _complain([f"layer {layer.position:02} cannot be read: {layer.error}" for layer in layers if layer.error])
 
 
-def explain_path(it: Opened, path: str) -> Iterator[str]:
-    """Say which layers of an image made a path in it what it is; the path is one of the tree.
+class Trace(NamedTuple):
+    """A path in an image: which layers made, changed and removed it, and which layer's file shows now.
+
+    `image` is the directory of the image in the tree, `name` the path in it; `built` tells when and by which
+    command each layer was made, where the config does.
+    """
+
+    tree: Tree
+    image: str
+    name: bytes
+    layers: Sequence[Layer]
+    built: Sequence[tuple[str, str]]
+    events: Sequence[origin.Event]
+    here: origin.Origin | None
+
+    @property
+    def shown(self) -> str:
+        """The image and the path, as a person would type them."""
+        return printable(f"{self.image.replace('/:', ':')} /{os.fsdecode(self.name)}")
+
+
+def trace_path(it: Opened, path: str) -> Trace:
+    """Find which layers of an image made a path in it what it is; the path is one of the tree.
 
     Raises NotKnownError if no layer ever had it, and what is damaged.
     """
@@ -220,48 +242,87 @@ def explain_path(it: Opened, path: str) -> Iterator[str]:
         found = list(origin.events(layers, name))
     if not found:
         raise NotKnownError(f"{above}: /{inner}", "no layer has such a path")
-    yield printable(f"{above.replace('/:', ':')} /{inner}")
-    here = origin.place(layers, name)
+    return Trace(opened, above, name, layers, built or (), found, origin.place(layers, name))
+
+
+def explain_path(it: Opened, trace: Trace) -> Iterator[str]:
+    """Say what a path in an image is, and by which steps, in lines."""
+    yield trace.shown
+    here, layers = trace.here, trace.layers
     if here is None:
         yield "  is       gone: no container sees it"
     else:
-        size = found[-1].size
+        size = trace.events[-1].size
         number = next(n for n, layer in enumerate(layers) if layer is here.layer)
         told = "" if size is None else f" of {size} bytes ({readable_size(size)})"
         yield f"  is       {here.type.name.lower()}{told}, of layer {number:02}"
-    for event in found:
-        created, command = built[event.position] if built else ("", "")
+    for event in trace.events:
+        created, command = trace.built[event.position] if trace.built else ("", "")
         hidden = "" if not event.hidden else f", hides {readable_size(event.hidden)}"
         grown = "" if event.size is None or event.what == "removed" else f" {readable_size(event.size)}"
         yield f"  layer {event.position:02} {event.what}{grown}{hidden}: {layers[event.position].digest}"
         if command:
             yield f"           {created} {printable(' '.join(command.split()))}".rstrip()
-    if here is not None and here.type is not EntryType.DIRECTORY:
-        yield from _also(it, opened, above, here, name)
+    label = "also in"
+    others = _places(it, trace)
+    for place, error in _also(trace, others[:_MOST_IMAGES]):
+        yield f"  {label:<8} {place}" + (f"? {error}" if error else "")
+        label = ""
+    if len(others) > _MOST_IMAGES:
+        yield f"  {label:<8} and perhaps {len(others) - _MOST_IMAGES} more, which were not looked at"
 
 
-def _also(it: Opened, opened: Tree, above: str, here: origin.Origin, name: bytes) -> Iterator[str]:
-    """Name the other images in which the same file of the same layer shows."""
-    digest = str(here.layer.digest)
+def path_facts(it: Opened, trace: Trace) -> dict[str, Value]:
+    """Tell the same for programs. `also_in` are images, `not_told` those of which that cannot be told."""
+    others = _places(it, trace)
+    also = list(_also(trace, others[:_MOST_IMAGES]))
+    here = trace.here
+    return {
+        "path": trace.shown,
+        "type": None if here is None else here.type.name.lower(),
+        "size": None if here is None else trace.events[-1].size,
+        "layer": None if here is None else str(here.layer.digest),
+        "steps": [
+            {
+                "layer": event.position,
+                "digest": str(trace.layers[event.position].digest),
+                "what": event.what,
+                "size": event.size,
+                "hidden": event.hidden,
+                "created": trace.built[event.position][0] if trace.built else None,
+                "command": text(trace.built[event.position][1]) if trace.built else None,
+            }
+            for event in trace.events
+        ],
+        "also_in": [place for place, error in also if error is None],
+        "not_told": [place for place, error in also if error is not None] + others[_MOST_IMAGES:],
+    }
+
+
+def _places(it: Opened, trace: Trace) -> list[str]:
+    """Name the other images that have the layer whose file shows."""
+    if trace.here is None or trace.here.type is EntryType.DIRECTORY:
+        return []
+    digest = str(trace.here.layer.digest)
     with it.reports.explaining(digest) as snapshot:
         held = explaining.describe(snapshot, digest)["held_by"]
     assert isinstance(held, list)  # noqa: S101 - for the type checker
-    places = sorted({path.partition(f"/{LAYERS}/")[0] for path in held} - {above.replace("/:", "/")})
-    label = "also in"
-    for place in places[:_MOST_IMAGES]:
+    return sorted({path.partition(f"/{LAYERS}/")[0] for path in held} - {trace.image.replace("/:", "/")})
+
+
+def _also(trace: Trace, places: Sequence[str]) -> Iterator[tuple[str, RegfsError | None]]:
+    """Give the images in which the same file of the same layer shows, and those of which that is unknown."""
+    here = trace.here
+    for place in places:
         try:
-            scope, image = image_at(opened, place).image
+            scope, image = image_at(trace.tree, place).image
             layers = scope.opener.layers_of(scope.repository, image)
-            there = origin.place(layers, name)
+            there = origin.place(layers, trace.name)
         except RegfsError as error:
-            yield f"  {label:<8} {place}? {error}"
-            label = ""
+            yield place, error
             continue
-        if there is not None and (there.layer.digest, there.node) == (here.layer.digest, here.node):
-            yield f"  {label:<8} {place}"
-            label = ""
-    if len(places) > _MOST_IMAGES:
-        yield f"  {label:<8} and perhaps {len(places) - _MOST_IMAGES} more, which were not looked at"
+        if here and there and (there.layer.digest, there.node) == (here.layer.digest, here.node):
+            yield place, None
 
 
 def _file(change: Change) -> Row:

@@ -11,14 +11,16 @@ from dataclasses import replace
 
 import click
 
+from regfs.cli.documents import DocumentForm, document_option, print_documents
 from regfs.cli.opening import Opened, follow_symlinks_option, max_layer_size_option, opened
 from regfs.cli.patterns import read_patterns
-from regfs.cli.progress import complain, quiet_option
+from regfs.cli.progress import clear, complain, quiet_option
 from regfs.cli.tables import Output, table_options, tell
 from regfs.errors import NotKnownError, RegfsError, StoreError, TreeError, UsageError
 from regfs.graph.reports import explain as explaining
 from regfs.graph.reports.catalogue import PAGE, REPORTS
 from regfs.graph.reports.rules import Pattern
+from regfs.graph.reports.table import Value
 from regfs.oci.digest import LENGTHS
 from regfs.oci.names import read_registry
 from regfs.oci.naming import ROOTFS
@@ -105,9 +107,11 @@ def _print_page(store: str, registry: str) -> None:
 @click.command(short_help="Say what a blob is, who holds it, what keeps it.")
 @click.argument("store")
 @click.argument("things", nargs=-1, required=True, metavar="DIGEST|PREFIX|PATH|IMAGE [PATH]...")
+@document_option
+@quiet_option
 @max_layer_size_option
 @follow_symlinks_option
-def explain(store: str, things: tuple[str, ...]) -> None:
+def explain(store: str, things: tuple[str, ...], form: DocumentForm) -> None:
     """Say of each thing what it is, how large and how old, who holds it, and what would have to go for it.
 
     A thing is a digest or the first digits of one; a path of the tree such as team/app/1.0/layers/00.tar.gz,
@@ -122,26 +126,42 @@ def explain(store: str, things: tuple[str, ...]) -> None:
       regfs explain /var/lib/registry team/app:1.0 /etc/passwd
     """
     failed = False
+    documents: list[dict[str, Value]] = []
     with opened(store) as it:
         for number, thing in enumerate(_joined(it, things)):
             try:
-                lines = _of_path(it, thing) or _of_blob(it, thing)
+                lines, facts = _explained(it, thing, form)
             except RegfsError as error:
                 complain(str(error))
                 failed = True
                 continue
-            print(("\n" if number else "") + "\n".join(lines))
+            documents.append(facts)
+            if form is DocumentForm.TEXT:
+                clear()
+                print(("\n" if number else "") + "\n".join(lines))
+    if form is not DocumentForm.TEXT:
+        print_documents(documents, form)
     if failed:
         sys.exit(1)
 
 
-def _of_blob(it: Opened, thing: str) -> list[str]:
+def _explained(it: Opened, thing: str, form: DocumentForm) -> tuple[list[str], dict[str, Value]]:
+    """Explain one thing: in lines for people, or in facts for programs."""
+    in_words = form is DocumentForm.TEXT
+    if _INSIDE in thing:
+        # Only now: the reports take none of the tree, and it takes a while to load.
+        from regfs.cli.inside import explain_path, path_facts, trace_path
+
+        trace = trace_path(it, below_mountpoint(thing))
+        return (list(explain_path(it, trace)), {}) if in_words else ([], path_facts(it, trace))
     # Before the index is asked: a path of the tree may ask it as well.
-    text = _digest_of(it, thing) or thing
+    name = _digest_of(it, thing) or thing
     with it.references.snapshot() as snapshot:
-        digest = explaining.find(snapshot, text)
+        digest = explaining.find(snapshot, name)
     with it.reports.explaining(digest) as snapshot:
-        return list(explaining.explain(snapshot, digest))
+        if in_words:
+            return list(explaining.explain(snapshot, digest)), {}
+        return [], explaining.facts(snapshot, digest)
 
 
 def _joined(it: Opened, things: Iterable[str]) -> list[str]:
@@ -162,16 +182,6 @@ def _leads(it: Opened, path: str) -> bool:
         return _digest_of(it, path) is not None
     except RegfsError:
         return False
-
-
-def _of_path(it: Opened, thing: str) -> list[str]:
-    """Explain a path in an image; nothing if it is none."""
-    if _INSIDE not in thing:
-        return []
-    # Only now: the reports take none of the tree, and it takes a while to load.
-    from regfs.cli.inside import explain_path
-
-    return list(explain_path(it, below_mountpoint(thing)))
 
 
 #: What stands between an image and a path in it.

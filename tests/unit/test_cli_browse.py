@@ -61,7 +61,7 @@ def test_ls_long_shows_mode_links_size_time_and_target(store: StoreBuilder) -> N
     store.index("app", "multi", [image.descriptor(platform=platform)])
     environment = {**os.environ, "TZ": "UTC"}
     tags = output(*REGFS, "ls", "-l", store.root, "app", env=environment).splitlines()
-    assert tags[0].split() == ["dr-xr-xr-x", "1", "0", "2023-11-14", "22:13", "1.0"]
+    assert tags[0].split() == ["dr-xr-xr-x", "1", "0", "2023-11-14", "22:13", "+0000", "1.0"]
     files = [line.split() for line in listed("-l", store.root, "app/1.0")]
     assert [(line[0], line[1], line[-1]) for line in files] == [
         ("-r--r--r--", "2", "config.json"),

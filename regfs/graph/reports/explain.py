@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from regfs.errors import NotKnownError
 from regfs.graph.index import Role, Snapshot, State, holders
@@ -12,7 +12,7 @@ from regfs.graph.index.findings import findings
 from regfs.graph.index.signatures import Place, belongings_of
 from regfs.graph.index.tags import tags_that_named
 from regfs.graph.reports.paths import Holder, Paths
-from regfs.graph.reports.table import readable_size
+from regfs.graph.reports.table import Value, readable_size
 from regfs.graph.reports.words import image_in_words
 from regfs.graph.times import iso
 from regfs.oci import naming
@@ -76,7 +76,7 @@ def explain(snapshot: Snapshot, digest: str) -> Iterator[str]:
         yield f"  {finding.kind.severity:<8} {where} wants {finding.wanted}: {finding.found}"
 
 
-def describe(snapshot: Snapshot, digest: str) -> Mapping[str, object]:
+def describe(snapshot: Snapshot, digest: str) -> dict[str, Value]:
     """Give what is known of one blob, for programs: bytes, ISO 8601, paths. Raises NotKnownError."""
     blob = _known(snapshot, digest)
     return {
@@ -90,6 +90,26 @@ def describe(snapshot: Snapshot, digest: str) -> Mapping[str, object]:
         "held_by": [holder.path for holder in _sorted(Paths(snapshot).holders(blob.id))],
         "linked": _linked(snapshot, digest),
         "gaps": [f"{path} {found}" for path, found in gaps_of(snapshot, blob.id)],
+    }
+
+
+def facts(snapshot: Snapshot, digest: str) -> dict[str, Value]:
+    """Give all that `explain` says of one blob, for programs. Raises NotKnownError.
+
+    `goes_with` names what would all have to be deleted for it to go; None: unknown.
+    """
+    blob = _known(snapshot, digest)
+    unknown = bool(gaps_of(snapshot, blob.id))
+    return {
+        **describe(snapshot, digest),
+        "unread": blob.unread,
+        "images": _images(snapshot, blob.id) if blob.manifest else [],
+        "was": _was(snapshot, blob.id),
+        "goes_with": None if unknown else _needed_by(snapshot, blob.id),
+        "findings": [
+            {**finding._asdict(), "kind": finding.kind.value, "severity": finding.kind.severity}
+            for finding in findings(snapshot, digest=digest)
+        ],
     }
 
 
@@ -166,11 +186,15 @@ def _goes(snapshot: Snapshot, blob: int, *, unknown: bool) -> Iterator[str]:
     if unknown:
         yield "  goes     unknown: what was not read may need it"
         return
-    names = sorted(f"{repository}:{tag}" for repository, tag in holders.all_tags_above(snapshot, blob))
-    names += [f"{repository}@{digest}" for repository, digest in holders.untagged_above(snapshot, blob)]
-    if names:
+    if names := _needed_by(snapshot, blob):
         yield from _listed("goes", [f"when {name} is deleted" for name in names], "and ")
         yield "           and garbage is collected"
+
+
+def _needed_by(snapshot: Snapshot, blob: int) -> list[str]:
+    """Name the tags and untagged revisions that lead to a blob."""
+    names = sorted(f"{repository}:{tag}" for repository, tag in holders.all_tags_above(snapshot, blob))
+    return names + [f"{repository}@{digest}" for repository, digest in holders.untagged_above(snapshot, blob)]
 
 
 def _listed(title: str, lines: list[str], between: str = "") -> Iterator[str]:

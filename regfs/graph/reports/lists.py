@@ -252,6 +252,20 @@ def broken(snapshot: Snapshot) -> Table:
     )
 
 
+#: The columns of each of these reports.
+COLUMNS = {
+    "repositories": _REPOSITORIES,
+    "tags": _TAGS,
+    "images": _IMAGES,
+    "blobs": _BLOBS,
+    "untagged": _UNTAGGED,
+    "orphans": _IN_STATE,
+    "unknown": _IN_STATE,
+    "uploads": _UPLOADS,
+    "broken": _BROKEN,
+}
+
+
 def loudest_first(findings: list[index_of_findings.KeptFinding]) -> list[index_of_findings.KeptFinding]:
     """Sort what is wrong, as `broken` lists it."""
     return sorted(findings, key=lambda found: (found.kind.rank, found[1:]))

@@ -24,7 +24,7 @@ _PURGE_AGE = timedelta(days=7)
 _LARGEST = 10
 
 
-_COLUMNS = (
+COLUMNS = (
     Column("section", help="of which part of the summary"),
     Column("item", Type.STATE, "of what"),
     Column("count", Type.NUMBER, "how many"),
@@ -58,7 +58,7 @@ def summary(snapshot: Snapshot, now: float) -> Table:
     Needs WEIGHTS, LINKS, CONTENTS and COLLECTIONS.
     """
     facts = gather(snapshot, now)
-    return Table(_COLUMNS, list(_rows(facts)), flat(facts))
+    return Table(COLUMNS, list(_rows(facts)), flat(facts))
 
 
 def gather(snapshot: Snapshot, now: float) -> Facts:
