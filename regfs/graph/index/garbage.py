@@ -90,17 +90,17 @@ def freed_by(
         ) SELECT blob FROM reached
         """
     )
+    # What is below something kept is kept: nobody need go there.
     connection.execute(
         f"""
         CREATE TEMP TABLE freed AS
         WITH RECURSIVE theirs (repository, blob) AS (
-            SELECT * FROM deleted UNION
+            SELECT * FROM deleted WHERE blob NOT IN (SELECT blob FROM kept) UNION
             SELECT repository, edge.target FROM theirs JOIN edge ON edge.source = theirs.blob
-            WHERE {follow}
+            WHERE ({follow}) AND edge.target NOT IN (SELECT blob FROM kept)
         )
         SELECT theirs.blob AS blob, min(repository) AS one, count(*) AS number FROM theirs
-        WHERE theirs.blob NOT IN (SELECT blob FROM kept) AND theirs.blob NOT IN {doubted}
-        GROUP BY theirs.blob
+        WHERE theirs.blob NOT IN {doubted} GROUP BY theirs.blob
         """
     )
     orphaned = snapshot.row(f"SELECT count(*), coalesce(sum(size), 0) FROM {_ORPHANED}")
