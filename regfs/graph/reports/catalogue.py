@@ -75,17 +75,6 @@ REPORTS: Mapping[str, Report] = {
 PAGE = "html"
 
 
-class MadeFrom(NamedTuple):
-    """What a report is made from; see Report."""
-
-    thorough: bool
-    elsewhere: bool
-
-
-#: What the page is made from: what `summary` and `broken` are.
-PAGE_MADE_FROM = MadeFrom(thorough=True, elsewhere=True)
-
-
 class Reports:
     """Makes the reports of one store. Safe for many threads."""
 
@@ -118,7 +107,7 @@ class Reports:
         from regfs.page.rendering import render
 
         self._contents.read_configs()
-        with self._index.snapshot(*Need, **PAGE_MADE_FROM._asdict()) as snapshot:
+        with self._index.snapshot(*Need) as snapshot:
             page = describe(snapshot, self._index.path, int(time.time()), registry)
         return render(page)
 

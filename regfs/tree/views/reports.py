@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
 
 from regfs.errors import NoEntryError, NoRoomError
-from regfs.graph.reports.catalogue import PAGE_MADE_FROM, REPORTS
+from regfs.graph.reports.catalogue import REPORTS
 from regfs.graph.reports.formats import Format, render
 from regfs.storage import Content
 from regfs.tree import inode
@@ -48,10 +48,9 @@ class MadeReports:
 
     def get(self, name: str) -> Made:
         """Give a report by its file's name, made anew if the index has changed."""
-        report = name.partition(".")[0]
         with self._locks[name]:  # so that many who ask at once wait for one, and nobody for another report
-            made_from = PAGE_MADE_FROM if name == _PAGE else REPORTS[report]
-            when = self._source.references.changed(thorough=made_from.thorough, elsewhere=made_from.elsewhere)
+            thorough, elsewhere = _made_from(name)
+            when = self._source.references.changed(thorough=thorough, elsewhere=elsewhere)
             made = self._made.get(name)
             if made is None or made.when != when:
                 made = self._made[name] = self._make(name, when)
@@ -76,6 +75,14 @@ class MadeReports:
         with self._source.reports.making(report) as table:
             for text in render(table, _FORMS[suffix]):
                 yield text.encode("utf-8", "backslashreplace")
+
+
+def _made_from(name: str) -> tuple[bool, bool]:
+    """Tell whether a report is made from a thorough pass, and whether one is needed at all; see Report."""
+    if name == _PAGE:
+        return False, False
+    report = REPORTS[name.partition(".")[0]]
+    return report.thorough, report.elsewhere
 
 
 class ReportContent:
