@@ -20,7 +20,7 @@ from regfs.graph.reports.policy import Policy
 from regfs.graph.reports.policy_file import read_policy
 from regfs.graph.reports.proof import Outcome, Proof, prove, see_that_it_is_of
 from regfs.graph.reports.reclaim import Reclaim
-from regfs.graph.reports.rules import Pattern, read_keep_list
+from regfs.graph.reports.rules import Pattern, Patterns, read_keep_list
 from regfs.graph.reports.table import readable_size
 from regfs.graph.reports.words import counted
 from regfs.graph.times import iso
@@ -157,17 +157,19 @@ def commands_of(
 # --- the proof --------------------------------------------------------------------------------------
 
 
-def proved(it: OpenedIndex, path: Path, say: Callable[[str], None], *, briefly: bool) -> Proof:
+def proved(
+    it: OpenedIndex, path: Path, keep: Iterable[Pattern], say: Callable[[str], None], *, briefly: bool
+) -> Proof:
     """Compare a plan with the store, every file of which is looked at, and say what is to be said.
 
-    `briefly`: not what was freed, but what is not to be deleted any more. Raises PlanError.
+    What `keep` fits is not to go any more. `briefly`: say nothing of what was freed. Raises PlanError.
     """
     plan = read_plan(path)
     it.references.refresh(thorough=True)
     with it.references.snapshot(*NEEDS) as snapshot:
         if note := see_that_it_is_of(snapshot, str(path), plan, place_of(it)):
             say(note)
-        proof = prove(snapshot, plan)
+        proof = prove(snapshot, plan, Patterns(keep))
         pulled = verdict(snapshot)
     for name, why in proof.left.items():
         say(f"{name} stays: {why}")

@@ -188,9 +188,9 @@ def reclaim(
     how curl, skopeo or crane delete it from the registry at URL, which needs storage.delete.enabled.
 
     --verify PLAN compares a plan with the store, instead of any rule: what is gone, is still to be deleted or
-    collected, or stays, for something tags, pushes or signs it since. With --show tags it says that of each
-    image, and digests or commands are those that are still to be deleted. Exit status: 0 if all that the plan
-    promised is gone (with digests and commands: or is among them), 1 if not.
+    collected, or stays, for something tags, pushes or signs it since, or --keep and --keep-from keep it now.
+    With --show tags it says that of each image; digests and commands are what is still to be deleted. Exit
+    status: 0 if all that the plan promised is gone (with digests and commands: or is among them), 1 if not.
 
     \b
       regfs reclaim STORE --keep-last 10 --older-than 90d --keep '*:release-*'
@@ -207,9 +207,12 @@ def reclaim(
     )
     url = _read_url(registry, show)
     if verify:
-        if rules != Rules() or policy or save:
-            raise click.UsageError("--verify compares a plan with the store: give no rule with it")
-        _verify(store, verify, show, output, commands=partial(commands_of, store, url, tool, str(verify)))
+        if rules != Rules(keep=rules.keep) or policy or save:
+            raise click.UsageError(
+                "--verify compares a plan with the store: beside it go --keep, --keep-from"
+            )
+        commands = partial(commands_of, store, url, tool, str(verify))
+        _verify(store, verify, rules.keep, show, output, commands)
         return
     asked = _with_policy(policy, rules) if policy else _alone(rules)
     last = see_that_it_can_be_saved(save, store) if save else None
@@ -287,13 +290,14 @@ def _with_policy(path: Path, rules: Rules) -> Policy:
 def _verify(
     store: str,
     path: Path,
+    keep: Iterable[Pattern],
     show: str,
     output: Output,
     commands: Callable[[list[tuple[str, str]], int], Iterable[str]],
 ) -> None:
     """Compare a plan with the store, and print what became of it; `commands` gives those for the rest."""
     with opened_index(store) as it:
-        proof = proved(it, path, note, briefly=show in ("commands", "digests"))
+        proof = proved(it, path, keep, note, briefly=show in ("commands", "digests"))
     *_, to_delete = proof.count(Outcome.TO_DELETE)
     if show == "commands":
         _print_lines(commands(proof.to_delete, to_delete))

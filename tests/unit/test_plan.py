@@ -16,7 +16,7 @@ from regfs.graph.reports.plan import Plan, decode, encode, make_plan
 from regfs.graph.reports.policy import Policy
 from regfs.graph.reports.proof import Proof, prove, see_that_it_is_of
 from regfs.graph.reports.reclaim import reclaim
-from regfs.graph.reports.rules import Rules, read_pattern
+from regfs.graph.reports.rules import Patterns, Rules, read_pattern
 from regfs.registry import open_local
 from tests.builder import Blob, StoreBuilder
 
@@ -198,6 +198,21 @@ def test_another_repository_that_shares_a_blob_since_keeps_the_blob_and_no_manif
     proof = two.prove(plan)
     assert proof.to_delete == [("app", two.images["app:pr-1"].digest)]
     assert {outcome.value for outcome in proof.blobs.values()} == {"stays"}
+
+
+def test_what_is_to_be_kept_now_is_not_to_be_deleted_any_more(two: Store) -> None:
+    plan = two.plan("app:pr-*", "other:pr-*")
+    digest = two.images["other:pr-2"].digest
+    keep = Patterns(read_pattern("--keep", text) for text in ("app:pr-1", f"other@{digest}"))
+    proof: Proof = two.ask(lambda snapshot: prove(snapshot, plan, keep))
+    assert proof.left == {
+        f"app@{two.images['app:pr-1'].digest}": "--keep 'app:pr-1' keeps it",
+        f"other@{digest}": f"--keep 'other@{digest}' keeps it",
+    }
+    assert {digest for _, digest in proof.to_delete} == {
+        two.images["app:pr-2"].digest,
+        two.images["other:pr-1"].digest,
+    }
 
 
 def test_a_tag_that_moved_since_leaves_its_image_to_be_deleted(two: Store) -> None:

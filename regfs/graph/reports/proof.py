@@ -203,26 +203,30 @@ def see_that_it_is_of(snapshot: Snapshot, path: str, plan: Plan, place: tuple[st
     return f"the plan was made of {was.path}; this store has the same images, and is believed to be a copy"
 
 
-def prove(snapshot: Snapshot, plan: Plan) -> Proof:
-    """Compare a plan with the store as it is."""
+def prove(snapshot: Snapshot, plan: Plan, keeping: Patterns = _NO_PATTERNS) -> Proof:
+    """Compare a plan with the store as it is. What `keeping` fits is not to go any more."""
     ignore = plan.ignore_no_tags
     holdings = {
         holding.path: holding for holding in read_holdings(snapshot, with_dates=False, ignore_no_tags=ignore)
     }
-    planned: dict[str, set[str]] = {}
+    planned: dict[str, _Part] = {}
     for manifest in plan.manifests:
-        planned.setdefault(manifest.repository, set()).add(manifest.digest)
+        planned.setdefault(manifest.repository, _Part(set(), {})).digests.add(manifest.digest)
+    for image in plan.images:
+        planned[image.repository].pushed[image.tag, image.digest] = image.pushed
     unread, torn, times = Unread(snapshot), unread_revisions(snapshot), times_of_revisions(snapshot)
     judged: dict[tuple[str, str], Judged] = {}
     deleted: list[tuple[int, int]] = []
     to_delete: list[tuple[str, str]] = []
-    for path, digests in planned.items():
+    made = nanoseconds(plan.made) or 0
+    for path, part in planned.items():
+        digests = part.digests
         holding = holdings.get(path)
         here = set(holding.revisions.values()) if holding else set()
         for digest in digests - here:
             judged[path, digest] = _absent(path, digest, unread, torn)
         if holding and digests & here:
-            review = _Review(holding, plan, times.get(holding.repository, {}))
+            review = _Review(holding, part, made, times.get(holding.repository, {}), keeping)
             goes = review.goes
             deleted.extend((holding.repository, blob) for blob in goes)
             to_delete.extend((path, holding.revisions[blob]) for blob in in_order(holding, goes))
@@ -268,23 +272,34 @@ def _blobs(
             yield digest, Outcome.TO_DELETE if digest in would_go else Outcome.STAYS
 
 
+class _Part(NamedTuple):
+    """The part of a plan that is one repository's: manifests; when each tag and untagged image was pushed."""
+
+    digests: set[str]
+    pushed: dict[tuple[str, str], str]
+
+
 class _Review:
     """What of a plan is still to go from one repository. `goes` are the manifests, by number.
 
-    `times` are those of the repository's links to manifests.
+    `made` is when the plan was; `times` are those of the repository's links to manifests.
     """
 
-    def __init__(self, holding: Holding, plan: Plan, times: Mapping[int, int | None]) -> None:
+    def __init__(
+        self,
+        holding: Holding,
+        part: _Part,
+        made: int,
+        times: Mapping[int, int | None],
+        keeping: Patterns,
+    ) -> None:
         self._holding = holding
-        self._times = times
-        self._made = nanoseconds(plan.made) or 0
-        self._planned = {one.digest for one in plan.manifests if one.repository == holding.path}
-        self._pushed = {
-            (one.tag, one.digest): one.pushed for one in plan.images if one.repository == holding.path
-        }
+        self._made = made
+        self._planned, self._pushed = part
+        self._keeping = keeping
         self._since: dict[Candidate, str] = {}
         selected = self._select()
-        goes = deletable(holding, selected, _NO_PATTERNS)
+        goes = deletable(holding, selected, keeping)
         # A signature that was pushed since: somebody means to keep its image.
         while more := {blob for blob in goes if not self._is_planned(blob) and not self._is_old(times[blob])}:
             for candidate in list(selected.goes):
@@ -293,9 +308,9 @@ class _Review:
                     self._keep(
                         selected, candidate, f"{digest} belongs to it, which was pushed since the plan"
                     )
-            goes = deletable(holding, selected, _NO_PATTERNS)
+            goes = deletable(holding, selected, keeping)
         self.goes = {blob for blob in goes if self._is_planned(blob)}
-        self._stays = selected.stays
+        self._above = self._who_needs(selected.stays)
 
     def _select(self) -> Selected:
         """Select what the plan did, as far as it is what it was."""
@@ -303,8 +318,13 @@ class _Review:
         for candidate in self._holding.candidates:
             key = candidate.tag, candidate.digest
             planned = key in self._pushed
+            kept = self._keeping.find(*candidate[1:4]) or self._keeping.digest(
+                candidate.path, candidate.digest
+            )
             if candidate.doubt or candidate.blob is None:
                 selected.stays.append(candidate)
+            elif kept:
+                self._keep(selected, candidate, f"{kept.given} keeps it")
             elif planned and self._pushed[key] == pushed_in_words(candidate.pushed):
                 selected.goes[candidate] = ""
             elif not candidate.tag and candidate.digest in self._planned and self._is_old(candidate.pushed):
@@ -334,11 +354,24 @@ class _Review:
             return Judged(Outcome.TO_DELETE)
         if blob in self._holding.doubtful:
             return Judged(Outcome.UNKNOWN, "what could not be read may need it")
-        above = [found for found in self._stays if blob in self._holding.closure({found.blob})]
-        if not above:
-            return Judged(Outcome.STAYS, "something leads to it that the plan does not have")
-        first = min(above, key=lambda found: (found.blob != blob, not found.tag, found.tag))
+        first = self._above.get(blob)
+        if first is None:
+            kept = self._keeping.digest(self._holding.path, self._holding.revisions[blob])
+            why = f"{kept.given} keeps it" if kept else "something leads to it that the plan does not have"
+            return Judged(Outcome.STAYS, why)
         if first.blob == blob and first in self._since:
             return Judged(Outcome.STAYS, self._since[first])
         name = f"{first.path}:{first.tag}" if first.tag else f"{first.path}@{first.digest}"
         return Judged(Outcome.STAYS, f"{name} names it" if first.blob == blob else f"{name} leads to it")
+
+    def _who_needs(self, stays: Iterable[Candidate]) -> dict[int, Candidate]:
+        """Give, for each manifest that stays, what names it, else what leads to it; tags before others."""
+        ordered = sorted(stays, key=lambda found: (not found.tag, found.tag))
+        above: dict[int, Candidate] = {}
+        for found in ordered:
+            if found.blob is not None:
+                above.setdefault(found.blob, found)
+        for found in ordered:
+            for blob in self._holding.closure({found.blob}):
+                above.setdefault(blob, found)
+        return above
