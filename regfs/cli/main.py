@@ -20,17 +20,22 @@ MISUSED = 2
 INTERRUPTED = 130
 
 
+#: How a shell asks what can stand at a place (completion.py).
+_COMPLETE = "_REGFS_COMPLETE"
+
 #: Each subcommand, and the module of this package that has it: loaded when it is called, for to load all
 #: takes longer than many of them run.
 _MODULES = {
     "cat": "browse",
     "check": "checking",
+    "completion": "completion",
     "diff": "checking",
     "explain": "reporting",
     "find": "finding",
     "history": "inside",
     "index": "indexing",
     "ls": "browse",
+    "man": "manual",
     "mount": "mounting",
     "reclaim": "reclaiming",
     "report": "reporting",
@@ -53,6 +58,10 @@ class Commands(click.Group):
             return None
         module = importlib.import_module(f"regfs.cli.{_MODULES[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
+        if _COMPLETE in os.environ:
+            from regfs.cli.completion import teach
+
+            teach(command)
         return command
 
     def resolve_command(
@@ -136,6 +145,8 @@ def regfs() -> None:
 def main() -> None:
     """Run the command; every error that regfs knows becomes one line and an exit status."""
     _open_standard_streams()
+    if _COMPLETE in os.environ:
+        importlib.import_module("regfs.cli.completion")  # it registers what is ours of bash's
     try:
         try:
             regfs.main(prog_name="regfs", standalone_mode=False)
