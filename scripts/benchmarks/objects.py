@@ -152,7 +152,10 @@ async def _fill(server: Seaweed, bucket: str, found: dict[str, bytes]) -> None:
 
 
 def _store(repositories: int, tags: int, large: bytes) -> dict[str, bytes]:
-    """Make a store: each tag has a config and three layers of its own, and one that many share."""
+    """Make a store: each tag has a config and three layers of its own, and one that many share.
+
+    The first tag's is `large`, if that is given.
+    """
     found: dict[str, bytes] = {}
 
     def blob(content: bytes) -> dict[str, object]:
@@ -165,7 +168,8 @@ def _store(repositories: int, tags: int, large: bytes) -> dict[str, bytes]:
         for t in range(tags):
             own = [blob(f"layer {r} {t} {n}".encode()) for n in range(3)]
             stack = [
-                {"mediaType": f"{_OCI}.layer.v1.tar", **d} for d in [blob(large or f"{r % 5}".encode()), *own]
+                {"mediaType": f"{_OCI}.layer.v1.tar", **layer}
+                for layer in [blob(large if large and not t else f"base {r % 5}".encode()), *own]
             ]
             config = blob(json.dumps({"architecture": "amd64", "os": "linux", "n": [r, t]}).encode())
             config = {"mediaType": f"{_OCI}.config.v1+json", **config}

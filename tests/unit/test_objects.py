@@ -65,7 +65,7 @@ def counted() -> Counted:
         ("s3://bucket/", ("s3", "bucket", "")),
         ("S3://bucket/team//prefix/", ("s3", "bucket", "team/prefix")),
         ("gs://bucket/a", ("gs", "bucket", "a")),
-        ("az://account/container/a", ("az", "account", "container/a")),
+        ("az://container/a", ("az", "container", "a")),
         ("abfss://c@account.dfs.core.windows.net/a", ("abfss", "c@account.dfs.core.windows.net", "a")),
     ],
 )
@@ -78,7 +78,7 @@ def test_an_address_is_read(text: str, parts: tuple[str, str, str]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("http://bucket", "file:///x", "s3://", "s3:///prefix", "az://account", "s3://a/../b"),
+        *("http://bucket", "file:///x", "s3://", "s3:///prefix", "s3://a/../b"),
         *("s3://key:secret@bucket/x", "s3://bucket?key=secret", "s3://bucket:80/secret", "s3://secret@b"),
     ],
 )
@@ -86,6 +86,23 @@ def test_what_is_no_address_is_refused_and_no_password_repeated(text: str) -> No
     with pytest.raises(UsageError) as caught:
         Address.parse(text)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["gs://bucket/x", "az://box/x", "abfss://box@account.dfs.core.windows.net/x"]
+)
+def test_google_and_azure_are_reached_by_the_same_code(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has tried them on the real ones: this sees that what is to ask is made, without a question."""
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    if text.startswith("az:"):
+        with pytest.raises(UsageError, match="AZURE_STORAGE_ACCOUNT_NAME"):
+            Address.parse(text).reached_by().connect()
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0")
+    connected = Address.parse(text).reached_by().connect()
+    assert str(connected.prefix) == "x"
+    with pytest.raises(UsageError, match="region"):
+        Address.parse(text).reached_by(region="eu").connect()
 
 
 def test_an_endpoint_is_the_options_or_else_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:

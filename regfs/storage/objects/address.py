@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FORMS = {
     "s3": "s3://BUCKET/PREFIX",
     "gs": "gs://BUCKET/PREFIX",
-    "az": "az://ACCOUNT/CONTAINER/PREFIX",
+    "az": "az://CONTAINER/PREFIX",
     "abfss": "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX",
 }
 
@@ -82,7 +82,7 @@ class Address:
         if re.search(r"[?#\s]", rest):
             raise UsageError(f"{scheme}://…: a store is named {form}; nothing comes behind that")
         parts = [part for part in prefix.split("/") if part]
-        if not host or (scheme == "az" and not parts):
+        if not host:
             raise UsageError(f"{text}: a store is named {form}")
         if {".", ".."} & set(parts):
             raise UsageError(f"{text}: no part of a store's name can be . or ..")
@@ -152,7 +152,9 @@ class Address:
             return make(str(self), config=config, **keywords)
         except Exception as error:
             # Without the URL or the settings: nobody knows what stands in an environment.
-            said = str(error).partition("\n")[0][:160]
+            said = str(error).partition("\n")[0].rpartition("error: ")[2][:160]
+            if self.scheme == "az" and "Account" in said:
+                said = "name the account in $AZURE_STORAGE_ACCOUNT_NAME, or use abfss://"
             raise UsageError(f"{self}: cannot be reached as it is set up: {said}") from error
 
     def _config(self) -> dict[str, Any]:
