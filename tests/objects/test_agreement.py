@@ -107,7 +107,7 @@ def test_what_the_copy_lacks_is_told_and_what_has_another_size(
             data.unlink()
         else:
             os.truncate(data, size)
-    done = run(*REGFS, "diff", "--show", "blobs", pair.address, copy)
+    done = run(*REGFS, "diff", "--wide", "--show", "blobs", pair.address, copy)
     assert done.returncode == 1
     assert re.search(rf"{needed[0]}.*missing", done.stdout)
     assert re.search(rf"{needed[1]}.*other size", done.stdout)

@@ -164,7 +164,7 @@ def test_who_may_nothing_is_told_so_and_no_key_is_shown(ours: tuple[Seaweed, Pai
     server, pair = ours
     for key, secret in (NOBODY, ("registry", "a-wrong-secret"), ("unknown", "unknown-secret")):
         done = run(*REGFS, "index", pair.address, env={**os.environ, **server.environment(key, secret)})
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert done.stderr.startswith(f"regfs: {pair.address}: the store ")
         assert done.stderr.count("\n") == 1
         assert secret not in done.stderr
@@ -214,7 +214,7 @@ def test_a_bucket_or_prefix_that_is_not_there_is_told_apart(ours: tuple[Seaweed,
     with pytest.raises(StoreNotFoundError, match="no registry storage found"):
         opened(server, "nothing/here")
     done = run(*REGFS, "index", "s3://no-such-bucket")
-    assert (done.returncode, done.stderr) == (1, "regfs: s3://no-such-bucket: there is no such bucket\n")
+    assert (done.returncode, done.stderr) == (2, "regfs: s3://no-such-bucket: there is no such bucket\n")
 
 
 def test_a_bucket_that_is_deleted_is_gone_and_not_empty(ours: tuple[Seaweed, Pair], tmp_path: Path) -> None:
