@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
-from regfs.errors import UsageError
+from regfs.errors import UsageError, printable
 from regfs.oci.names import read_registry
 
 _PORTS = {"http": 80, "https": 443}
@@ -75,5 +75,5 @@ def commands(manifests: Iterable[tuple[str, str]], registry: RegistryUrl, tool: 
 
 
 def comment(lines: Iterable[str]) -> Iterator[str]:
-    """Write lines as comments of a shell."""
-    return (f"# {line}" for line in lines)
+    """Write lines as comments of a shell, whatever they quote."""
+    return (f"# {printable(line)}" for line in lines)

@@ -8,7 +8,7 @@ import time
 
 from regfs import __version__
 from regfs.cli.opening import opened_index
-from regfs.graph.reports.metrics import NEEDS, Pass, metrics
+from regfs.graph.reports.metrics import NEEDS, Look, metrics
 
 
 def print_metrics(store: str) -> None:
@@ -16,7 +16,7 @@ def print_metrics(store: str) -> None:
     with opened_index(store) as it:
         done = it.references.refresh()
         name = os.path.abspath(store) if os.path.exists(store) else store
-        about = Pass(name, __version__, time.time(), done.seconds)
+        about = Look(name, __version__, time.time(), done.seconds)
         with it.references.snapshot(*NEEDS) as snapshot:
             lines = list(metrics(snapshot, about))
     for line in lines:

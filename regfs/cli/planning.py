@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -150,7 +151,7 @@ def commands_of(
         "and restart the registry.",
     ]
     if plan:
-        after.append(f"At last: regfs reclaim {store} --verify {plan}")
+        after.append(f"At last: {shlex.join(['regfs', 'reclaim', store, '--verify', plan])}")
     yield from comment(after)
 
 

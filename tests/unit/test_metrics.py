@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from regfs.graph.index import ReferenceIndex
-from regfs.graph.reports.metrics import NEEDS, Pass, metrics
+from regfs.graph.reports.metrics import NEEDS, Look, metrics
 from regfs.registry import open_local
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, need, output, run
@@ -57,7 +57,7 @@ def ask(store: StoreBuilder) -> Ask:
         index = ReferenceIndex(local, str(store.v2), None, ttl=float("inf"))
         try:
             with index.snapshot(*NEEDS) as snapshot:
-                return read("".join(metrics(snapshot, Pass(name, "1.2.3", 1_800_000_000.5, 0.25))))
+                return read("".join(metrics(snapshot, Look(name, "1.2.3", 1_800_000_000.5, 0.25))))
         finally:
             index.close()
             local.close()
@@ -137,7 +137,7 @@ def test_the_command_prints_all_of_it_or_nothing(store: StoreBuilder, tmp_path: 
     assert read(text)["regfs_tags",] == 1
     assert f'{{store="{store.root}"}}' in text
     done = run(*REGFS, "report", "metrics", tmp_path / "nothing")
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
 
 
 def test_the_units_of_systemd_are_sound(tmp_path: Path) -> None:

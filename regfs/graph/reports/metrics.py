@@ -26,7 +26,7 @@ NEEDS = (Need.WEIGHTS, Need.LINKS, Need.CONTENTS, Need.COLLECTIONS)
 Sample = tuple[dict[str, str], int | float | None]
 
 
-class Pass(NamedTuple):
+class Look(NamedTuple):
     """Of which store, by which version of regfs; when the index was brought up to date, and in what time.
 
     In seconds, the first since 1970.
@@ -46,7 +46,7 @@ class Metric(NamedTuple):
     samples: list[Sample]
 
 
-def metrics(snapshot: Snapshot, about: Pass) -> Iterator[str]:
+def metrics(snapshot: Snapshot, about: Look) -> Iterator[str]:
     """Give the lines of all metrics. Needs NEEDS."""
     for metric in (
         *_stored(snapshot),
