@@ -85,15 +85,16 @@ def report(name: str, store: str, match: tuple[Pattern, ...], registry: str, out
     view = replace(output.view, match=match)
     if match and name == "summary":
         raise UsageError("--match: the summary is of the whole store")
+    notes: list[str] = []
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as made:
         with opened(store) as it, it.reports.viewing(name, view) as seen:
-            for text in output.text(seen.table):
+            for text in output.text(seen.table, notes):
                 made.write(text.encode(errors="backslashreplace"))
         made.seek(0)
         while piece := made.read(_IN_MEMORY):
             sys.stdout.buffer.write(piece)
     sys.stdout.flush()
-    tell(seen.notes)
+    tell([*seen.notes, *notes])
 
 
 def _print_page(store: str, registry: str) -> None:

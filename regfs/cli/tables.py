@@ -38,28 +38,25 @@ class Output(NamedTuple):
         """Whether it is for people, and not for programs."""
         return self.form is Format.TABLE
 
-    def text(self, table: Table) -> Iterator[str]:
-        """Give the text of a table that was seen already, piece by piece, with what is left out at the end.
-
-        That is said on standard error, and in a terminal alone.
-        """
+    def text(self, table: Table, notes: list[str]) -> Iterator[str]:
+        """Give the text of a table that was seen already, piece by piece; adds what is to be said of it."""
         if not self.for_people:
             yield from render(table, self.form)
             return
         lines = Lines(table, _screen(wide=self.wide))
         yield from lines
-        if lines.left_out and sys.stdout.isatty():
-            sys.stdout.flush()
-            note(f"no room for {', '.join(lines.left_out)}: --wide shows all")
+        if lines.left_out:
+            notes.append(f"no room for {', '.join(lines.left_out)}: --wide shows all")
 
     def print(self, table: Table) -> None:
         """Print what is asked for of a table, piece by piece. Raises UsageError for a column it has not."""
         seen = see(table, self.view)
         clear()
-        for piece in self.text(seen.table):
+        notes: list[str] = []
+        for piece in self.text(seen.table, notes):
             sys.stdout.write(piece)
         sys.stdout.flush()
-        tell(seen.notes)
+        tell([*seen.notes, *notes])
 
     def print_lines(self, name: str, texts: Iterable[str]) -> None:
         """Print texts, for people one on each line and nothing else; `name` is what they are."""

@@ -995,7 +995,7 @@ def test_check_names_each_cause_once_with_what_to_copy_however_many_images_suffe
     short = rows[other.digest]
     assert (short["found"], short["images"], short["tags"]) == (f"{len(content) - 3} bytes", "1", "2")
     link = rows[""]
-    assert (link["kind"], link["example"]) == ("tag-link", "app:4")
+    assert (link["kind"], link["example"], link["images"]) == ("tag-link", "app:4", "")
     assert store.v2 / link["path"] == store.tag_link("app", "4")
     done = regfs("check", "--quiet", store.root)
     assert done.returncode == 1

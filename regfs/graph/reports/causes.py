@@ -20,9 +20,9 @@ CAUSES = (
     Column("digest", Type.DIGEST, "the blob; empty: it is none"),
     Column("size", Type.SIZE, "its bytes, as images say", SPARE),
     Column("found", help="what is there instead"),
-    Column("images", Type.NUMBER, "how many suffer"),
-    Column("tags", Type.NUMBER, "how many suffer", SPARE),
-    Column("example", help="one path of the mounted tree, or one tag, that suffers"),
+    Column("images", Type.NUMBER, "how many suffer; none: not known"),
+    Column("tags", Type.NUMBER, "how many suffer; none: not known", SPARE),
+    Column("example", help="one path of the mounted tree, or one tag, that suffers; or the place"),
     Column("path", help="the file below the store: what to copy from another host", rank=SPARE),
 )
 
@@ -61,6 +61,11 @@ def by_cause(snapshot: Snapshot, severities: Iterable[str]) -> Table:
     return Table(CAUSES, [_row(snapshot, paths, cause) for _, cause in ordered])
 
 
+def _known(count: int, *, of_blob: bool) -> int | None:
+    """Give how many suffer; of what was not read, nobody knows that it is none."""
+    return count if count or of_blob else None
+
+
 def _key(found: KeptFinding) -> tuple[str, ...]:
     """Tell findings of one cause by this."""
     if found.kind in _OF_BLOBS and found.digest:
@@ -84,8 +89,8 @@ def _row(snapshot: Snapshot, paths: Paths, cause: _Cause) -> Row:
         found.digest or None,
         None if number is None else size_wanted(snapshot, number),
         found.found,
-        len(cause.images),
-        len(cause.tags),
-        example or (f"{repository}:{tag}" if tag else repository),
+        _known(len(cause.images), of_blob=of_blob),
+        _known(len(cause.tags), of_blob=of_blob),
+        example or (f"{repository}:{tag}" if tag else repository or found.path),
         found.path or (layout.blob_data(Digest.parse(found.digest)) if of_blob else ""),
     )
