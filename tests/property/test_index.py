@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 import sqlite3
 import tempfile
 import time
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from regfs.graph.index import Need, ReferenceIndex, Role
 from regfs.graph.reports.catalogue import REPORTS, Reports
 from regfs.graph.reports.formats import Format, render
+from regfs.page.document import ImageFlag
 from regfs.registry import Contents
 from regfs.storage import FileStat, LocalStorage
 from tests.builder import StoreBuilder
@@ -125,6 +128,28 @@ def check(model: Model, reports: Reports) -> None:
     uploads = {(row["repository"], row["upload"]): int(row["size"]) for row in report(reports, "uploads")}
     assert uploads == model.uploads
     check_summary(model, report(reports, "summary"))
+    check_page(model, reports.page().decode())
+
+
+def check_page(model: Model, page: str) -> None:
+    """The page's parts are the states, and what its map draws is each byte once."""
+    parts = {
+        kind: int(size)
+        for kind, size in re.findall(r'<li data-kind="(\w+)".*?<data value="(\d+)"', page, re.DOTALL)
+    }
+    found = dict.fromkeys(("tagged", "untagged", "orphaned", "unknown"), 0)
+    for digest, state in model.states().items():
+        found[state] += model.blobs[digest]
+    assert parts["own"] + parts["shared"] + parts["between"] == found["tagged"]
+    assert [parts[state] for state in ("untagged", "orphaned", "unknown")] == [
+        found[state] for state in ("untagged", "orphaned", "unknown")
+    ]
+    assert parts["uploads"] == sum(model.uploads.values())
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    data = json.loads(text)
+    images = zip(data["images"]["own"], data["images"]["flags"], strict=True)
+    own = sum(size for size, flags in images if not flags & ImageFlag.SEVERAL_REPOSITORIES)
+    assert own + sum(size for *_, size in data["places"]) == data["total"] == sum(parts.values())
 
 
 def check_tags(model: Model, rows: list[dict[str, str]]) -> None:

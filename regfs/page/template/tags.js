@@ -118,7 +118,7 @@ function list() {
 }
 
 function heading(column, number) {
-  if (!column.key) return element("th", { scope: "col" }, element("span", { class: "hidden", text: "commands" }));
+  if (!column.key) return element("th", { scope: "col", role: "columnheader" }, element("span", { class: "hidden", text: "commands" }));
   const order = number !== table.column ? "none" : table.falling ? "descending" : "ascending";
   const arrow = { none: "", descending: " ↓", ascending: " ↑" }[order];
   const button = element("button", { type: "button", class: "sort", title: column.title ?? null, text: `${column.name}${arrow}` });
@@ -129,23 +129,23 @@ function heading(column, number) {
     list();
     byId("tags").tHead.rows[0].cells[number].firstChild.focus();
   });
-  return element("th", { scope: "col", "aria-sort": order, class: `column-${column.name}${column.text ? "" : " number"}` }, button);
+  return element("th", { scope: "col", role: "columnheader", "aria-sort": order, class: `column-${column.name}${column.text ? "" : " number"}` }, button);
 }
 
 function row(tag) {
   const { image } = tag;
   const name = element("button", { type: "button", class: "link name" }, element("span", { class: "muted", text: `${tag.repository}:` }), element("strong", { text: tag.name }));
   const cells = [
-    element("td", { class: "column-tag" }, name, ...badges(tag)),
-    element("td", { class: "number column-own" }, !image ? "" : image.flags & IMAGE.OWN_UNKNOWN ? element("span", { class: "unknown", title: "what was not read may need some of it", text: "unknown" }) : bytes(image.own)),
-    element("td", { class: "number column-size" }, image && image.size !== null ? bytes(image.size) : ""),
-    element("td", { class: "number column-pushed", title: minute(tag.pushed), text: day(tag.pushed) }),
-    element("td", { class: "number column-pushes", text: `${tag.former.length + 1}` }),
-    element("td", { class: "column-kind", text: image ? [image.kind === "image" ? "" : image.kind, image.platforms].filter(Boolean).join(" · ") : "" }),
-    element("td", { class: "column-signed" }, ...marks(tag)),
-    element("td", { class: "column-copy" }, copyButton("pull", () => pullCommand(tag))),
+    element("td", { role: "cell", class: "column-tag" }, name, ...badges(tag)),
+    element("td", { role: "cell", class: "number column-own" }, !image ? "" : image.flags & IMAGE.OWN_UNKNOWN ? element("span", { class: "unknown", title: "what was not read may need some of it", text: "unknown" }) : bytes(image.own)),
+    element("td", { role: "cell", class: "number column-size" }, image && image.size !== null ? bytes(image.size) : ""),
+    element("td", { role: "cell", class: "number column-pushed", title: minute(tag.pushed), text: day(tag.pushed) }),
+    element("td", { role: "cell", class: "number column-pushes", text: `${tag.former.length + 1}` }),
+    element("td", { role: "cell", class: "column-kind", text: image ? [image.kind === "image" ? "" : image.kind, image.platforms].filter(Boolean).join(" · ") : "" }),
+    element("td", { role: "cell", class: "column-signed" }, ...marks(tag)),
+    element("td", { role: "cell", class: "column-copy" }, copyButton("pull", () => pullCommand(tag))),
   ];
-  return element("tr", { "data-tag": tag.number }, ...cells);
+  return element("tr", { role: "row", "data-tag": tag.number }, ...cells);
 }
 
 function badges(tag) {
