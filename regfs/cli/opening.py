@@ -15,7 +15,7 @@ import click
 
 from regfs.amounts import read_size
 from regfs.cli.progress import Steps, complain, note
-from regfs.errors import RegfsError
+from regfs.errors import RegfsError, StoreNotFoundError
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.update import Progress as Told
 from regfs.registry import Contents, locate, open_local
@@ -158,7 +158,7 @@ def see_store(store: str) -> None:
             open_store(store)
         except RegfsError as error:
             complain(str(error))
-            status = 1
+            status = 2 if isinstance(error, StoreNotFoundError) else 1
         finally:
             os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -29,7 +29,7 @@ class ListedShard(NamedTuple):
 
     def read(self, survey: Survey) -> ShardRead | None:
         """List it; None if nothing in it has changed."""
-        listed, stamp = survey.listed(self.path)
+        listed, stamp = survey.listed(self.path, self.known)
         if stamp and stamp == self.known:
             return None
         read = Shard(self.algorithm, self.prefix).read(listed)
@@ -87,7 +87,7 @@ class ListedPart(NamedTuple):
 
 
 def _listing(survey: Survey, path: str, known: int) -> ListingRead | None:
-    listed, stamp = survey.listed(path)
+    listed, stamp = survey.listed(path, known)
     return None if stamp and stamp == known else ListingRead(stamp, listed)
 
 

@@ -127,13 +127,14 @@ class Survey:
         """Whether the store tells of a thousand files at once, and what changed in no other way."""
         return isinstance(self._store, ListingStorage)
 
-    def listed(self, path: str) -> tuple[Survey, int]:
+    def listed(self, path: str, known: int = 0) -> tuple[Survey, int]:
         """List a directory of such a store with all below it: what reads that, and its stamp (0: none).
 
-        If it cannot be listed, everything that is read there is an error.
+        If it cannot be listed, everything that is read there is an error. With the stamp that is `known`,
+        nothing can be read there.
         """
         assert isinstance(self._store, ListingStorage)  # noqa: S101 - see `lists`
-        found = self._store.listed(path)
+        found = self._store.listed(path, known)
         return Survey(found, evidence=self._evidence), found.stamp
 
     def looking_by(self, looks: Executor) -> Survey:

@@ -163,8 +163,11 @@ class ListingStorage(Storage, Protocol):
     def names_stamp(self, entries: Iterable[Entry]) -> int:
         """Give the stamp of a directory that was just listed: as a file system's, of the names in it."""
 
-    def listed(self, path: str) -> Listed:
-        """List a directory with all below it. Raises StoreAwayError alone."""
+    def listed(self, path: str, known: int = 0) -> Listed:
+        """List a directory with all below it. Raises StoreAwayError alone.
+
+        If its stamp is the one that is `known`, nothing else may be asked of what is given.
+        """
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
@@ -14,6 +15,7 @@ from obstore.store import MemoryStore, ObjectStore
 
 from regfs.errors import (
     MissingError,
+    RequirementError,
     StoreAwayError,
     StoreError,
     StoreGoneError,
@@ -360,3 +362,13 @@ def test_what_is_deleted_or_cut_short_while_it_is_read_is_an_error(counted: Coun
         with pytest.raises(StoreError, match=said):
             opened.read_into(memoryview(bytearray(4096)), 0)
         opened.close()
+
+
+# --- where it is not installed -----------------------------------------------------------------------------
+
+
+def test_without_obstore_an_error_tells_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("obstore", "obstore.store"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(RequirementError, match=r"pip install 'regfs\[s3\]'"):
+        Address.parse("s3://bucket").connect()

@@ -180,16 +180,12 @@ class Bucket:
 
         return self._ask(path, ask)
 
-    def range(self, path: str, start: int, end: int) -> bytes:
-        """Read the bytes of an object from `start` up to `end`, which are not behind its last."""
-        return self.begin_range(path, start, end).wait(self.given_up, path)
+    def begin_range(self, path: str, start: int, end: int) -> Asked[memoryview]:
+        """Begin to read the bytes of an object from `start` up to `end`, which are not behind its last."""
 
-    def begin_range(self, path: str, start: int, end: int) -> Asked[bytes]:
-        """Begin to read them; the caller waits, or not."""
-
-        def ask() -> bytes:
+        def ask() -> memoryview:
             self._count("get")
-            return bytes(self.connected().get_range(path, start=start, end=end))
+            return memoryview(self.connected().get_range(path, start=start, end=end))
 
         return self._requests.begin(lambda: self._translated(path, ask))
 

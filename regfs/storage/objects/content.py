@@ -61,7 +61,7 @@ class Piece(NamedTuple):
 
     start: int
     end: int
-    asked: Asked[bytes]
+    asked: Asked[memoryview]
 
 
 class ObjectContent:
@@ -91,7 +91,7 @@ class ObjectContent:
             filled += len(part)
         return filled
 
-    def _bytes(self, piece: Piece) -> bytes:
+    def _bytes(self, piece: Piece) -> memoryview:
         try:
             content = piece.asked.wait(self._bucket.given_up, self._key)
         except MissingError as error:

@@ -35,12 +35,13 @@ _Leaves = list[Leaf]
 class ListedStorage:
     """What stands at `path` of a storage and below it, under the same paths as there.
 
-    `error` is why it could not be listed: then every question raises that.
+    `error` is why it could not be listed: then every question raises that. If its stamp is the one that is
+    `known`, nothing but that was taken over.
     """
 
     follow_symlinks = False
 
-    def __init__(self, whole: ObjectStorage, path: str) -> None:
+    def __init__(self, whole: ObjectStorage, path: str, known: int = 0) -> None:
         self._whole = whole
         self.path = path
         self.error: StoreError | None = None
@@ -56,7 +57,7 @@ class ListedStorage:
         self._odd: frozenset[str] = frozenset()
         self._unlisted: frozenset[str] = frozenset()
         try:
-            self._list_all()
+            self._list_all(known)
         except StoreError as error:
             self.error = _at(path, error)
 
@@ -64,18 +65,20 @@ class ListedStorage:
         """Tell how many objects there are."""
         return len(self._paths)
 
-    def _list_all(self) -> None:
+    def _list_all(self, known: int) -> None:
         bucket, prefix = self._whole.bucket, self._whole.key(self.path)
         skip = len(prefix) + 1 if prefix else 0
         keys, odd, unlisted = all_below(bucket, prefix)
+        self.stamp = stamp_of(
+            [f"{key.path}\1{key.size}\1{key.modified}\1{key.etag}" for key in keys] + odd + unlisted
+        )
+        if self.stamp == known:
+            return
         self._odd = frozenset(above[skip:] for above in odd)
         self._unlisted = frozenset(above[skip:] for above in unlisted)
         keys.sort()
         empty = markers(bucket, [key for key in keys if not key.size], [key.path for key in keys])
         self._empty = frozenset(path[skip:] for path in empty if len(path) > len(prefix))
-        self.stamp = stamp_of(
-            [f"{key.path}\1{key.size}\1{key.modified}\1{key.etag}" for key in keys] + odd + unlisted
-        )
         while keys and keys[0].path == prefix:
             del keys[0]
         keys.reverse()

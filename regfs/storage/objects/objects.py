@@ -93,12 +93,12 @@ class ObjectStorage:
         """Give the stamp of a directory that was just listed."""
         return names_stamp(entries)
 
-    def listed(self, path: str) -> ListedStorage:
+    def listed(self, path: str, known: int = 0) -> ListedStorage:
         """List a directory with all below it: one request for each thousand objects.
 
-        What stops that is told by what it gives. Raises StoreAwayError alone.
+        What stops that is told by what it gives; `known` as there. Raises StoreAwayError alone.
         """
-        return ListedStorage(self, path)
+        return ListedStorage(self, path, known)
 
     def tree_stamp(self, path: str) -> int:
         """Give what changes with all below a directory; 0 if it cannot be listed, or is not there."""
