@@ -17,7 +17,7 @@ def open_objects(bucket: Bucket) -> ObjectStorage:
     there; StoreAwayError.
     """
     text = str(bucket.address)
-    prefix, way = "", list(layout.BELOW_ROOT)
+    prefix, way = bucket.address.prefix, list(layout.BELOW_ROOT)
     try:
         found, files = _names(bucket, prefix)
         while not found & _TOP:
@@ -52,7 +52,7 @@ def _reason(error: StoreError | StoreAwayError) -> str:
 
 
 def _explanation(bucket: Bucket, prefix: str, found: set[str], files: set[str]) -> str:
-    if "" in found and not prefix and not bucket.address.prefix:
+    if "" in found and not prefix:
         return (
             "holds keys that begin with a slash, as registries before 3.0 write them to Azure (legacy root "
             "prefix), which regfs cannot read. Copy the container without that slash, and give the copy"

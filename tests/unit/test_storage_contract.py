@@ -92,11 +92,11 @@ class InBucket:
     """Below a prefix of an object store: obstore's own in memory, or a real server."""
 
     def __init__(self, bucket: Bucket) -> None:
-        self.store = ObjectStorage(bucket)
+        self.store = ObjectStorage(bucket, bucket.address.prefix)
 
     def write(self, path: str, content: bytes, mtime_ns: int = 0) -> None:
         try:
-            obstore.put(self.store.bucket.connected(), path, content)
+            obstore.put(self.store.bucket.connected(), self.store.key(path), content)
         except ValueError as error:
             pytest.skip(f"obstore makes no such key: {type(error).__name__}")
 
@@ -110,7 +110,7 @@ class InBucket:
         pytest.skip("an object store has no FIFOs")
 
     def remove(self, path: str) -> None:
-        obstore.delete(self.store.bucket.connected(), path)
+        obstore.delete(self.store.bucket.connected(), self.store.key(path))
 
 
 @pytest.fixture(params=["local", "memory", "objects", pytest.param("s3", marks=pytest.mark.objects)])

@@ -89,8 +89,8 @@ class Address:
         return cls(scheme, host, "/".join(parts))
 
     def at(self, prefix: str) -> Address:
-        """Give the address of what is below this one's prefix."""
-        return replace(self, prefix="/".join(filter(None, (self.prefix, prefix))))
+        """Give the address of another prefix of the bucket."""
+        return replace(self, prefix=prefix)
 
     def reached_by(
         self, endpoint: str = "", region: str = "", *, anonymous: bool = False, timeout: float | None = None
@@ -120,7 +120,10 @@ class Address:
         return f"{self} {self.endpoint}".rstrip()
 
     def connect(self) -> ObjectStore:
-        """Make what asks; nothing is asked yet. Raises RequirementError, UsageError."""
+        """Make what asks for keys of the whole bucket; nothing is asked yet.
+
+        Raises RequirementError, UsageError.
+        """
         try:
             from obstore.store import from_url
         except ImportError as error:
@@ -149,7 +152,7 @@ class Address:
         config: Any = self._config()
         make: Callable[..., ObjectStore] = from_url
         try:
-            return make(str(self), config=config, **keywords)
+            return make(f"{self.scheme}://{self.host}", config=config, **keywords)
         except Exception as error:
             # Without the URL or the settings: nobody knows what stands in an environment.
             said = str(error).partition("\n")[0].rpartition("error: ")[2][:160]

@@ -1,6 +1,6 @@
-"""The requests to one prefix of a bucket: what each gives, what its errors mean, and how many there were.
+"""The requests to a bucket: what each gives, what its errors mean, and how many there were.
 
-Paths are keys below the prefix. Safe for many threads. Nobody may fork after the first request.
+Paths are keys. Safe for many threads. Nobody may fork after the first request.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 class Key(NamedTuple):
-    """An object: its key below the prefix, bytes, LastModified in seconds, the ETag without its quotes."""
+    """An object: its key, bytes, LastModified in seconds, the ETag without its quotes."""
 
     path: str
     size: int
@@ -95,7 +95,10 @@ class OddKeyError(UnreadableError):
 
 
 class Bucket:
-    """One prefix of a bucket. `given_up` tells whether nobody waits any more for the calling thread."""
+    """One bucket; `address` is what a person called it by, with a prefix that plays no part here.
+
+    `given_up` tells whether nobody waits any more for the calling thread.
+    """
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ _Entries = list[Entry]
 
 
 class ObjectStorage:
-    """What is below the key `prefix` of a bucket's own.
+    """What is below the key `prefix` of a bucket.
 
     `expected`, if given, are names that a store has at its top, one of them at least: where none is any more,
     it is gone.
@@ -181,6 +181,8 @@ class ObjectStorage:
 
     def beside(self, path: str) -> bool:
         """Tell whether something stands at a path next to the store. Raises StoreAwayError."""
+        if not self._prefix:
+            return False
         above, slash, _ = self._prefix.rpartition("/")
         try:
             self.bucket.head(f"{above}{slash}{path}")
