@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 _OPTIONS = """\b
 Options for -o, separated by commas:
-  ttl=SECONDS       how long links and listings are believed (10); a new push
+  ttl=DURATION      how long links and listings are believed (10s); a new push
                     shows after this time at the latest. inf for a store that
                     never changes. Of an object store 300, for each look is a
                     LIST, which costs money and as long as a thousand files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,11 @@ def test_a_log_file_that_cannot_be_written_is_refused(store: StoreBuilder, mount
 def test_to_unmount_what_is_no_mount_is_refused(mountpoint: Path) -> None:
     assert str(mountpoint) in refused("umount", mountpoint, status=2)
     assert str(mountpoint) in refused("umount", "--lazy", mountpoint, status=2)
+
+
+def test_what_draws_in_a_terminal_is_loaded_only_for_one() -> None:
+    """rich takes a tenth of a second, and a mount would hold it for all its time."""
+    modules = "mounting", "browse", "reporting", "checking", "reclaiming", "indexing", "serving"
+    imports = "; ".join(f"import regfs.cli.{name}" for name in ("main", *modules))
+    script = f"{imports}; import sys; print([name for name in sys.modules if name.startswith('rich')])"
+    assert output(sys.executable, "-c", script) == "[]\n"
