@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _SYSLOG = "/dev/log"
 _TO_FILE = "%(asctime)s %(levelname)s %(message)s"
+_MOMENT = "%Y-%m-%d %H:%M:%S %z"
 _TO_SYSLOG = "regfs[%(process)d]: %(message)s"
 _TO_TERMINAL = "regfs: %(message)s"
 
@@ -79,7 +80,7 @@ def start_log(*, log_file: str | None, foreground: bool, debug: bool) -> None:
         handler, form = _handler(log_file, foreground=foreground)
     except OSError as error:
         raise RequirementError(log_file or _SYSLOG, f"log file {log_file}: {error.strerror}") from error
-    handler.setFormatter(logging.Formatter(form))
+    handler.setFormatter(logging.Formatter(form, _MOMENT))
     handler.addFilter(OnceInAWhile())
     root = logging.getLogger()
     root.addHandler(handler)

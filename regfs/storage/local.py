@@ -525,7 +525,7 @@ class LocalStorage:
             return False
         if not is_there:
             if not self._away_since:
-                self._away_since = time.strftime("%Y-%m-%d %H:%M:%S")
+                self._away_since = time.strftime("%Y-%m-%d %H:%M:%S %z")
                 _log.warning("no store is at %s any more; what was known of it is kept", self.root)
             raise StoreGoneError(self.root, self._away_since, errno.EIO)
         if self._away_since:

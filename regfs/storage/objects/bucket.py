@@ -262,7 +262,7 @@ class Bucket:
     def gone(self, why: str) -> StoreGoneError:
         """Give the error for a store of which nothing is there any more; the log is told once."""
         if not self._gone_since:
-            self._gone_since = time.strftime("%Y-%m-%d %H:%M:%S")
+            self._gone_since = time.strftime("%Y-%m-%d %H:%M:%S %z")
         if self._answered:
             self._answered = False
             _log.warning("no store is at %s any more: %s; what was known of it is kept", self.address, why)
