@@ -187,9 +187,9 @@ def identity(pair: tuple[str, str], actions: list[str]) -> dict[str, object]:
 
 
 @contextmanager
-def slow(port: int, milliseconds: int) -> Iterator[SlowProxy]:
-    """Start a proxy to a port that holds each direction back by so much."""
-    proxy = SlowProxy(port, milliseconds)
+def slow(target: int, milliseconds: int, port: int = 0) -> Iterator[SlowProxy]:
+    """Start a proxy to a port that holds each direction back by so much; at `port`, if that is given."""
+    proxy = SlowProxy(target, milliseconds, port)
     try:
         yield proxy
     finally:
@@ -202,8 +202,8 @@ def slow(port: int, milliseconds: int) -> Iterator[SlowProxy]:
 class SlowProxy:
     """The proxy, which counts requests as well."""
 
-    def __init__(self, target: int, milliseconds: int) -> None:
-        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+    def __init__(self, target: int, milliseconds: int, port: int = 0) -> None:
+        with closing(socket.create_server(("127.0.0.1", port))) as server:
             self.port = server.getsockname()[1]
         script = Path(__file__).with_name("slow_proxy.py")
         command = [sys.executable, str(script), str(self.port), str(target), str(milliseconds)]

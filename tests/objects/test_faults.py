@@ -237,21 +237,25 @@ def test_a_bucket_that_is_deleted_is_gone_and_not_empty(ours: tuple[Seaweed, Pai
     assert told.tags() == before
 
 
-def test_the_server_dies_in_the_middle_of_an_index_and_the_next_one_is_whole(tmp_path: Path) -> None:
-    server = Seaweed(tmp_path / "server")
-    with pytest.MonkeyPatch.context() as patch:
-        try:
-            for name, value in server.environment().items():
-                patch.setenv(name, value)
-            server.make_bucket()
-            obstore.put(server.objects(), f"{STORE}/blobs/x", b"x")
-            storage = opened(server, "", timeout=2.0)
-            told = Told(storage, tmp_path / "cache")
-            told.index.refresh()
-            server.kill()
-            began = time.monotonic()
-            with pytest.raises(StoreAwayError):
-                told.index.refresh()
-            assert time.monotonic() - began < 10
-        finally:
-            server.end()
+def refresh_for_ever(told: Told) -> None:
+    while True:
+        told.index.refresh(thorough=True)
+
+
+@pytest.mark.parametrize("after", [0.3, 0.8])
+def test_a_connection_that_breaks_in_the_middle_of_a_pass_changes_nothing(
+    ours: tuple[Seaweed, Pair], tmp_path: Path, after: float
+) -> None:
+    server, pair = ours
+    with slow(server.port, 60) as proxy:
+        address = Address.parse(pair.address).reached_by(proxy.endpoint, timeout=2.0)
+        told = Told(open_objects(Bucket(address)), tmp_path / "cache")
+        before = told.everything()
+        dying = threading.Timer(after, proxy.process.kill)
+        dying.start()
+        with pytest.raises(StoreAwayError):
+            refresh_for_ever(told)
+        dying.join()
+    time.sleep(2.1)
+    with slow(server.port, 0, proxy.port):
+        assert told.everything() == before

@@ -148,6 +148,25 @@ def test_an_error_says_whether_anything_is_known_of_what_lies_there(
     assert "secret" not in str(caught.value)
 
 
+def test_an_answer_that_breaks_off_is_asked_for_once_more(counted: Counted) -> None:
+    counted.put("key")
+    answers = ["broken", "broken", "broken"]
+
+    class Breaking:
+        def head(self, path: str) -> object:
+            if answers.pop():
+                raise obstore.exceptions.GenericError("HTTP error: request or response body error")
+            return obstore.head(counted.objects, path)
+
+    bucket = Bucket(Address.parse("s3://b"), connect=lambda: cast("ObjectStore", Breaking()))
+    with pytest.raises(StoreAwayError):
+        bucket.head("key")
+    assert len(answers) == 1
+    bucket = Bucket(Address.parse("s3://b"), connect=lambda: cast("ObjectStore", Breaking()))
+    answers.insert(0, "")
+    assert bucket.head("key").size == 1
+
+
 def test_who_gives_up_waits_no_longer(counted: Counted) -> None:
     from threading import Event
 

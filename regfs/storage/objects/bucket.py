@@ -86,6 +86,10 @@ class Counts(NamedTuple):
 _ODD_KEY = "object with invalid path"
 
 
+#: What it says of an answer that ended too early.
+_BROKEN_OFF = "response body error"
+
+
 class OddKeyError(UnreadableError):
     """A listing holds keys that no path can name, with `//`, `.` or `..` in them: it gives none at all."""
 
@@ -215,7 +219,7 @@ class Bucket:
         if away is not None and time.monotonic() < self._away_until:
             raise StoreAwayError(path, str(away).partition(": ")[2], away.errno)
         try:
-            found = ask()
+            found = self._once_more(ask)
         except RegfsError:
             raise
         except Exception as error:  # noqa: BLE001 - obstore has a class for each store's own
@@ -232,6 +236,16 @@ class Bucket:
             _log.warning("%s: answers again", self.address)
         self._gone_since, self._answered = "", True
         return found
+
+    def _once_more(self, ask: Callable[[], T]) -> T:
+        """Ask; again, if the answer broke off half way: obstore asks again only before it has begun."""
+        began = time.monotonic()
+        try:
+            return ask()
+        except Exception as error:
+            if _BROKEN_OFF not in str(error) or time.monotonic() - began > self.address.timeout / 2:
+                raise
+        return ask()
 
     def _error(self, path: str, error: Exception) -> RegfsError:
         """Give regfs's error for one of obstore's: by its class, the answer's status, and its code."""
