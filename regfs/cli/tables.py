@@ -18,7 +18,7 @@ from regfs.cli.progress import clear, note
 from regfs.graph.reports.formats import Format, render
 from regfs.graph.reports.lines import Lines, Paint, Screen
 from regfs.graph.reports.table import Column, Table
-from regfs.graph.reports.view import View, see
+from regfs.graph.reports.view import TableView, see
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,7 +30,7 @@ class Output(NamedTuple):
     """How a person wants a table: its form, what of it, and whether all of that or what fits."""
 
     form: Format = Format.TABLE
-    view: View = View()
+    view: TableView = TableView()
     wide: bool = False
 
     @property
@@ -115,7 +115,7 @@ def table_options(command: F) -> F:
         top: int | None,
         **others: Any,
     ) -> Any:
-        view = View(columns, sort, reverse, top or 0)
+        view = TableView(columns, sort, reverse, top or 0)
         return command(*given, output=Output(form, view, wide), **others)
 
     for option in reversed(_OPTIONS):

@@ -50,7 +50,7 @@ class TagFlag(enum.IntFlag):
     CANNOT_TELL = 2
 
 
-class Part(msgspec.Struct, frozen=True):
+class StorePart(msgspec.Struct, frozen=True):
     """A part of the store, each byte in one: its blobs or uploads, and what is to be said of it."""
 
     kind: PlaceKind
@@ -60,7 +60,7 @@ class Part(msgspec.Struct, frozen=True):
     note: str
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class MapPlace(msgspec.Struct, frozen=True, array_like=True):
     """Bytes in a repository, or above several (`name`; "": the top); `number` counts blobs, uploads, tags."""
 
     kind: PlaceKind
@@ -200,9 +200,9 @@ class Page(msgspec.Struct):
     number_of_tags: int
     number_of_images: int
     number_of_blobs: int
-    parts: list[Part]
+    parts: list[StorePart]
     top: list[str]
-    places: list[Place]
+    places: list[MapPlace]
     repositories: list[str]
     images: ImageColumns
     tags: TagColumns

@@ -7,7 +7,7 @@ import pytest
 from regfs.errors import UsageError
 from regfs.graph.reports.lines import Lines, Screen
 from regfs.graph.reports.table import SPARE, WIDE, Column, Table, Type
-from regfs.graph.reports.view import View, see
+from regfs.graph.reports.view import TableView, see
 
 HOUR = 3_600_000_000_000
 TAGS = Table(
@@ -110,20 +110,20 @@ def test_letters_that_are_two_places_wide_keep_the_columns_straight() -> None:
 
 
 def test_sizes_and_times_are_sorted_the_largest_first_and_names_from_a_on() -> None:
-    assert column(see(TAGS, View(sort="size")).table, "tag") == ["nightly", "1.0", "1.1"]
-    assert column(see(TAGS, View(sort="pushed")).table, "tag") == ["1.0", "nightly", "1.1"]
-    assert column(see(TAGS, View(sort="tag")).table, "tag") == ["1.0", "1.1", "nightly"]
+    assert column(see(TAGS, TableView(sort="size")).table, "tag") == ["nightly", "1.0", "1.1"]
+    assert column(see(TAGS, TableView(sort="pushed")).table, "tag") == ["1.0", "nightly", "1.1"]
+    assert column(see(TAGS, TableView(sort="tag")).table, "tag") == ["1.0", "1.1", "nightly"]
 
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_what_is_not_known_comes_last_whichever_way_and_is_said(reverse: bool) -> None:
-    seen = see(TAGS, View(sort="size", reverse=reverse))
+    seen = see(TAGS, TableView(sort="size", reverse=reverse))
     assert column(seen.table, "size")[-1] is None
     assert seen.notes == ["of 1 row size is unknown; last here"]
 
 
 def test_the_first_rows_and_the_columns_in_the_order_that_is_asked_for() -> None:
-    seen = see(TAGS, View(columns=("note", "tag"), sort="size", top=1))
+    seen = see(TAGS, TableView(columns=("note", "tag"), sort="size", top=1))
     assert [column.name for column in seen.table.columns] == ["note", "tag"]
     assert "1 of 3 rows" in seen.notes
     assert shown(seen.table, 20) == ["note   tag", "third  nightly"]
@@ -133,15 +133,15 @@ def test_times_in_words_are_sorted_as_times() -> None:
     table = Table(
         (Column("created", Type.TIME),), [("2026-01-01T00:00:00+02:00",), ("2025-12-31T23:00:00Z",), ("?",)]
     )
-    seen = see(table, View(sort="created"))
+    seen = see(table, TableView(sort="created"))
     assert [row[0] for row in seen.table.rows] == ["2025-12-31T23:00:00Z", "2026-01-01T00:00:00+02:00", "?"]
 
 
 def test_a_column_that_is_none_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(UsageError, match="no column 'sise'; did you mean size\\? there are repository, tag"):
-        see(TAGS, View(sort="sise"))
+        see(TAGS, TableView(sort="sise"))
     with pytest.raises(UsageError, match="no column 'x', there are"):
-        see(TAGS, View(columns=("x",)))
+        see(TAGS, TableView(columns=("x",)))
 
 
 def test_rows_that_nothing_is_asked_of_are_given_as_they_come() -> None:
@@ -149,5 +149,5 @@ def test_rows_that_nothing_is_asked_of_are_given_as_they_come() -> None:
         yield ("first",)
         raise AssertionError("read too early")
 
-    table = see(Table((Column("name"),), rows()), View(columns=("name",))).table
+    table = see(Table((Column("name"),), rows()), TableView(columns=("name",))).table
     assert list(next(iter(table.rows))) == ["first"]

@@ -12,7 +12,7 @@ from regfs.graph.reports import lists
 from regfs.graph.reports.contents import BlobContents
 from regfs.graph.reports.summary import summary
 from regfs.graph.reports.table import Table
-from regfs.graph.reports.view import Seen, View, matched, see
+from regfs.graph.reports.view import ShownTable, TableView, matched, see
 from regfs.registry import Contents
 
 
@@ -85,11 +85,11 @@ class Reports:
     @contextmanager
     def making(self, name: str) -> Iterator[Table]:
         """Make the report of that name. Its rows are read within the `with` block."""
-        with self.viewing(name, View()) as seen:
+        with self.viewing(name, TableView()) as seen:
             yield seen.table
 
     @contextmanager
-    def viewing(self, name: str, view: View) -> Iterator[Seen]:
+    def viewing(self, name: str, view: TableView) -> Iterator[ShownTable]:
         """Make what a person asked for of the report of that name, as `making` does. Raises UsageError."""
         report = REPORTS[name]
         report.read(self._contents)
@@ -98,7 +98,7 @@ class Reports:
         ) as snapshot:
             fitting = matched(snapshot, report.make(snapshot), view.match)
             seen = see(fitting.table, view)
-            yield Seen(seen.table, fitting.notes + seen.notes)
+            yield ShownTable(seen.table, fitting.notes + seen.notes)
 
     def page(self, registry: str = "") -> bytes:
         """Make the page of HTML. `registry` is the name by which images are pulled, "" if it is not known."""

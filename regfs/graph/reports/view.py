@@ -23,7 +23,7 @@ _LARGEST_FIRST = (Type.NUMBER, Type.SIZE, Type.TIME, Type.AGE)
 
 
 @dataclass(frozen=True)
-class View:
+class TableView:
     """What is asked of a table. Empty names and 0 ask for nothing."""
 
     columns: tuple[str, ...] = ()
@@ -34,17 +34,17 @@ class View:
 
     def __bool__(self) -> bool:
         """Tell whether anything is asked for."""
-        return self != View()
+        return self != TableView()
 
 
-class Seen(NamedTuple):
+class ShownTable(NamedTuple):
     """A table as it was asked for, and what is to be said of it."""
 
     table: Table
     notes: list[str]
 
 
-def see(table: Table, view: View) -> Seen:
+def see(table: Table, view: TableView) -> ShownTable:
     """Sort a table, take its first rows, and the columns that are asked for. Raises UsageError.
 
     What is left as it is keeps giving its rows as they come.
@@ -69,7 +69,7 @@ def see(table: Table, view: View) -> Seen:
         places = [_find(table.columns, name) for name in view.columns]
         shown = tuple(table.columns[at]._replace(rank=MAIN) for at in places)
         table = table._replace(columns=shown, rows=_parts(table.rows, places))
-    return Seen(table, notes)
+    return ShownTable(table, notes)
 
 
 def _parts(rows: Iterable[Row], places: Sequence[int]) -> Iterable[Row]:
@@ -110,16 +110,16 @@ def _key(cell: Cell, kind: Type) -> int | str | None:
     return cell
 
 
-def matched(snapshot: Snapshot, table: Table, patterns: Sequence[Pattern]) -> Seen:
+def matched(snapshot: Snapshot, table: Table, patterns: Sequence[Pattern]) -> ShownTable:
     """Give the rows about what the patterns fit: tags, untagged images, repositories, or their blobs.
 
     Raises UsageError for a table that is of none of these, and for tags where it is of repositories.
     """
     if not patterns:
-        return Seen(table, [])
+        return ShownTable(table, [])
     fits = _chooser(snapshot, {column.name: at for at, column in enumerate(table.columns)}, patterns)
     notes = ["not everything could be read: there may be more that fits"] if has_gaps(snapshot) else []
-    return Seen(table._replace(rows=(row for row in table.rows if fits(row))), notes)
+    return ShownTable(table._replace(rows=(row for row in table.rows if fits(row))), notes)
 
 
 def _chooser(snapshot: Snapshot, at: dict[str, int], patterns: Sequence[Pattern]) -> Callable[[Row], bool]:

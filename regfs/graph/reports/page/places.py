@@ -10,7 +10,7 @@ from regfs.graph.index import Snapshot, State
 from regfs.graph.index.blobs import Sum
 from regfs.graph.index.places import BytesInPlace, bytes_in_places
 from regfs.graph.index.uploads import uploads
-from regfs.page.document import Months, MonthSeries, Part, Place, PlaceKind
+from regfs.page.document import MapPlace, Months, MonthSeries, PlaceKind, StorePart
 
 #: Names at the top that have a colour of their own; the others share one.
 _TOP = 8
@@ -66,15 +66,16 @@ class Places:
         """The names at the top that take most."""
         return [name for name, _ in self.by_top.most_common(_TOP + 1) if name][:_TOP]
 
-    def shown_parts(self) -> list[Part]:
+    def shown_parts(self) -> list[StorePart]:
         """Give all parts, also those that are empty."""
         return [
-            Part(kind, name, *self.parts.get(kind, Sum(0, 0)), note) for kind, (name, note) in _PARTS.items()
+            StorePart(kind, name, *self.parts.get(kind, Sum(0, 0)), note)
+            for kind, (name, note) in _PARTS.items()
         ]
 
-    def shown_places(self) -> list[Place]:
+    def shown_places(self) -> list[MapPlace]:
         """Give all places but the images."""
-        return [Place(kind, name, *found) for (kind, name), found in self.by_place.items()]
+        return [MapPlace(kind, name, *found) for (kind, name), found in self.by_place.items()]
 
     def shown_months(self) -> Months:
         """Give the bytes of each month from the first to the last; names that take little are one, ""."""
