@@ -5,6 +5,7 @@ Safe for many threads; no lock is held while anything is read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -18,6 +19,7 @@ from regfs.oci import Digest
 from regfs.registry import Contents
 from regfs.registry.side_by_side import SideBySide
 from regfs.storage import Content
+from regfs.storage.protocol import FileContent
 
 #: Bytes of memory.
 _ROOM_FOR_BLOBS = 4 << 20
@@ -154,9 +156,18 @@ class StoredBlobs:
             raise SizeError(str(sized.digest), blob.size, sized.size)
         return blob
 
-    def open_blob(self, digest: Digest) -> Content:
-        """Open the blob that lies under a digest. Raises BlobMissingError, StoreError."""
+    def open_blob(self, digest: Digest, size: int | None = None) -> Content:
+        """Open the blob that lies under a digest. Raises BlobMissingError, StoreError.
+
+        `size`: the bytes that it must have. What was opened is looked at; SizeError if it has others.
+        """
         try:
-            return self._contents.open_blob(digest)
+            content = self._contents.open_blob(digest)
         except MissingError as error:
             raise BlobMissingError(str(digest)) from error
+        if size is not None and isinstance(content, FileContent):
+            found = os.fstat(content.fileno()).st_size
+            if found != size:
+                content.close()
+                raise SizeError(str(digest), found, size)
+        return content

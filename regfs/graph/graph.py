@@ -209,8 +209,14 @@ class Graph(KnownManifests):
 
     def tag_pushed(self, name: str, tag: str) -> int:
         """Tell when a tag was last pushed (ns): at most `ttl` seconds ago. Its link is not read."""
-        link = self._fresh(name, tag) or self._look_ahead(name, tag) or self._seen_again(name, tag)
-        return link.pushed
+        return self.link(name, tag).pushed
+
+    def link(self, name: str, tag: str) -> Link:
+        """Tell what is known of a tag's link, at most `ttl` seconds ago, without reading it.
+
+        Raises StoreError.
+        """
+        return self._fresh(name, tag) or self._look_ahead(name, tag) or self._seen_again(name, tag)
 
     def _fresh(self, name: str, tag: str) -> Link | None:
         """Give a tag's link if it was looked at less than `ttl` seconds ago."""

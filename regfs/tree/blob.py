@@ -24,11 +24,12 @@ class BlobFile(File):
     is not stored.
     """
 
-    __slots__ = ("_fallback", "_graph", "_kind", "_named", "_repository")
+    __slots__ = ("_fallback", "_graph", "_kind", "_named", "_repository", "part")
 
     XATTRS = ("digest", "media_type", "kind", "stored")
 
-    def __init__(self, scope: Scope, named: Named, kind: str, fallback: Directory) -> None:
+    def __init__(self, scope: Scope, named: Named, kind: str, fallback: Directory, *, part: int = 0) -> None:
+        self.part = part
         self._graph = scope.graph
         self._repository = scope.repository
         self._named = named
@@ -63,7 +64,8 @@ class BlobFile(File):
             mtime_ns = self._fallback.attributes().mtime_ns
             return Attributes(NodeType.FILE, self.inode, 2, want.size, 0, mtime_ns)
         size = blob.size if want.size is None else want.size
-        return Attributes(NodeType.FILE, self.inode, 2, size, blob.blocks, blob.mtime_ns)
+        sound = blob.size == want.size
+        return Attributes(NodeType.FILE, self.inode, 2, size, blob.blocks, blob.mtime_ns, lasting=sound)
 
     def facts(self) -> Mapping[str, str]:
         """Tell digest, media type, kind and the time of storing."""
@@ -80,7 +82,7 @@ class BlobFile(File):
     def open(self) -> Content:
         """Open the stored file. Raises BlobMissingError, SizeError, StoreError."""
         blob = self._graph.sound_blob(self._repository, self._named)
-        return self._graph.open_blob(blob.digest)
+        return self._graph.open_blob(blob.digest, blob.size)
 
 
 class StoredFile(BlobFile):
@@ -128,11 +130,12 @@ class BytesContent:
 class MadeConfig(File):
     """The config of a schema 1 image: made from its manifest, and stored nowhere."""
 
-    __slots__ = ("_config", "_image")
+    __slots__ = ("_config", "_image", "part")
 
     XATTRS = ("media_type", "kind")
 
-    def __init__(self, image: Directory, config: bytes) -> None:
+    def __init__(self, image: Directory, config: bytes, *, part: int = 0) -> None:
+        self.part = part
         super().__init__(inode.of_child(image.inode, "config.json"))
         self._image = image
         self._config = config

@@ -34,7 +34,7 @@ from regfs.tree import inode
 from regfs.tree.blob import BlobFile, MadeConfig
 from regfs.tree.inside import MergedLayers, TopDirectory
 from regfs.tree.interop import NamedImage, child_of_image, is_interop_name
-from regfs.tree.layers import LayersDirectory
+from regfs.tree.layers import FIRST_LAYER, LayersDirectory
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
 from regfs.tree.scope import Scope
@@ -45,6 +45,10 @@ DEEPEST_INDEX = 16
 #: What an index shows as its own, of its default platform; the last is in no listing.
 _INHERITED = (naming.CONFIG, naming.LAYERS)
 _HIDDEN = naming.ROOTFS
+
+#: The numbers of a manifest's parts (`Node.part`), by their names; those of `layers/` follow.
+_PARTS = {naming.MANIFEST: 1, naming.CONFIG: 2, naming.LAYERS: 3, naming.PLATFORMS: 4}
+_NAMES = {number: name for name, number in _PARTS.items()}
 
 
 class ManifestDirectory(Directory):
@@ -94,8 +98,8 @@ class ManifestDirectory(Directory):
         try:
             mtime_ns = self._scope.graph.blob(self._scope.repository, self.digest()).mtime_ns
         except (DamageError, StoreError):
-            mtime_ns = 0
-        return Attributes.of_directory(self.inode, mtime_ns)
+            return Attributes.of_directory(self.inode, 0)
+        return Attributes.of_directory(self.inode, mtime_ns, lasting=True)
 
     def children(self) -> Iterable[Child]:
         """List the manifest, the config and the layers; or an index's platforms."""
@@ -119,9 +123,54 @@ class ManifestDirectory(Directory):
         """Find one of them."""
         return self._child(self._outline(self.digest()), name)
 
+    def member(self, number: int) -> Node:
+        """Find the node that has a number as its `part`. Raises NoEntryError."""
+        outline = self._outline(self.digest())
+        if number >= FIRST_LAYER:
+            return LayersDirectory(self._scope, self, outline).member(number)
+        return self._child(outline, _NAMES.get(number, ""))
+
+    def name_of(self, number: int) -> str:
+        """Give the name that leads to such a node, from here. Raises what is wrong with the manifest."""
+        if number < FIRST_LAYER:
+            return _NAMES.get(number, "?")
+        layers = LayersDirectory(self._scope, self, self._outline(self.digest()))
+        return f"{naming.LAYERS}/{layers.name_of(number)}"
+
+    def lasts(self, child: Node) -> bool:
+        """Tell whether a name stands for a child for ever: a manifest's parts are as fixed as itself."""
+        return child.part > 0
+
+    def indexes(self) -> bool:
+        """Tell whether this is an index, as far as it can be read."""
+        try:
+            return self._outline(self.digest()).indexes
+        except RegfsError:
+            return False
+
+    def damaged(self) -> int:
+        """Count the blobs that the manifest names and that are not as it says; -1 if it cannot be read.
+
+        Of an image, only what the index of the graph has seen: to look at one costs nothing then.
+        """
+        graph, repository = self._scope.graph, self._scope.repository
+        try:
+            outline = self._outline(self.digest())
+        except RegfsError:
+            return -1
+        found = 0
+        for named in (*([outline.config] if outline.config else []), *outline.layers, *outline.children):
+            if named.seen is None and not outline.indexes:
+                continue
+            try:
+                found += named.size not in (None, graph.look(repository, named).size)
+            except RegfsError:
+                found += 1
+        return found
+
     def _child(self, outline: Outline, name: str) -> Node:
         if name == naming.MANIFEST:
-            return BlobFile(self._scope, outline.itself, outline.kind, self)
+            return BlobFile(self._scope, outline.itself, outline.kind, self, part=_PARTS[name])
         if is_interop_name(name):
             return child_of_image(self, self._image(outline), name)
         if outline.indexes:
@@ -133,9 +182,9 @@ class ManifestDirectory(Directory):
         if name == naming.CONFIG and outline.schema1:
             manifest = self._manifest(outline.itself.digest)
             assert isinstance(manifest, Schema1Manifest)  # noqa: S101 - its media type says so
-            return MadeConfig(self, manifest.config)
+            return MadeConfig(self, manifest.config, part=_PARTS[name])
         if name == naming.CONFIG and outline.config is not None:
-            return BlobFile(self._scope, outline.config, "config", self)
+            return BlobFile(self._scope, outline.config, "config", self, part=_PARTS[name])
         raise NoEntryError(name)
 
     def _index_child(self, index: Outline, name: str) -> Node:
@@ -286,6 +335,8 @@ class ChildDirectory(SparseDirectory):
 
 class PlatformsDirectory(Part):
     """`platforms/`: a directory for each child of an index, in its order."""
+
+    part = _PARTS[naming.PLATFORMS]
 
     __slots__ = ("_depth", "_index", "_scope", "_tag")
 

@@ -25,11 +25,16 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\0]+\Z")
 
 _POSITION = re.compile("[0-9]{2,9}")
 
+#: The numbers of the nodes here (`Node.part`): of the directory, and of the first layer.
+_PART = 3
+FIRST_LAYER = 16
+
 
 class LayersDirectory(Part):
     """The layers of one manifest, named by `naming.layer_name`."""
 
     __slots__ = ("_outline", "_scope", "_titled")
+    part = _PART
 
     def __init__(self, scope: Scope, parent: Directory, outline: Outline) -> None:
         super().__init__(parent, LAYERS)
@@ -55,6 +60,21 @@ class LayersDirectory(Part):
             if name in (digits, f"{digits}.tar") and digits == self._number(layer) and self._tar(layer):
                 return self._inside(name, layer.position, uncompressed=bool(ending))
         raise NoEntryError(name)
+
+    def member(self, number: int) -> Node:
+        """Find the layer that has a number as its `part`. Raises NoEntryError."""
+        position = number - FIRST_LAYER
+        if position >= len(self._outline.layers):
+            raise NoEntryError(str(number))
+        return self._node(self._outline.layers[position])
+
+    def name_of(self, number: int) -> str:
+        """Give the name of such a layer."""
+        return self._name(self._outline.layers[number - FIRST_LAYER])
+
+    def lasts(self, child: Node) -> bool:
+        """Tell whether a name stands for a child for ever: not, where a layer need not be stored."""
+        return child.part > 0
 
     def _inside(self, name: str, position: int, *, uncompressed: bool) -> Node:
         """Give what is inside a layer: its tar, or its own tree."""
@@ -82,7 +102,8 @@ class LayersDirectory(Part):
             url = next(filter(_URL.match, self._urls(layer.position)), None)
             if url is not None:
                 return FixedLink(self, self._name(layer), url)
-        return BlobFile(self._scope, layer, "layer", self)
+        part = 0 if layer.elsewhere else FIRST_LAYER + layer.position
+        return BlobFile(self._scope, layer, "layer", self, part=part)
 
     def _urls(self, position: int) -> Sequence[str]:
         """Read from the manifest where a foreign layer is kept."""

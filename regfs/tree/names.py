@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 
 from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
@@ -43,6 +43,16 @@ class NamesDirectory(Directory):
         super().__init__(number)
         self._scope = scope
 
+    @property
+    def repository(self) -> str:
+        """The repository's name, or the beginning of one; "" is the top."""
+        return self._scope.repository
+
+    def listed(self) -> object:
+        """Give what is equal to that of before only if the listing has not changed since."""
+        listing = self._scope.graph.listing(self._scope.repository)
+        return hash((tuple(listing.nested.items()), tuple(listing.tags.items()), str(listing.error)))
+
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells: the time is that of the newest tag name."""
         found = self._scope.graph.directory(self._scope.repository)
@@ -70,11 +80,21 @@ class NamesDirectory(Directory):
 
     def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
         """List them with what stat(2) tells of each; the times of many tags are looked at together."""
+        listing = self._scope.graph.listing(self._scope.repository)
         children = iter(self.children())
         while some := list(islice(children, _TOGETHER)):
             tags = [child.name.removeprefix(":") for child in some]
             self._scope.graph.look_at_links(self._scope.repository, tags)
-            yield from self._with_attributes(some)
+            yield from self._with_attributes(
+                self._told(child, listing.nested, listing.tags) for child in some
+            )
+
+    def _told(self, child: Child, nested: Container[str], tags: Mapping[str, bool]) -> Child:
+        """Give a child its node, where the listing tells all that there is to know of it."""
+        tag = child.name.removeprefix(":")
+        if (tag == child.name and tag in nested) or not tags.get(tag):
+            return child
+        return child._replace(node=self._sound_tag(tag, child.inode))
 
     def lookup(self, name: str) -> Node:
         """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""
@@ -96,6 +116,10 @@ class NamesDirectory(Directory):
     def _nested(self, scope: Scope, number: int) -> NamesDirectory:
         """Make the directory of a nested name."""
         return NamesDirectory(scope, number)
+
+    def of_tag(self, tag: str) -> TagDirectory:
+        """Give the directory of a tag that was found here."""
+        return TagDirectory(self._scope, tag_inode(self.inode, tag), tag)
 
     def _sound_tag(self, tag: str, number: int) -> Directory:
         """Make the directory of a tag."""

@@ -59,7 +59,8 @@ class Attributes(NamedTuple):
 
     A directory has size 0, so that sums are of stored bytes alone, and one link, which means "subdirectories
     are not counted". What stands in an image has `permissions` (07777), an owner (uid and gid), and as a
-    device its major and minor number; all else is the mounting user's, and not written.
+    device its major and minor number; all else is the mounting user's, and not written. `lasting`: this node
+    will never tell anything else.
     """
 
     type: NodeType
@@ -71,6 +72,7 @@ class Attributes(NamedTuple):
     permissions: int | None = None
     owner: tuple[int, int] | None = None
     device: tuple[int, int] = (0, 0)
+    lasting: bool = False
 
     @property
     def mode(self) -> int:
@@ -79,9 +81,9 @@ class Attributes(NamedTuple):
         return mode if self.permissions is None else stat.S_IFMT(mode) | self.permissions
 
     @classmethod
-    def of_directory(cls, inode: int, mtime_ns: int) -> Attributes:
+    def of_directory(cls, inode: int, mtime_ns: int, *, lasting: bool = False) -> Attributes:
         """Give the attributes of a directory."""
-        return cls(NodeType.DIRECTORY, inode, 1, 0, 0, mtime_ns)
+        return cls(NodeType.DIRECTORY, inode, 1, 0, 0, mtime_ns, lasting=lasting)
 
     @classmethod
     def of_computed(cls, inode: int, size: int, mtime_ns: int) -> Attributes:
@@ -114,6 +116,9 @@ class Node(abc.ABC):
     #: The names of the extended attributes, without their prefix. Listing them reads nothing: `ls -l` of
     #: newer coreutils asks for the list of every file.
     XATTRS: ClassVar[tuple[str, ...]] = ()
+
+    #: The number by which `member` of the manifest's directory above finds this node again; 0: by none.
+    part: int = 0
 
     def __init__(self, inode: int) -> None:
         self.inode = inode
@@ -152,6 +157,9 @@ class Directory(Node):
     #: Whether it is the root of what an image or a layer holds.
     holds_image: ClassVar[bool] = False
 
+    #: Whether to tell attributes of what it lists takes more than to list it: `ls` alone must not wait.
+    dear: ClassVar[bool] = False
+
     @abc.abstractmethod
     def children(self) -> Iterable[Child]:
         """List the children that a listing shows, without opening any. Raises what spoils the whole."""
@@ -160,16 +168,26 @@ class Directory(Node):
     def lookup(self, name: str) -> Node:
         """Find a child, shown or not. Raises NoEntryError."""
 
+    def lasts(self, child: Node) -> bool:
+        """Tell whether the name under which a child was found stands for it for ever."""
+        return False
+
     def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
-        """List the children with what stat(2) tells of each, None where that is an error of its own."""
+        """List the children with what stat(2) tells of each, None where that is an error of its own.
+
+        Where it is none, the child has its node.
+        """
         return self._with_attributes(self.children())
 
     def _with_attributes(self, children: Iterable[Child]) -> Iterator[tuple[Child, Attributes | None]]:
         for child in children:
             try:
-                yield child, (child.node or self.lookup(child.name)).attributes()
+                node = child.node or self.lookup(child.name)
+                found = node.attributes()
             except RegfsError:
                 yield child, None
+            else:
+                yield child._replace(node=node), found
 
 
 class Part(Directory):
@@ -183,7 +201,8 @@ class Part(Directory):
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells."""
-        return Attributes.of_directory(self.inode, self._parent.attributes().mtime_ns)
+        above = self._parent.attributes()
+        return Attributes.of_directory(self.inode, above.mtime_ns, lasting=above.lasting)
 
 
 class File(Node):

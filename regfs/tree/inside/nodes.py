@@ -67,6 +67,7 @@ class Inside(Node, Generic[Key]):
             node.mode,
             (node.uid, node.gid),
             node.device,
+            lasting=True,
         )
 
     def xattr(self, name: str) -> bytes:
@@ -101,6 +102,10 @@ class InsideDirectory(Inside[Key], Directory):
         if key is None:
             raise NoEntryError(name)
         return _NODES[key.type](self._view, key, self._number(key, name))
+
+    def lasts(self, child: Node) -> bool:
+        """Tell whether a name stands for a child for ever: as long as no layer is missing."""
+        return not self._view.missing
 
     def _number(self, key: Key, name: str) -> int:
         if key.type is EntryType.DIRECTORY:
@@ -196,6 +201,10 @@ class TopDirectory(Part, Generic[Key]):
             return children
         others = (child for child in children if child.name != MISSING)
         return [Child.of(MISSING, self.lookup(MISSING)), *others]
+
+    def lasts(self, child: Node) -> bool:
+        """Tell whether a name stands for a child for ever: as long as no layer is missing."""
+        return not self._missing
 
     def lookup(self, name: str) -> Node:
         """Find a name."""

@@ -32,6 +32,7 @@ class LayoutDirectory(Part):
     """A layout of the images that `images` gives, all of one scope."""
 
     __slots__ = ("_images", "_scope")
+    dear = True
 
     def __init__(self, scope: Scope, parent: Directory, name: str, images: Images) -> None:
         super().__init__(parent, name)

@@ -35,6 +35,7 @@ class BlobsOfAlgorithm(OfAlgorithm):
     """The blobs whose digests are of one algorithm."""
 
     __slots__ = ()
+    dear = True
 
     def children(self) -> Iterable[Child]:
         """List every blob that is stored."""
@@ -55,6 +56,7 @@ class BlobDirectory(Directory):
     """One blob. Its time is when it was stored."""
 
     __slots__ = ("_digest", "_source")
+    dear = True
 
     XATTRS = ("digest",)
 
@@ -99,6 +101,7 @@ class ReferrersDirectory(Part):
     """`referrers/`: a symlink to each image that holds the blob."""
 
     __slots__ = ("_digest", "_source")
+    dear = True
 
     def __init__(self, source: Source, parent: Directory, digest: Digest) -> None:
         super().__init__(parent, "referrers")

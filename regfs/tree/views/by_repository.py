@@ -30,6 +30,7 @@ class RepositoriesDirectory(Directory):
     """The entries of one repository, and the repositories below its name that have some; "" is the top."""
 
     __slots__ = ("_repository", "_shelf")
+    dear = True
 
     def __init__(self, shelf: Shelf, number: int, repository: str = "") -> None:
         super().__init__(number)

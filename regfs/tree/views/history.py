@@ -25,6 +25,7 @@ class HistoryDirectory(NamesDirectory):
     """The repositories and tags, as the tree itself lists them."""
 
     __slots__ = ()
+    dear = True
 
     def _nested(self, scope: Scope, number: int) -> HistoryDirectory:
         """Make the directory of a nested name."""
@@ -39,6 +40,7 @@ class TagHistory(Directory):
     """All that one tag has named. Its time is that of the last push."""
 
     __slots__ = ("_scope", "_tag")
+    dear = True
 
     def __init__(self, scope: Scope, number: int, tag: str) -> None:
         super().__init__(number)

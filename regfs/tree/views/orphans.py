@@ -22,6 +22,7 @@ class OrphansOfAlgorithm(OfAlgorithm):
     """The orphans whose digests are of one algorithm."""
 
     __slots__ = ()
+    dear = True
 
     #: The state of the blobs that are shown, and what each is called.
     state: ClassVar[State] = State.ORPHANED

@@ -107,6 +107,7 @@ class ReportsDirectory(Directory):
     """`@reports`: one file for each report."""
 
     __slots__ = ("_made",)
+    dear = True
 
     def __init__(self, made: MadeReports, number: int) -> None:
         super().__init__(number)
