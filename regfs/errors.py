@@ -36,7 +36,9 @@
     │   ├── NotSymlinkError
     │   ├── NoAttributeError
     │   │   └── NoNamespaceError  no attribute of that kind exists: do not ask for others
-    │   └── LoopError
+    │   ├── LoopError
+    │   └── ForgottenError        of a node that is known no more (mount)
+    ├── BadRequestError           what the kernel asked cannot be understood (mount)
     └── UsageError                what a person asked for cannot be done; says what to do (mount, cli)
         ├── OptionError
         ├── MountpointError
@@ -346,11 +348,15 @@ class LoopError(TreeError):
         super().__init__(path, "too many levels of symbolic links")
 
 
-class OutdatedError(TreeError):
-    """What the kernel knows of a path is of a file that stood there before. It asks again, by itself."""
+class ForgottenError(TreeError):
+    """A node that the kernel asks about is known no more: it was forgotten, or never told."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(path, "stands for another file by now")
+        super().__init__(path, "is known no more")
+
+
+class BadRequestError(RegfsError):
+    """What the kernel asked cannot be understood: it is too short, or says what it is not."""
 
 
 class UsageError(RegfsError):

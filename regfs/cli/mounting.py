@@ -21,8 +21,9 @@ from regfs.cli.opening import (
 )
 from regfs.cli.service import READY, STOPPING, tell_service_manager
 from regfs.errors import OptionError
+from regfs.machine import on_network
 from regfs.mount.mountpoint import check_mountpoint, unmount
-from regfs.mount.options import DEFAULT_TTL, OBJECTS_TTL, parse_options
+from regfs.mount.options import DEFAULT_TTL, OBJECTS_TTL, Session, parse_options
 from regfs.mount.requirements import check_allow_other, check_requirements
 from regfs.mount.session import LoggedLayers, LoggedProgress, in_background, serve
 from regfs.registry import locate, open_local
@@ -65,6 +66,9 @@ Options for -o, separated by commas:
   timeout=SECONDS   how long an object store that does not answer is waited
                     for (20)
   allow_other       let other users in; the modes are then enforced
+  session=auto|kernel|fusepy
+                    what answers the kernel: regfs itself, or libfuse 2 and
+                    fusepy; auto takes the first that can be had
   nonempty          mount over a directory that holds files
   auto_unmount, max_read=, max_background=, entry_timeout=, attr_timeout=, …
                     libfuse's own, see mount.fuse(8)
@@ -114,7 +118,7 @@ def mount(
     root = "" if remote else locate(store)
     source = parsed.fsname or (store if remote else os.path.abspath(store))
     cache = cache_directory()
-    library = check_requirements(uid=uid)
+    check_requirements(uid=uid, fusepy=parsed.session is Session.FUSEPY)
     if parsed.allow_other:
         check_allow_other(uid=uid)
     place = check_mountpoint(mountpoint, root, source=source, nonempty=parsed.nonempty, uid=uid)
@@ -127,9 +131,9 @@ def mount(
     # A mount in the background is not the service: a script that made it may be, and goes on.
     serving = threading.Event()
 
-    def begun() -> None:
+    def begun(session: str) -> None:
         serving.set()
-        _log.info("%s is mounted at %s", root or store, place)
+        _log.info("%s is mounted at %s (%s)", root or store, place, session)
         if detach:
             detach()
         else:
@@ -159,7 +163,8 @@ def mount(
             storage = open_local(root, follow_symlinks=parsed.follow_symlinks)
         return opened_tree(storage, cache, parsed.platform, choices, views=parsed.views)
 
-    serve(open_tree, source, place, parsed, library=library, debug=debug, ready=begun, ending=ending)
+    local = not remote and not on_network(root)
+    serve(open_tree, source, place, parsed, local=local, debug=debug, ready=begun, ending=ending)
     _log.info("%s is unmounted", place)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 
 from regfs.errors import (
+    BadRequestError,
+    ForgottenError,
     GivenUpError,
     IsDirectoryError,
     LoopError,
@@ -16,7 +18,6 @@ from regfs.errors import (
     NoRoomError,
     NotDirectoryError,
     NotSymlinkError,
-    OutdatedError,
     RegfsError,
     StoreAwayError,
     UnreadableError,
@@ -34,12 +35,28 @@ _TABLE: dict[type[RegfsError], int] = {
     NoRoomError: errno.ENOSPC,
     GivenUpError: errno.EINTR,
     LoopError: errno.ELOOP,
-    # An open(2) that ends so goes the whole path again, and asks for all attributes on it (namei.c).
-    OutdatedError: errno.ESTALE,
+    ForgottenError: errno.ESTALE,
+    BadRequestError: errno.EINVAL,
 }
 
 #: What this process lacks: the reader cannot mend the store, but can wait.
 _OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+#: Answers that tell of the question, not of the store; they are not logged.
+ASKED_WRONGLY = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENODATA,
+        errno.ENOTSUP,
+        errno.EINVAL,
+        errno.EINTR,
+        errno.ESTALE,
+    }
+)
 
 
 def errno_of(error: RegfsError) -> int:

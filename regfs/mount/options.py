@@ -7,6 +7,7 @@ own are passed on (mount.fuse(8)). Each other one is an error that names it.
 from __future__ import annotations
 
 import difflib
+import enum
 import grp
 import math
 import os
@@ -133,6 +134,7 @@ _OWN = (
     "region",
     "anonymous",
     "timeout",
+    "session",
 )
 
 #: Seconds that anybody may be made to wait for a store that does not answer.
@@ -140,6 +142,14 @@ _LONGEST_TIMEOUT = 600
 
 #: Whose the files inside an image are: as the image says, or the mounting user's.
 _OWNERS = {"image": True, "me": False}
+
+
+class Session(enum.Enum):
+    """What answers the kernel: our own session or fusepy's, or the first that can be had."""
+
+    AUTO = "auto"
+    KERNEL = "kernel"
+    FUSEPY = "fusepy"
 
 
 @dataclass(slots=True)
@@ -169,6 +179,7 @@ class MountOptions:
     region: str = ""
     anonymous: bool = False
     timeout: float | None = None
+    session: Session = Session.AUTO
     libfuse: dict[str, str | bool] = field(default_factory=dict)
 
     @property
@@ -205,6 +216,8 @@ def parse_options(texts: Iterable[str], *, uid: int, gid: int, ttl: float = DEFA
         raise OptionError("remount", "a mounted regfs takes no new options; unmount it and mount it again")
     for option in given:
         _apply(options, option)
+    if options.allow_other and "allow_root" in options.libfuse:
+        raise OptionError("allow_root", "lets root alone in, and allow_other everybody: choose one")
     if options.allow_other:
         options.libfuse["allow_other"] = True
         options.libfuse["default_permissions"] = True
@@ -274,6 +287,8 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
                 setattr(options, name, value)
             case "timeout":
                 options.timeout = _timeout(value)
+            case "session":
+                options.session = _session(value)
             case "registry":
                 options.registry = read_registry(value)
             case _:
@@ -310,6 +325,13 @@ def _owner_of_images(value: str) -> bool:
     if value not in _OWNERS:
         raise ValueError(f"{value!r} is neither {' nor '.join(_OWNERS)}")
     return _OWNERS[value]
+
+
+def _session(value: str) -> Session:
+    try:
+        return Session(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is none of {', '.join(one.value for one in Session)}") from None
 
 
 def _umask(value: str) -> int:

@@ -13,18 +13,18 @@ DEVICE = "/dev/fuse"
 #: fusepy is written for libfuse 2. Its soname first; the bare name is for systems that have no other.
 LIBRARIES = ("libfuse.so.2", "libfuse.so")
 
-#: libfuse 2 runs this for everyone but root.
-HELPER = "fusermount"
+#: One of these mounts for everyone but root; libfuse 2 runs the last.
+HELPERS = ("fusermount3", "fusermount")
 
 _WITHOUT = "Without a mount, regfs ls and regfs cat show the same tree."
 
 
 def check_requirements(
-    *, uid: int, device: str = DEVICE, libraries: tuple[str, ...] = LIBRARIES, path: str | None = None
-) -> str:
-    """See that a mount can be made at all; give the name of libfuse.
+    *, uid: int, device: str = DEVICE, fusepy: bool = False, path: str | None = None
+) -> None:
+    """See that a mount can be made at all. Raises RequirementError.
 
-    `path` is where programs are looked for, if not in $PATH. Raises RequirementError.
+    `fusepy`: through libfuse. `path` is where programs are looked for, if not in $PATH.
     """
     if not os.path.exists(device):
         raise RequirementError(
@@ -36,6 +36,19 @@ def check_requirements(
         raise RequirementError(
             device, f"{device} is not open to you: ask for read and write permission on it. {_WITHOUT}"
         )
+    if fusepy:
+        check_libfuse()
+    helpers = HELPERS[-1:] if fusepy else HELPERS
+    if uid != 0 and not any(shutil.which(helper, path=path) for helper in helpers):
+        raise RequirementError(
+            helpers[0],
+            f"{helpers[0]} is missing, which mounts for users other than root: apt-get install fuse3 "
+            f"(Debian, Ubuntu), dnf install fuse3 (RHEL, Fedora), apk add fuse3 (Alpine). {_WITHOUT}",
+        )
+
+
+def check_libfuse(libraries: tuple[str, ...] = LIBRARIES) -> str:
+    """Give the name of libfuse 2, which fusepy calls. Raises RequirementError."""
     library = next((name for name in libraries if _loads(name)), None)
     if library is None:
         raise RequirementError(
@@ -43,12 +56,6 @@ def check_requirements(
             f"libfuse 2 ({libraries[0]}) is missing: apt-get install libfuse2 (Debian, Ubuntu; libfuse2t64 "
             "from Debian 13 and Ubuntu 24.04), dnf install fuse-libs (RHEL, Fedora), apk add fuse (Alpine). "
             + _WITHOUT,
-        )
-    if uid != 0 and shutil.which(HELPER, path=path) is None:
-        raise RequirementError(
-            HELPER,
-            f"{HELPER} is missing, which mounts for users other than root: apt-get install fuse3 (Debian, "
-            f"Ubuntu), dnf install fuse (RHEL, Fedora), apk add fuse (Alpine). {_WITHOUT}",
         )
     return library
 

@@ -1,23 +1,33 @@
 """One mount from its start to its end: `serve` blocks until it is unmounted; `in_background` detaches.
 
-SIGTERM, SIGINT and, where nobody blocks it, SIGHUP are libfuse's: they end the loop, unmount, and `serve`
-returns.
+SIGTERM, SIGINT and, where nobody blocks it, SIGHUP unmount, and `serve` returns. The kernel is answered by
+our own session (`kernel`), or by path through libfuse 2 and fusepy (`portable`), as the option `session`
+says. `auto` is our own, unless it cannot be had.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
+from typing import NamedTuple
 
 from regfs.errors import MountpointError
 from regfs.machine import collect_cycles_seldom, hold_little_memory
-from regfs.mount.mountpoint import is_trigger, mark_process
-from regfs.mount.operations import Lifetimes, Operations
-from regfs.mount.options import MountOptions
+from regfs.mount.kernel.agreement import Settings
+from regfs.mount.kernel.ending import Ending
+from regfs.mount.kernel.files import max_read
+from regfs.mount.kernel.mounting import AutoUnmount, mount, unmount
+from regfs.mount.kernel.requests import Lifetimes
+from regfs.mount.kernel.session import KernelSession, KernelTooOldError
+from regfs.mount.kernel.wire import Agreed, Flag
+from regfs.mount.mountpoint import mark_process, mounted_at
+from regfs.mount.options import MountOptions, Session
+from regfs.mount.owner import Owner
 from regfs.oci import Digest
 from regfs.tree import Tree
 
@@ -26,12 +36,19 @@ _log = logging.getLogger(__name__)
 #: Seconds between two lines of the log about the progress of the index.
 _LINE_EVERY = 10.0
 
-#: Longer than any mount lives, where libfuse wants a number of seconds for "never".
-_NEVER = 1e9
-
+#: The part of `ttl` that is the kernel's; the rest is the graph's. The kernel may be told what the graph
+#: believes just before that expires.
+KERNELS_SHARE = 0.5
 
 #: Opens the tree to serve: what it tells is so many seconds old at most; `given_up` as for `opened_tree`.
 OpenTree = Callable[[float, Callable[[], bool]], AbstractContextManager[Tree]]
+
+
+class Ends(NamedTuple):
+    """Called when the file system is mounted, with what answers the kernel; and when it is unmounted."""
+
+    ready: Callable[[str], None]
+    ending: Callable[[], None]
 
 
 def serve(
@@ -40,66 +57,82 @@ def serve(
     mountpoint: str,
     options: MountOptions,
     *,
-    library: str,
+    local: bool,
     debug: bool = False,
-    ready: Callable[[], None] = lambda: None,
+    ready: Callable[[str], None] = lambda _: None,
     ending: Callable[[], None] = lambda: None,
 ) -> None:
     """Mount a tree at an absolute path and answer the kernel until it is unmounted.
 
-    `fsname` is what the mount shows as its source. `ready` is called when it is mounted, `ending` when it is
-    unmounted. `library` is libfuse's name, from `check_requirements`. Raises MountpointError if libfuse
-    refuses, after it has printed why.
+    `fsname` is what the mount shows as its source. `ready` is called when it is mounted, with the session in
+    words, `ending` when it is unmounted. `local`: the store is not on a network, so the kernel may read its
+    files by itself. Raises MountpointError where the mount is refused.
     """
     hold_little_memory()
     collect_cycles_seldom()
-    # fusepy looks for libfuse as it is imported, by running compilers; this tells it.
-    os.environ.setdefault("FUSE_LIBRARY_PATH", library)
-    from regfs.mount.dispatch import Dispatch, interrupted
-    from regfs.mount.stat_struct import Owner
+    ends = Ends(ready, ending)
+    if options.session is not Session.FUSEPY:
+        try:
+            serve_by_kernel(open_tree, fsname, mountpoint, options, ends, local=local)
+        except KernelTooOldError as error:
+            if options.session is Session.KERNEL:
+                raise MountpointError(mountpoint, f"{error}; mount with -o session=fusepy") from error
+            _log.warning("%s: it is answered through libfuse and fusepy", error)
+        else:
+            return
+    from regfs.mount.portable.session import serve_by_fusepy  # only now: it fails where there is no libfuse
 
-    lifetimes = Lifetimes.of(options.ttl)
-    timeout = str(min(lifetimes.kernel, _NEVER))
-    libfuse: dict[str, str | bool] = {
-        "attr_timeout": timeout,
-        "entry_timeout": timeout,
-        # The kernel lets 12 read-aheads wait at once; that many hanging on one slow disk would stop all.
-        "max_background": "200",
-        "congestion_threshold": "150",
-        **options.libfuse,
-        # Who waits for a layer to be read can give up (signal(7)): libfuse tells `interrupted`.
-        "intr": True,
-        "ro": True,
-        "nosuid": True,
-        "nodev": True,
-        "use_ino": True,
-        "fsname": _escape(fsname),
-        "subtype": "regfs",
-    }
+    serve_by_fusepy(open_tree, fsname, mountpoint, options, ends, debug=debug)
 
-    if is_trigger(mountpoint):
-        libfuse["nonempty"] = True  # else libfuse lists it, which is a visit
 
-    def mounted() -> None:
-        mark_process(mountpoint)
-        ready()
+def serve_by_kernel(
+    open_tree: OpenTree, fsname: str, mountpoint: str, options: MountOptions, ends: Ends, *, local: bool
+) -> None:
+    """Serve by our own session. Raises KernelTooOldError before anything was answered."""
+    given = options.libfuse
+    share = KERNELS_SHARE * options.ttl if math.isfinite(options.ttl) else options.ttl
 
-    try:
-        with open_tree(lifetimes.graph, interrupted) as tree:
-            Dispatch(
-                Operations(tree, lifetimes),
-                mountpoint,
-                Owner(options.uid, options.gid, options.umask, options.image_owners),
-                mounted,
-                {**libfuse, "debug": debug},
-            )
-            ending()
-    except UnicodeEncodeError as error:
-        raise MountpointError(
-            mountpoint, "a path that is not UTF-8 cannot be mounted or mounted on"
-        ) from error
-    except RuntimeError as error:
-        raise MountpointError(mountpoint, f"libfuse could not mount (status {error})") from error
+    def seconds(name: str) -> float:
+        value = given.get(name)
+        return float(value) if isinstance(value, str) else share
+
+    lifetimes = Lifetimes(seconds("entry_timeout"), seconds("attr_timeout"), seconds("negative_timeout"))
+    settings = Settings.of_options(given, passthrough=local and os.geteuid() == 0)
+    owner = Owner(options.uid, options.gid, options.umask, options.image_owners)
+    only_for = frozenset({0, os.geteuid()}) if given.get("allow_root") else None
+    sessions: list[KernelSession] = []
+
+    def given_up() -> bool:
+        return any(session.crew.given_up() for session in sessions)
+
+    rest = options.ttl - share if math.isfinite(share) else share
+    with open_tree(rest, given_up) as tree, Ending(mountpoint) as ending, ExitStack() as stack:
+        device = mount(fsname, mountpoint, given, max_read(given))
+        stack.callback(os.close, device)
+        session = KernelSession(
+            device, tree, settings, lifetimes, owner, only_for=only_for, on_end=ending.ended
+        )
+        sessions.append(session)
+        try:
+            agreed = session.begin()
+            stack.callback(session.close)
+            if given.get("auto_unmount") and (mounted := mounted_at(mountpoint)):
+                stack.callback(AutoUnmount(mountpoint, mounted.device).close)
+            session.crew.start()
+            mark_process(mountpoint)
+            ends.ready(_in_words(agreed))
+        except BaseException:
+            unmount(mountpoint)
+            raise
+        if ending.asked:  # before there was anything to unmount
+            unmount(mountpoint)
+        ending.wait()
+        ends.ending()
+
+
+def _in_words(agreed: Agreed) -> str:
+    reads = ", stored files read by the kernel itself" if Flag.PASSTHROUGH in agreed.flags else ""
+    return f"FUSE 7.{agreed.minor}{reads}"
 
 
 class LoggedProgress:
@@ -136,10 +169,6 @@ class LoggedLayers:
             _log.info("reading layer %s, for what is inside: %d of %d bytes", digest, read, size)
         if read >= size:
             self._last.pop(digest, None)
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace(",", "\\,")
 
 
 def in_background() -> Callable[[], None]:

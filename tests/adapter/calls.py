@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import fuse
 
-from regfs.mount.dispatch import Dispatch
-from regfs.mount.operations import Lifetimes, Operations
-from regfs.mount.stat_struct import Owner, StatPacker
+from regfs.mount.owner import Owner
+from regfs.mount.portable.dispatch import Dispatch
+from regfs.mount.portable.operations import Operations, PathLifetimes
+from regfs.mount.portable.stat_struct import StatPacker
 from regfs.storage import Storage
 from tests.unit.fakes import FakeClock
 from tests.unit.trees import tree_over
@@ -39,7 +40,7 @@ class Calls:
     def __init__(self, store: Storage, *, owner: Owner | None = None, ttl: float = 0.0) -> None:
         self.clock = FakeClock()
         tree = tree_over(store, ttl=ttl, clock=self.clock)
-        self.operations = Operations(tree, Lifetimes.of(ttl), self.clock)
+        self.operations = Operations(tree, PathLifetimes.of(ttl), self.clock)
         # Without __init__, which would mount.
         self.dispatch = Dispatch.__new__(Dispatch)
         self.dispatch._operations = self.operations

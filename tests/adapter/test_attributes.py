@@ -74,7 +74,7 @@ def test_each_kind_of_node_has_its_mode(store: StoreBuilder, calls: Calls, path:
 
 
 def test_owner_and_umask_are_as_asked_for(store: StoreBuilder, serve: Callable[..., Calls]) -> None:
-    from regfs.mount.stat_struct import Owner
+    from regfs.mount.owner import Owner
 
     push_index(store)
     calls = serve(owner=Owner(0, (1 << 32) - 2, 0o027))

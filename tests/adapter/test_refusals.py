@@ -68,7 +68,7 @@ def test_every_call_that_libfuse_is_offered_is_regfs_own(libfuse: None) -> None:
     """One that fell through to fusepy would decode, convert, and answer EINVAL to what it does not know."""
     import fuse
 
-    from regfs.mount.dispatch import Dispatch, Supported
+    from regfs.mount.portable.dispatch import Dispatch, Supported
 
     offered = [
         name
@@ -97,7 +97,8 @@ NUMBERS = {
     errors.NoAttributeError("p", "n"): errno.ENODATA,
     errors.NoNamespaceError("p", "n"): errno.ENOTSUP,
     errors.LoopError("p"): errno.ELOOP,
-    errors.OutdatedError("p"): errno.ESTALE,
+    errors.ForgottenError("p"): errno.ESTALE,
+    errors.BadRequestError("p"): errno.EINVAL,
     errors.GivenUpError("layer d"): errno.EINTR,
     errors.NoRoomError("p", "full"): errno.ENOSPC,
     errors.LayerError("cut short"): errno.EIO,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from regfs.errors import RequirementError
-from regfs.mount.requirements import check_allow_other, check_requirements
+from regfs.mount.requirements import check_allow_other, check_libfuse, check_requirements
 
 LIBC = "libc.so.6"
 
@@ -17,20 +17,25 @@ def device(tmp_path: Path) -> str:
     return str(tmp_path / "fuse")
 
 
-def test_where_all_is_there_the_library_is_given(device: str) -> None:
-    assert check_requirements(uid=0, device=device, libraries=(LIBC,), path="") == LIBC
+def test_where_all_is_there_nothing_is_raised(device: str) -> None:
+    check_requirements(uid=0, device=device, path="")
 
 
-def test_the_first_library_that_can_be_loaded_is_taken(device: str) -> None:
-    assert check_requirements(uid=0, device=device, libraries=("libnosuch.so.9", LIBC), path="") == LIBC
+def test_the_first_library_that_can_be_loaded_is_taken() -> None:
+    assert check_libfuse((LIBC,)) == LIBC
+    assert check_libfuse(("libnosuch.so.9", LIBC)) == LIBC
 
 
-def lacking(uid: int, device: str, libraries: tuple[str, ...] = (LIBC,), path: str = "") -> RequirementError:
+def lacking(uid: int, device: str, path: str = "") -> RequirementError:
     with pytest.raises(RequirementError) as caught:
-        check_requirements(uid=uid, device=device, libraries=libraries, path=path)
-    assert "regfs ls" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    return caught.value
+        check_requirements(uid=uid, device=device, path=path)
+    return told_well(caught.value)
+
+
+def told_well(error: RequirementError) -> RequirementError:
+    assert "regfs ls" in str(error)
+    assert "\n" not in str(error)
+    return error
 
 
 def test_a_missing_device_is_named_for_machines_and_containers(tmp_path: Path) -> None:
@@ -52,22 +57,24 @@ def test_a_closed_device_is_told(device: str) -> None:
     assert "permission" in str(error)
 
 
-def test_a_missing_library_is_named_with_the_packages_of_three_systems(device: str) -> None:
-    error = lacking(0, device, libraries=("libnosuch.so.9",))
+def test_a_missing_library_is_named_with_the_packages_of_three_systems() -> None:
+    with pytest.raises(RequirementError) as caught:
+        check_libfuse(("libnosuch.so.9",))
+    error = told_well(caught.value)
     assert error.missing == "libfuse"
     for part in ("libnosuch.so.9", "apt-get install", "dnf install", "apk add"):
         assert part in str(error)
 
 
-def test_a_missing_helper_is_named_to_all_but_root(device: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("helper", ["fusermount3", "fusermount"])
+def test_a_missing_helper_is_named_to_all_but_root(device: str, tmp_path: Path, helper: str) -> None:
     error = lacking(1000, device, path=str(tmp_path))
-    assert error.missing == "fusermount"
+    assert error.missing == "fusermount3"
     for part in ("apt-get install", "dnf install", "apk add"):
         assert part in str(error)
-    helper = tmp_path / "fusermount"
-    helper.write_text("#!/bin/sh\n")
-    helper.chmod(0o755)
-    assert check_requirements(uid=1000, device=device, libraries=(LIBC,), path=str(tmp_path)) == LIBC
+    (tmp_path / helper).write_text("#!/bin/sh\n")
+    (tmp_path / helper).chmod(0o755)
+    check_requirements(uid=1000, device=device, path=str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["user_allow_other\n", "mount_max = 9\n  user_allow_other  \n"])

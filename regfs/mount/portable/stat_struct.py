@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 from operator import itemgetter
-from typing import NamedTuple
 
 import fuse
 
+from regfs.mount.owner import BLOCK_SIZE, Owner
 from regfs.tree import Attributes, NodeType
-from regfs.tree.node import MODES
 
 SIZE: int = ctypes.sizeof(fuse.c_stat)
 
-#: What read(2) prefers; as for most file systems.
-_BLOCK_SIZE = 4096
 _NANO = 1_000_000_000
-
-#: The permission to execute, of everybody.
-_EXECUTE = 0o111
 
 #: struct's letters for fields of so many bytes.
 _LETTERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -42,47 +35,24 @@ _FIELDS = (
 )
 
 
-class Owner(NamedTuple):
-    """Whose the files are, and which permission bits they lack.
-
-    `images`: what stands inside an image has the image's owners and modes; else it is the same user's.
-    """
-
-    uid: int
-    gid: int
-    umask: int
-    images: bool = True
-
-
 class StatPacker:
     """Packs attributes in one go. Safe for many threads."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._modes = {
-            kind: mode if kind is NodeType.SYMLINK else mode & ~owner.umask for kind, mode in MODES.items()
-        }
         self._in_order, self._struct = _form()
 
     def mode(self, kind: NodeType) -> int:
         """Give the mode of a node, with its type."""
-        return self._modes[kind]
+        return self._owner.mode(kind)
 
     def pack(self, attributes: Attributes) -> bytes:
         """Give the bytes of the struct."""
-        kind, inode, links, size, blocks, mtime_ns, permissions, owner, device = attributes
-        uid, gid, umask, images = self._owner
-        mode, number = self._modes[kind], 0
-        if permissions is not None:
-            number = os.makedev(*device)
-            if images:
-                mode = attributes.mode & ~umask
-                uid, gid = owner or (uid, gid)
-            elif kind is NodeType.FILE:
-                mode |= permissions & _EXECUTE & ~umask
+        _, inode, links, size, blocks, mtime_ns, *_ = attributes
+        mode, uid, gid, number = self._owner.rights(attributes)
         seconds, rest = divmod(mtime_ns, _NANO)
         values = (
-            *(inode, links, mode, uid, gid, number, size, _BLOCK_SIZE, blocks),
+            *(inode, links, mode, uid, gid, number, size, BLOCK_SIZE, blocks),
             *(seconds, rest, seconds, rest, seconds, rest),
         )
         return self._struct.pack(*self._in_order(values))

@@ -17,26 +17,13 @@ from typing import Any
 import fuse
 
 from regfs.errors import RegfsError, StoreGoneError, printable
-from regfs.mount.errnos import errno_of
-from regfs.mount.operations import Operations
-from regfs.mount.stat_struct import SIZE, Owner, StatPacker
-from regfs.mount.thread_states import keep_thread_state
+from regfs.mount.errnos import ASKED_WRONGLY, errno_of
+from regfs.mount.owner import Owner
+from regfs.mount.portable.operations import Operations
+from regfs.mount.portable.stat_struct import SIZE, StatPacker
 from regfs.tree import NodeType
 
 _log = logging.getLogger(__name__)
-
-#: Answers that tell of the question, not of the store; they are not logged.
-_ASKED_WRONGLY = {
-    errno.ENOENT,
-    errno.ENAMETOOLONG,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.ENODATA,
-    errno.ENOTSUP,
-    errno.EINVAL,
-    errno.EINTR,
-    errno.ESTALE,
-}
 
 #: Directories of a listing get these before their children (readdir(3)).
 _DOTS = (b".", b"..")
@@ -91,12 +78,11 @@ class Dispatch(fuse.FUSE):
     @staticmethod
     def _wrapper(call: Callable[..., int | None], *arguments: Any) -> int:
         """Stand around every call: here errors become errno, and nothing else leaves for C."""
-        keep_thread_state()
         try:
             return call(*arguments) or 0
         except RegfsError as error:
             number = errno_of(error)
-            if number not in _ASKED_WRONGLY and not isinstance(error, StoreGoneError):
+            if number not in ASKED_WRONGLY and not isinstance(error, StoreGoneError):
                 _log.warning("%s: %s", _place(arguments), error)
             return -number
         except BaseException:  # noqa: BLE001 - ctypes would print it and answer at random
@@ -139,11 +125,11 @@ class Dispatch(fuse.FUSE):
         ctypes.memmove(buf, target, len(target))
 
     def open(self, path: bytes, fip: Any) -> int:
-        """Open a file, and say how the kernel is to cache it."""
+        """Open a file, which is read around the page cache: that has one set of pages for each path."""
         info = fip.contents
         if info.flags & (os.O_ACCMODE | os.O_TRUNC):
             return -errno.EROFS
-        info.fh, (info.keep_cache, info.direct_io) = self._operations.open(path)
+        info.fh, info.direct_io = self._operations.open(path), True
         return 0
 
     def read(self, _path: bytes, buf: Any, size: int, offset: int, fip: Any) -> int:

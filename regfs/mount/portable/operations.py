@@ -19,10 +19,8 @@ from regfs.errors import (
     NoEntryError,
     NotDirectoryError,
     NotSymlinkError,
-    OutdatedError,
 )
 from regfs.graph.cache import Cache, for_a_while
-from regfs.mount.page_cache import PageCache, Use
 from regfs.storage.protocol import Content, Space
 from regfs.tree import Attributes, Child, Directory, File, Node, Symlink, Tree
 
@@ -35,11 +33,11 @@ _LONGEST_NAME = 255
 _ENCODING = sys.getfilesystemencoding()
 
 
-class Lifetimes(NamedTuple):
+class PathLifetimes(NamedTuple):
     """How the seconds of `ttl` are shared out.
 
     Each cache may be filled from the one below it just before that expires, so their sum is what a change
-    can take to show.
+    can take to show. Attributes the kernel asks for anew: it keeps one size for each path.
     """
 
     graph: float
@@ -47,8 +45,8 @@ class Lifetimes(NamedTuple):
     kernel: float
 
     @classmethod
-    def of(cls, ttl: float) -> Lifetimes:
-        """Share out `ttl`: a quarter for the kernel, a tenth for paths, the rest for links and listings."""
+    def of(cls, ttl: float) -> PathLifetimes:
+        """Share out `ttl`: a quarter for the kernel's names, a tenth for paths, the rest for the graph."""
         if math.isinf(ttl):
             return cls(ttl, ttl, ttl)
         return cls(ttl * 0.65, ttl * 0.1, ttl * 0.25)
@@ -68,19 +66,12 @@ class KnownDirectory:
         return self.nodes.get(name) or self.directory.lookup(name)
 
 
-class Handle(NamedTuple):
-    """An open file."""
-
-    content: Content
-    path: bytes
-    identity: str
-    use: Use
-
-
 class Operations:
     """The file system's operations over one tree."""
 
-    def __init__(self, tree: Tree, lifetimes: Lifetimes, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, tree: Tree, lifetimes: PathLifetimes, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._tree = tree
         self._directories: Cache[bytes, KnownDirectory] = for_a_while(
             lifetimes.paths, _MOST_DIRECTORIES, clock
@@ -89,17 +80,12 @@ class Operations:
         self._last: tuple[bytes, KnownDirectory, float] = (b"", KnownDirectory(tree.root), float("-inf"))
         self._clock = clock
         self._believed = lifetimes.paths
-        self._page_cache = PageCache(clock, lifetimes.kernel)
-        self._handles: dict[int, Handle] = {}
+        self._handles: dict[int, Content] = {}
         self._numbers = itertools.count(1)
 
     def attributes(self, path: bytes) -> Attributes:
         """Answer getattr."""
-        node = self._node(path)
-        attributes = node.attributes()
-        return (
-            self._page_cache.tell(path, node.identity, attributes) if isinstance(node, File) else attributes
-        )
+        return self._node(path).attributes()
 
     def children(self, path: bytes) -> list[Child]:
         """Answer readdir, without the dot entries. What it made of nodes serves the lookups that follow."""
@@ -115,31 +101,23 @@ class Operations:
             raise NotSymlinkError(_text(path))
         return _bytes(node.target())
 
-    def open(self, path: bytes) -> tuple[int, Use]:
-        """Answer open: a handle, and how the kernel is to read through it.
-
-        Raises OutdatedError if the kernel may believe that another file stands there; it asks again then.
-        """
+    def open(self, path: bytes) -> int:
+        """Answer open: a handle."""
         node = self._node(path)
         if not isinstance(node, File):
             raise IsDirectoryError(_text(path))
-        if self._page_cache.outdated(path, node.identity):
-            raise OutdatedError(_text(path))
         content = node.open()
-        use = self._page_cache.opened(path, node.identity)
         handle = next(self._numbers)
-        self._handles[handle] = Handle(content, path, node.identity, use)
-        return handle, use
+        self._handles[handle] = content
+        return handle
 
     def read(self, handle: int, buffer: memoryview, offset: int) -> int:
         """Answer read: fill the buffer, give the number of bytes."""
-        return self._handles[handle].content.read_into(buffer, offset)
+        return self._handles[handle].read_into(buffer, offset)
 
     def release(self, handle: int) -> None:
         """Answer release."""
-        content, path, identity, use = self._handles.pop(handle)
-        self._page_cache.closed(path, identity, use)
-        content.close()
+        self._handles.pop(handle).close()
 
     def xattr(self, path: bytes, name: bytes) -> bytes:
         """Answer getxattr."""

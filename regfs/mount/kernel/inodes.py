@@ -1,0 +1,290 @@
+"""Which node each number stands for that the kernel was told (a nodeid), until it forgets the number.
+
+A number stands for one content for ever, and none is used again during a mount. It is made of 43 bits for a
+thing and 20 bits for a part of it (`Node.part`): what a manifest names needs nothing kept for itself. Things
+are of two kinds:
+
+- a naming (odd numbers): a tag with what it named at one time, in `Namings`, by slot and generation;
+- any other node (even numbers), kept as it is, by the directory where it was found, its name and, where a
+  name does not always stand for the same, its identity.
+
+A tag that moves is another naming, and so another inode; the kernel drops what it knew of the old one. So is
+a manifest whose blobs are damaged or mended: else the kernel would go on telling what it had heard of them.
+
+The kernel counts how often it was told a number, and says how many of those it forgets; the counts of a
+thing's parts are its own. Safe for many threads.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import NamedTuple
+
+from regfs.errors import ForgottenError, RegfsError
+from regfs.mount.kernel import wire
+from regfs.mount.kernel.namings import NOT_ENTERED, Namings
+from regfs.tree import Directory, File, Node, Symlink
+from regfs.tree.image import ManifestDirectory
+from regfs.tree.names import NamesDirectory
+from regfs.tree.tag import Naming, TagDirectory
+
+#: Bits of a nodeid for a part, and of a thing for the slot of a naming.
+_PART_BITS = 20
+_PART = (1 << _PART_BITS) - 1
+_SLOT_BITS = 24
+_SLOT = (1 << _SLOT_BITS) - 1
+
+#: Names of a path in the log.
+_DEEPEST = 100
+
+_ENCODING = sys.getfilesystemencoding()
+
+
+class EntryKey(NamedTuple):
+    """What makes two nodes the same to the kernel."""
+
+    parent: int
+    name: bytes
+    kind: type[Node]
+    identity: str
+
+
+class InodeEntry:
+    """A node that the kernel knows, and how often it was told so."""
+
+    __slots__ = ("damage", "key", "lookups", "node")
+
+    def __init__(self, node: Node, key: EntryKey) -> None:
+        self.node = node
+        self.key = key
+        self.lookups = 0
+        self.damage = NOT_ENTERED
+
+
+def text_of(name: bytes) -> str:
+    """Give a name as the tree has it."""
+    return name.decode(_ENCODING, "surrogateescape")
+
+
+def bytes_of(name: str) -> bytes:
+    """Give a name as the kernel has it."""
+    return name.encode(_ENCODING, "surrogateescape")
+
+
+class InodeTable:
+    """The numbers of one mount."""
+
+    def __init__(self, root: Directory) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._namings = Namings()
+        self._entries: dict[int, InodeEntry] = {}
+        self._numbers: dict[EntryKey, int] = {}
+        self._next = 1
+
+    def __len__(self) -> int:
+        """Tell how many things are kept."""
+        return len(self._namings) + len(self._entries)
+
+    # --- from a number to its node -----------------------------------------------------------------------
+
+    def node(self, nodeid: int) -> Node:
+        """Find the node of a number. Raises ForgottenError, and what is wrong with the manifest above it."""
+        if nodeid == wire.ROOT:
+            return self._root
+        thing, part = nodeid >> _PART_BITS, nodeid & _PART
+        whole = self._naming(thing, read=part > 0) if thing & 1 else self._entry(thing).node
+        if part == 0:
+            return whole
+        if not isinstance(whole, ManifestDirectory):
+            raise ForgottenError(str(nodeid))
+        return whole.member(part)
+
+    def entered(self, nodeid: int) -> Node:
+        """Find the node of a directory that is looked into, and note how a manifest's blobs are just now."""
+        thing = nodeid >> _PART_BITS
+        if nodeid & _PART or nodeid == wire.ROOT:
+            return self.node(nodeid)
+        if thing & 1:
+            node: Node = self._naming(thing, read=True)
+            if self._namings.damage(_slot(thing)) == NOT_ENTERED:
+                self._namings.entered(_slot(thing), _first_damage(node))
+            return node
+        entry = self._entry(thing)
+        if entry.damage == NOT_ENTERED:
+            entry.damage = _first_damage(entry.node)
+        return entry.node
+
+    def _entry(self, thing: int) -> InodeEntry:
+        try:
+            return self._entries[thing]
+        except KeyError:
+            raise ForgottenError(str(thing)) from None
+
+    def _naming(self, thing: int, *, read: bool) -> TagDirectory:
+        """Make the directory of a naming. `read`: its link is read, if it was not yet."""
+        slot = _slot(thing)
+        with self._lock:
+            if self._namings.generation(slot) != thing >> (_SLOT_BITS + 1):
+                raise ForgottenError(str(thing))
+            parent, name = self._namings.parent(slot), self._namings.name(slot)
+            naming = self._namings.naming(slot)
+        directory = parent.of_tag(text_of(name))
+        if naming.digest is None and read:
+            digest = directory.digest()
+            if not Namings.can_keep(digest):
+                return directory.pinned(Naming(digest, naming.pushed))
+            with self._lock:
+                if self._namings.generation(slot) != thing >> (_SLOT_BITS + 1):
+                    raise ForgottenError(str(thing))
+                self._namings.read(slot, digest)
+                naming = self._namings.naming(slot)
+        return directory.pinned(naming)
+
+    # --- from a node to its number -----------------------------------------------------------------------
+
+    def number(self, parent: int, above: Directory, name: bytes, node: Node) -> int:
+        """Give the number of a node that was found under a name, and count that the kernel is told.
+
+        Raises what is wrong with what tells the node's identity.
+        """
+        if node.part and (parent & _PART or isinstance(above, ManifestDirectory)):
+            return self._count(parent >> _PART_BITS << _PART_BITS | node.part)
+        if isinstance(node, TagDirectory) and isinstance(above, NamesDirectory):
+            naming = self._seen(above, bytes_of(node.tag), node)
+            if Namings.can_keep(naming.digest):
+                return self._number_of_naming(above, bytes_of(node.tag), node.pinned(naming), naming)
+            node = node.pinned(naming)
+        key = EntryKey(parent, name, type(node), "" if above.lasts(node) else _identity(node))
+        with self._lock:
+            thing = self._numbers.get(key)
+            entry = None if thing is None else self._entries[thing]
+        known = NOT_ENTERED if entry is None else entry.damage
+        if known != NOT_ENTERED and isinstance(node, ManifestDirectory) and node.damaged() != known:
+            entry = None
+        with self._lock:
+            if entry is None or thing is None or thing not in self._entries:
+                thing = self._next = self._next + 1
+                thing *= 2
+                entry = self._entries[thing] = InodeEntry(node, key)
+                self._numbers[key] = thing
+            entry.node = node
+            entry.lookups += 1
+        return thing << _PART_BITS
+
+    def _seen(self, above: NamesDirectory, tag: bytes, node: TagDirectory) -> Naming:
+        """Tell what a tag names; reads its link only where what was known of it may have changed."""
+        naming = node.naming()
+        with self._lock:
+            slot = self._namings.find(above, tag)
+            known = None if slot is None else self._namings.naming(slot)
+            if slot is None or naming.digest is not None or known is None or known.digest is None:
+                return naming
+        try:
+            return Naming(node.digest(), naming.pushed)
+        except RegfsError:  # whoever enters it shall meet that
+            with self._lock:
+                self._namings.supersede(slot)
+            return naming
+
+    def _number_of_naming(self, above: NamesDirectory, tag: bytes, node: TagDirectory, naming: Naming) -> int:
+        with self._lock:
+            slot = self._namings.find(above, tag)
+            damage = NOT_ENTERED if slot is None else self._namings.damage(slot)
+            same = slot is not None and _same(self._namings.naming(slot), naming)
+        if same and damage != NOT_ENTERED and node.damaged() != damage:
+            same = False
+        with self._lock:
+            if not same or slot is None or self._namings.find(above, tag) != slot:
+                slot = self._namings.add(above, tag, naming)
+            elif naming.digest is not None:
+                self._namings.read(slot, naming.digest)
+            self._namings.looked_up(slot)
+            return self._naming_number(slot) << _PART_BITS
+
+    def _naming_number(self, slot: int) -> int:
+        return (self._namings.generation(slot) << _SLOT_BITS | slot) << 1 | 1
+
+    def _count(self, nodeid: int) -> int:
+        thing = nodeid >> _PART_BITS
+        with self._lock:
+            if thing & 1:
+                self._namings.looked_up(_slot(thing))
+            else:
+                self._entry(thing).lookups += 1
+        return nodeid
+
+    # --- forgetting --------------------------------------------------------------------------------------
+
+    def forget(self, nodeid: int, count: int) -> None:
+        """Take back that the kernel was told a number so often. What it never was is let pass."""
+        thing = nodeid >> _PART_BITS
+        with self._lock:
+            if thing & 1:
+                if self._namings.generation(_slot(thing)) == thing >> (_SLOT_BITS + 1):
+                    self._namings.forget(_slot(thing), count)
+                return
+            entry = self._entries.get(thing)
+            if entry is None:
+                return
+            entry.lookups -= count
+            if entry.lookups <= 0:
+                del self._entries[thing]
+                if self._numbers.get(entry.key) == thing:
+                    del self._numbers[entry.key]
+
+    def path(self, nodeid: int) -> str:
+        """Name a node for the log, as far as its way is still known."""
+        names: list[str] = []
+        while nodeid != wire.ROOT and len(names) < _DEEPEST:
+            thing, part = nodeid >> _PART_BITS, nodeid & _PART
+            try:
+                if part:
+                    whole = self.node(thing << _PART_BITS)
+                    names.append(whole.name_of(part) if isinstance(whole, ManifestDirectory) else "?")
+                    nodeid = thing << _PART_BITS
+                elif thing & 1:
+                    directory = self._naming(thing, read=False)
+                    names += [directory.tag, self._namings.parent(_slot(thing)).repository]
+                    break
+                else:
+                    key = self._entry(thing).key
+                    names.append(text_of(key.name))
+                    nodeid = key.parent
+            except RegfsError:
+                names.append("?")
+                break
+        path = "/" + "/".join(reversed([name for name in names if name]))
+        return bytes_of(path).decode("utf-8", "backslashreplace")
+
+
+def _slot(thing: int) -> int:
+    return thing >> 1 & _SLOT
+
+
+def _same(known: Naming, now: Naming) -> bool:
+    """Tell whether two looks at a tag found one naming."""
+    return known.pushed == now.pushed and (
+        known.digest is None or now.digest is None or known.digest == now.digest
+    )
+
+
+def _identity(node: Node) -> str:
+    """Give text that is another wherever the content is."""
+    if isinstance(node, File):
+        return node.identity
+    if isinstance(node, Symlink):
+        return node.target()
+    if isinstance(node, ManifestDirectory):
+        return str(node.digest())
+    return ""
+
+
+def _first_damage(node: Node) -> int:
+    """Tell how many blobs are not as they must be when a directory is entered.
+
+    Of an image that is taken to be none: if some are found later, it is shown anew. What an index shows
+    depends on which of its images are stored.
+    """
+    return node.damaged() if isinstance(node, ManifestDirectory) and node.indexes() else 0

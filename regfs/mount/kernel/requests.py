@@ -1,0 +1,277 @@
+"""What the kernel asks, answered from the tree by node: bytes in, bytes out. No descriptor is known here.
+
+Called from many threads at once; no lock is held while the store is read. Raises RegfsError and OSError,
+which the session turns into an errno.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from regfs.errors import (
+    BadRequestError,
+    IsDirectoryError,
+    NameTooLongError,
+    NoEntryError,
+    NotDirectoryError,
+    NotSymlinkError,
+)
+from regfs.mount.kernel import wire
+from regfs.mount.kernel.files import OpenFiles, seek
+from regfs.mount.kernel.inodes import InodeTable, bytes_of, text_of
+from regfs.mount.kernel.listings import DOTS, Listings, Reading
+from regfs.mount.kernel.wire import Opcode, Request
+from regfs.mount.owner import BLOCK_SIZE, Owner
+from regfs.tree import Attributes, Child, Directory, File, Node, NodeType, Symlink, Tree
+from regfs.tree.image import ManifestDirectory
+from regfs.tree.names import NamesDirectory
+from regfs.tree.node import MODES
+
+#: Bytes: NAME_MAX (limits.h). The kernel's limit for FUSE is 1024, so longer names are asked for.
+_LONGEST_NAME = 255
+
+#: A type as READDIR tells it (d_type, getdents(2)) is the upper bits of a mode.
+_TYPE_SHIFT = 12
+_KINDS = {kind: mode >> _TYPE_SHIFT for kind, mode in MODES.items()}
+
+
+class Lifetimes(NamedTuple):
+    """For how many seconds the kernel may believe names, attributes, and that a name is not there."""
+
+    names: float
+    attributes: float
+    missing: float
+
+
+class Answer(NamedTuple):
+    """The body of an answer, and the numbers that it tells the kernel: it counts them as known."""
+
+    body: bytes
+    told: list[int]
+
+
+class Requests:
+    """The operations of one mount. `drop` has the kernel drop what it caches of a node."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        files: OpenFiles,
+        lifetimes: Lifetimes,
+        owner: Owner,
+        drop: Callable[[int], None],
+        *,
+        stateless: bool,
+    ) -> None:
+        """`stateless`: the kernel opens no directories, and caches their listings."""
+        self._tree = tree
+        self._files = files
+        self._lifetimes = lifetimes
+        self._owner = owner
+        self._drop = drop
+        self._stateless = stateless
+        self.inodes = InodeTable(tree.root)
+        self._listings = Listings()
+        #: Directories whose listings the kernel may have cached and that may change, with how they were.
+        self._listed: dict[int, object] = {}
+        #: What all nodes of a type have in common that are no image's.
+        self._rests = {kind: (owner.mode(kind), owner.uid, owner.gid, 0, BLOCK_SIZE) for kind in NodeType}
+        self._answers: dict[int, Callable[[Request], bytes]] = {
+            Opcode.GETATTR: self._getattr,
+            Opcode.READLINK: self._readlink,
+            Opcode.OPEN: self._open,
+            Opcode.STATFS: self._statfs,
+            Opcode.RELEASE: self._release,
+            Opcode.GETXATTR: self._getxattr,
+            Opcode.LISTXATTR: self._listxattr,
+            Opcode.OPENDIR: self._opendir,
+            Opcode.RELEASEDIR: lambda _: b"",
+            Opcode.LSEEK: self._lseek,
+            Opcode.DESTROY: lambda _: b"",
+        }
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request, but READ and those that are the session's own."""
+        match request.opcode:
+            case Opcode.READDIRPLUS:
+                return self._readdir(request, plus=True)
+            case Opcode.READDIR:
+                return self._readdir(request, plus=False)
+            case Opcode.LOOKUP:
+                return self._lookup(request)
+        found = self._answers.get(request.opcode)
+        if found is None:
+            raise OSError(errno.EROFS if request.opcode in wire.WRITES else errno.ENOSYS, "not done here")
+        return Answer(found(request), [])
+
+    def forget(self, request: Request) -> None:
+        """Forget what the kernel has forgotten."""
+        many = request.opcode == Opcode.BATCH_FORGET
+        pairs = wire.read_forgets(request.body) if many else [(request.nodeid, wire.read_u64(request.body))]
+        for nodeid, count in pairs:
+            self.inodes.forget(nodeid, count)
+            self._listed.pop(nodeid, None)
+
+    # --- names -------------------------------------------------------------------------------------------
+
+    def _directory(self, nodeid: int) -> Directory:
+        node = self.inodes.entered(nodeid)
+        if not isinstance(node, Directory):
+            raise NotDirectoryError(self.inodes.path(nodeid))
+        return node
+
+    def _lookup(self, request: Request) -> Answer:
+        name = wire.read_name(request.body)
+        if not name or b"/" in name or name in DOTS:
+            raise BadRequestError(f"{name!r} is no name")
+        directory = self._directory(request.nodeid)
+        try:
+            node = directory.lookup(text_of(name))
+            attributes = node.attributes()
+        except NoEntryError:
+            if len(name) > _LONGEST_NAME:
+                raise NameTooLongError(self.inodes.path(request.nodeid)) from None
+            return Answer(wire.pack_no_entry(self._lifetimes.missing), [])
+        nodeid, entry = self._entry(request.nodeid, directory, name, node, attributes)
+        return Answer(entry, [nodeid])
+
+    def _entry(
+        self, parent: int, directory: Directory, name: bytes, node: Node, attributes: Attributes
+    ) -> tuple[int, bytes]:
+        """Give a number to a node that was found, and pack what the kernel is told of it."""
+        nodeid = self.inodes.number(parent, directory, name, node)
+        if nodeid in self._listed:
+            self._see_listing(nodeid, node)
+        lasts = directory.lasts(node)
+        names = wire.FOREVER if lasts else self._lifetimes.names
+        valid = wire.FOREVER if lasts and attributes.lasting else self._lifetimes.attributes
+        return nodeid, wire.pack_entry(nodeid, names, valid, self._packed(attributes))
+
+    def _see_listing(self, nodeid: int, node: Node) -> None:
+        """Have the kernel drop a listing that it may have cached, unless it is still the same."""
+        before = self._listed.get(nodeid)
+        if before is None or not isinstance(node, NamesDirectory) or node.listed() != before:
+            self._listed.pop(nodeid, None)
+            self._drop(nodeid)
+
+    def _packed(self, attributes: Attributes) -> bytes:
+        kind, inode, links, size, blocks, mtime_ns, permissions, *_ = attributes
+        if permissions is None:
+            rest = self._rests[kind]
+        else:
+            mode, uid, gid, device = self._owner.rights(attributes)
+            rest = mode, uid, gid, device & 0xFFFFFFFF, BLOCK_SIZE
+        return wire.pack_attributes((inode, size, blocks, links), mtime_ns, rest)
+
+    def _readdir(self, request: Request, *, plus: bool) -> Answer:
+        _, offset, size = wire.read_read(request.body)
+        nodeid = request.nodeid
+        reading = self._listings.go_on(nodeid, offset) if offset else None
+        if reading is None:
+            directory = self._directory(nodeid)
+            if self._stateless and _changes(directory):
+                listed = directory.listed() if isinstance(directory, NamesDirectory) else None
+                self._listed.setdefault(nodeid, listed)
+            reading = self._listings.begin(nodeid, directory, offset)
+        buffer, told = wire.ListingBuffer(size, plus=plus), list[int]()
+        for place, dots in enumerate(DOTS):
+            if reading.place == place and buffer.add(
+                dots, reading.cookie, reading.directory.inode, _KINDS[NodeType.DIRECTORY]
+            ):
+                reading.advance()
+        while reading.place >= len(DOTS) and (entry := reading.peek()) is not None:
+            if not self._add(reading, buffer, entry, told if plus else None):
+                break
+            reading.advance()
+        self._listings.put(reading)
+        return Answer(buffer.packed(), told)
+
+    def _add(
+        self,
+        reading: Reading,
+        buffer: wire.ListingBuffer,
+        entry: tuple[Child, Attributes | None],
+        told: list[int] | None,
+    ) -> bool:
+        """Add a name to an answer; tell whether there was room. `told` None: without what stat(2) tells."""
+        (name, kind, inode, node), attributes = entry
+        raw = bytes_of(name)
+        if not buffer.fits(raw):
+            return False
+        if attributes is None or node is None or told is None:
+            return buffer.add(raw, reading.cookie, inode, _KINDS[kind])
+        nodeid, packed = self._entry(reading.nodeid, reading.directory, raw, node, attributes)
+        told.append(nodeid)
+        return buffer.add(raw, reading.cookie, inode, _KINDS[kind], packed)
+
+    def _opendir(self, _request: Request) -> bytes:
+        if self._stateless:
+            raise OSError(errno.ENOSYS, "the kernel then opens none")
+        return wire.pack_open(0, 0)
+
+    # --- attributes --------------------------------------------------------------------------------------
+
+    def _getattr(self, request: Request) -> bytes:
+        node = self.inodes.node(request.nodeid)
+        if request.nodeid in self._listed:
+            self._see_listing(request.nodeid, node)
+        attributes = node.attributes()
+        lasts = attributes.lasting and not isinstance(node, ManifestDirectory)
+        valid = wire.FOREVER if lasts else self._lifetimes.attributes
+        return wire.pack_attr_out(valid, self._packed(attributes))
+
+    def _readlink(self, request: Request) -> bytes:
+        node = self.inodes.node(request.nodeid)
+        if not isinstance(node, Symlink):
+            raise NotSymlinkError(self.inodes.path(request.nodeid))
+        return bytes_of(node.target())
+
+    def _getxattr(self, request: Request) -> bytes:
+        room, name = wire.read_size_and_name(request.body)
+        return _sized(self.inodes.node(request.nodeid).xattr(text_of(name)), room)
+
+    def _listxattr(self, request: Request) -> bytes:
+        names = self.inodes.node(request.nodeid).xattr_names()
+        return _sized(b"".join(bytes_of(name) + b"\0" for name in names), wire.read_u32(request.body))
+
+    def _statfs(self, _request: Request) -> bytes:
+        space = self._tree.space()
+        counts = space.blocks, space.blocks_free, space.blocks_available, space.files, space.files_free
+        return wire.pack_statfs(counts, space.block_size, space.longest_name, space.fragment_size)
+
+    # --- files -------------------------------------------------------------------------------------------
+
+    def _open(self, request: Request) -> bytes:
+        if wire.read_u32(request.body) & (os.O_ACCMODE | os.O_TRUNC):
+            raise OSError(errno.EROFS, "nothing can be written")
+        node = self.inodes.node(request.nodeid)
+        if not isinstance(node, File):
+            raise IsDirectoryError(self.inodes.path(request.nodeid))
+        return wire.pack_open(*self._files.open(request.nodeid, node))
+
+    def _release(self, request: Request) -> bytes:
+        self._files.release(wire.read_u64(request.body))
+        return b""
+
+    def _lseek(self, request: Request) -> bytes:
+        handle, offset, whence = wire.read_lseek(request.body)
+        return wire.pack_offset(seek(self._files.get(handle), offset, whence))
+
+
+def _sized(value: bytes, room: int) -> bytes:
+    """Answer as getxattr(2) does: room for 0 bytes only asks how long it is."""
+    if room == 0:
+        return wire.pack_length(len(value))
+    if len(value) > room:
+        raise OSError(errno.ERANGE, "the value is longer")
+    return value
+
+
+def _changes(directory: Directory) -> bool:
+    """Tell whether a listing may change under its number: not that of a manifest, nor inside an image."""
+    if isinstance(directory, ManifestDirectory) or directory.part:
+        return False
+    return not directory.lasts(directory)  # inside an image, whatever child it is
