@@ -16,6 +16,7 @@ from typing import NamedTuple
 from scripts.benchmarks.processes import REGFS, FailedError, last_line, prepare
 
 PLAIN, BINDFS, OURS = "plain file system", "bindfs", "regfs"
+FUSEPY = "regfs through fusepy"
 RESTIC, BORG, STOCK = "restic mount", "borg mount", "fusepy's stock dispatch"
 
 #: Seconds until a mount must be there.
@@ -47,6 +48,12 @@ def ours(ground: Ground) -> Contestant:
     return Contestant(
         OURS, [*REGFS, "mount", "-f", str(ground.store), str(ground.mountpoint)], ground.mountpoint
     )
+
+
+def fusepy(ground: Ground) -> Contestant:
+    """Mount the store by the session that takes over where our own cannot be had."""
+    command = [*REGFS, "mount", "-f", "-o", "session=fusepy", str(ground.store), str(ground.mountpoint)]
+    return Contestant(FUSEPY, command, ground.mountpoint)
 
 
 def stock(ground: Ground) -> Contestant:

@@ -8,6 +8,7 @@ from scripts.benchmarks.contestants import (
     Ground,
     bindfs,
     borg,
+    fusepy,
     ours,
     plain,
     ready,
@@ -25,7 +26,7 @@ def listing(bench: Bench) -> None:
     tree = bench.work / "tree"
     repository = directories(store, tree)
     ground = Ground(store, tree, bench.mountpoint, bench.work)
-    rivals = ready([ours, plain, bindfs, restic, borg, *bench.more], ground, bench.results.note)
+    rivals = ready([ours, fusepy, plain, bindfs, restic, borg, *bench.more], ground, bench.results.note)
     title = f"ls -l of {tags:,} tags, per entry"
     table = Table("listing", "ls", title, "µs", (COLD, FRESH, AGAIN), (BINDFS, PLAIN), 1e6 / tags)
     measure(bench, rivals, [timed(table, 'ls -l "$1"', repository)])

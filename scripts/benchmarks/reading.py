@@ -13,6 +13,7 @@ from scripts.benchmarks.contestants import (
     Ground,
     bindfs,
     borg,
+    fusepy,
     ours,
     plain,
     ready,
@@ -43,7 +44,7 @@ def reading(bench: Bench) -> None:
     linked.parent.mkdir(parents=True)
     os.link(layer, linked)
     ground = Ground(store, bench.work / "tree", bench.mountpoint, bench.work)
-    rivals = ready([ours, plain, bindfs, restic, borg, *bench.more], ground, bench.results.note)
+    rivals = ready([ours, fusepy, plain, bindfs, restic, borg, *bench.more], ground, bench.results.note)
 
     size = f"{sizes.layer / 1e9:g} GB"
     title = f"cat of a layer of {size}"

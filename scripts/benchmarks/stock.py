@@ -11,8 +11,8 @@ import fuse
 from regfs.cli.opening import Choices, cache_directory, opened_tree
 from regfs.errors import RegfsError
 from regfs.mount.errnos import errno_of
-from regfs.mount.operations import Lifetimes
 from regfs.mount.options import this_machine
+from regfs.mount.portable.operations import PathLifetimes
 from regfs.registry import locate, open_local
 from regfs.tree import Directory, File, Node, Tree
 from regfs.tree.node import MODES
@@ -64,7 +64,7 @@ class StockOperations(fuse.Operations):
 
 
 if __name__ == "__main__":
-    lifetimes = Lifetimes.of(10)
+    lifetimes = PathLifetimes.of(10)
     path = locate(sys.argv[1])
     with opened_tree(open_local(path), cache_directory(), this_machine(), Choices(lifetimes.graph)) as tree:
         fuse.FUSE(

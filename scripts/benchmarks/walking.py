@@ -17,6 +17,7 @@ from scripts.benchmarks.contestants import (
     Ground,
     bindfs,
     borg,
+    fusepy,
     ours,
     plain,
     ready,
@@ -48,7 +49,7 @@ def walking(bench: Bench) -> None:
     repository = images(store, tree)
     entries = sum(1 for _ in tree.rglob("*"))
     ground = Ground(store, tree, bench.mountpoint, bench.work)
-    rivals = ready([ours, plain, bindfs, restic, borg], ground, bench.results.note)
+    rivals = ready([ours, fusepy, plain, bindfs, restic, borg], ground, bench.results.note)
     time.sleep(_SETTLED)
     prepare([*REGFS, "index", str(store)], {}, bench.work)
     of = f"{count:,} images ({entries:,} names, layers of a few KiB)"
