@@ -45,10 +45,11 @@ class Mounted(NamedTuple):
 
 def mounted_at(path: str) -> Mounted | None:
     """Tell what is mounted at a path, topmost if there are several."""
-    return _topmost(os.path.realpath(path))
+    return topmost(os.path.realpath(path))
 
 
-def _topmost(real: str) -> Mounted | None:
+def topmost(real: str) -> Mounted | None:
+    """Tell what is mounted at a path (absolute, no symlinks in it), which is not looked at."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         found = [entry for entry in map(_parse, lines) if entry.mountpoint == real]
     return found[-1] if found else None
@@ -56,7 +57,7 @@ def _topmost(real: str) -> Mounted | None:
 
 def is_trigger(real: str) -> bool:
     """Tell whether a path (absolute, no symlinks in it) waits for a visitor, to have a mount made there."""
-    mounted = _topmost(real)
+    mounted = topmost(real)
     return mounted is not None and mounted.type == _TRIGGER
 
 
@@ -122,7 +123,7 @@ def _clear(path: str, uid: int) -> None:
 
 def mark_process(mountpoint: str) -> None:
     """Let `unmount` find this process, which serves the mount at a path (absolute, no symlinks in it)."""
-    mounted = _topmost(mountpoint)
+    mounted = topmost(mountpoint)
     if mounted:
         with suppress(OSError):  # a sandbox may not have it: `unmount` does not wait then
             os.memfd_create(_MARK.format(mounted.device))

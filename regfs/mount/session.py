@@ -25,7 +25,7 @@ from regfs.mount.kernel.mounting import AutoUnmount, mount, unmount
 from regfs.mount.kernel.requests import Lifetimes
 from regfs.mount.kernel.session import KernelSession, KernelTooOldError
 from regfs.mount.kernel.wire import Agreed, Flag
-from regfs.mount.mountpoint import mark_process, mounted_at
+from regfs.mount.mountpoint import mark_process, topmost
 from regfs.mount.options import MountOptions, Session
 from regfs.mount.owner import Owner
 from regfs.oci import Digest
@@ -116,7 +116,7 @@ def serve_by_kernel(
         try:
             agreed = session.begin()
             stack.callback(session.close)
-            if given.get("auto_unmount") and (mounted := mounted_at(mountpoint)):
+            if given.get("auto_unmount") and (mounted := topmost(mountpoint)):
                 stack.callback(AutoUnmount(mountpoint, mounted.device).close)
             session.crew.start()
             mark_process(mountpoint)
