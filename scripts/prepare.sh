@@ -4,8 +4,8 @@
 # Programs that a job needs, by the package manager of the machine.
 packages_for() {
   case "$1:$2" in
-    demo:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr" ;;
-    demo:dnf) echo "fuse-libs fuse python3 python3.11 attr" ;;
+    demo:apt-get) echo "fuse3 python3 python3-venv attr" ;;
+    demo:dnf) echo "fuse3 python3 python3.11 attr" ;;
     demo:apk) echo "fuse python3 attr" ;;
     test:apt-get) echo "libfuse2 fuse3 python3 python3-venv attr docker-registry skopeo strace rsync bindfs zstd xz-utils umoci buildah mmdebstrap autofs logrotate plocate sqlite3 fuse-overlayfs restic fio systemd" ;;
     test:dnf) echo "fuse-libs fuse python3 python3.11 attr skopeo strace rsync bindfs zstd xz umoci buildah autofs logrotate plocate sqlite fuse-overlayfs restic fio systemd" ;;
