@@ -135,9 +135,11 @@ def open_object_store(
     store: str, given_up: Callable[[], bool] = lambda: False, **reached: Any
 ) -> ObjectStorage:
     """Open the store in a bucket. `reached`: see `Address.reached_by`; else as the environment says."""
-    from regfs.registry.locate_objects import open_objects  # only now: few need it
+    from regfs.machine import reuse_large_pieces  # only now: few need it
+    from regfs.registry.locate_objects import open_objects
     from regfs.storage.objects import Address, Bucket
 
+    reuse_large_pieces()
     bucket = Bucket(Address.parse(store).reached_by(**reached), given_up)
     return open_objects(bucket)
 
