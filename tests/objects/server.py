@@ -177,7 +177,7 @@ class Seaweed:
     def end(self) -> None:
         self.kill()
         for name in Path("/tmp").glob("seaweedfs-*-grpc-*.sock"):
-            if any(str(self.port + more) in name.name for more in range(4)):
+            if any(str(self.port + more + 10_000) in name.name for more in range(4)):
                 name.unlink(missing_ok=True)
 
 
