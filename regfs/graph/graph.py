@@ -110,6 +110,11 @@ class Graph(KnownManifests):
         if self._known is not None:
             self._known.close()
 
+    @property
+    def slow(self) -> bool:
+        """Whether the storage is slow to answer."""
+        return self._aside.slow
+
     def space(self) -> Space:
         """Tell about the file system that holds the store."""
         return self._contents.space()

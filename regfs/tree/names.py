@@ -79,15 +79,23 @@ class NamesDirectory(Directory):
                 yield Child(shown, NodeType.DIRECTORY, tag_inode(self.inode, tag))
 
     def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
-        """List them with what stat(2) tells of each; the times of many tags are looked at together."""
-        listing = self._scope.graph.listing(self._scope.repository)
+        """List them with what stat(2) tells of each; the times of many tags are looked at together.
+
+        Where the storage is slow only their names: whoever lists shall not wait for a tag that is stuck, and
+        whoever asks for one after the other has the next looked at ahead.
+        """
+        graph = self._scope.graph
+        listing = graph.listing(self._scope.repository)
         children = iter(self.children())
         while some := list(islice(children, _TOGETHER)):
-            tags = [child.name.removeprefix(":") for child in some]
-            self._scope.graph.look_at_links(self._scope.repository, tags)
-            yield from self._with_attributes(
-                self._told(child, listing.nested, listing.tags) for child in some
-            )
+            if not graph.slow:
+                tags = [child.name.removeprefix(":") for child in some]
+                graph.look_at_links(self._scope.repository, tags)
+            for child in some:
+                if graph.slow:
+                    yield child, None
+                else:
+                    yield from self._with_attributes([self._told(child, listing.nested, listing.tags)])
 
     def _told(self, child: Child, nested: Container[str], tags: Mapping[str, bool]) -> Child:
         """Give a child its node, where the listing tells all that there is to know of it."""
