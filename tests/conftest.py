@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("session") == "fusepy":
+    if config.getoption("session", "kernel") == "fusepy":
         REGFS[:] = [sys.executable, str(Path(__file__).with_name("fusepy.py"))]
     if hasattr(config, "workerinput"):  # one of several processes; their directories are in one
         config.pluginmanager.register(Room(Path(config.getoption("basetemp")).parent))
@@ -48,7 +48,7 @@ BEYOND_FUSEPY = {
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run those that must be alone first, one after the other: no other waits for them later."""
     items.sort(key=lambda item: not wants_quiet(item))
-    if config.getoption("session") == "fusepy":
+    if config.getoption("session", "kernel") == "fusepy":
         for item in items:
             reason = BEYOND_FUSEPY.get(item.name.partition("[")[0])
             if reason:

@@ -11,6 +11,7 @@ import pytest
 
 from regfs import errors
 from regfs.errors import RegfsError
+from regfs.storage.objects.bucket import OddKeyError
 from tests.builder import StoreBuilder
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ NUMBERS = {
     errors.StoreNotFoundError("p", "gone"): errno.EIO,
     errors.StoreError("p", "odd name"): errno.EIO,
     errors.UnsafeError("p", "FIFO", "file"): errno.EIO,
+    OddKeyError("p"): errno.EIO,
     errors.TooLargeError("p", 9, 8): errno.EIO,
     errors.LinkError("p", "empty"): errno.EIO,
     errors.BlobMissingError("d"): errno.EIO,

@@ -158,7 +158,7 @@ def test_a_second_mount_at_the_same_place_is_refused(
     [
         ("ttk=3", "option ttk: unknown; did you mean ttl?"),
         ("frobnicate", "option frobnicate: unknown"),
-        ("ttl=soon", "option ttl: 'soon' is no number"),
+        ("ttl=soon", "option ttl: 'soon' is no duration"),
         ("umask=9", "option umask: '9' is not an octal number"),
         ("uid=no-such-user", "option uid:"),
         ("platform=linux", "option platform: 'linux' is not os/arch"),

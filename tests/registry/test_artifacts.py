@@ -168,7 +168,7 @@ def test_all_layers_are_indexed_but_those_of_artifacts(root: Path) -> None:
     done = run(*REGFS, "index", "--layers", root)
     assert (done.returncode, done.stderr) == (0, "")
     *passed_over, last = done.stdout.splitlines()
-    assert last.startswith("1 layers, ")
+    assert last.startswith("1 layer, ")
     assert len(passed_over) == len(ARTIFACTS) + 1
     assert f"1 tag passed over, no file system: {SIGNATURE}" in passed_over
 

@@ -176,7 +176,7 @@ def test_a_store_that_is_none_is_an_error_in_one_line(
 
 
 def test_a_directory_that_holds_no_store_is_named(tmp_path: Path) -> None:
-    assert f"{tmp_path}: " in failed("index", tmp_path)
+    assert f"{tmp_path}: " in failed("index", tmp_path, status=2)
     assert f"{tmp_path}: " in failed("check", tmp_path, status=2)
 
 
@@ -245,7 +245,7 @@ def test_output_that_cannot_be_written_is_an_error_in_one_line(library: Library)
 def test_index_reads_once_and_then_only_what_has_changed(store: StoreBuilder, cache: Path) -> None:
     image = store.image("app", "1.0", mtime=PUSHED)
     done = regfs("index", store.root)
-    pattern = rf"{re.escape(str(store.v2))}: (.*) in \d+\.\d+ s: (\d+) tags, (\d+) blobs, (\S+)\n"
+    pattern = rf"{re.escape(str(store.v2))}: (.*) in \d+\.\d+ s: (\d+) tags?, (\d+) blobs?, (\S+)\n"
     match = re.fullmatch(pattern, done.stdout)
     assert match is not None
     assert match.groups()[:3] == ("read", "1", "3")
@@ -668,7 +668,6 @@ def test_without_a_rule_reclaim_answers_with_the_usage(library: Library) -> None
         ("--by", "size"),
         ("--keep-last", "-1"),
         ("--older-than", "soon"),
-        ("--older-than", "1.5d"),
     ],
 )
 def test_a_wrong_rule_is_refused_with_its_option(library: Library, option: str, value: str) -> None:

@@ -197,7 +197,7 @@ def test_who_may_pull_must_be_said(store: StoreBuilder, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_what_cannot_be_served_is_said(store: StoreBuilder, tmp_path: Path) -> None:
     done = serve(tmp_path / "nowhere", "--anonymous")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "nowhere" in done.stderr
     assert serve(store.root, "--anonymous", "--cert", tmp_path / "c").returncode == 2
     done = serve(store.root, "--anonymous", "--cert", tmp_path / "c", "--key", tmp_path / "k")

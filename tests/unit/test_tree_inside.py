@@ -311,10 +311,10 @@ def regfs(*arguments: str | Path) -> str:
 def test_ls_and_cat_reach_what_is_inside(library: Library, caches: object) -> None:
     root = library.store.root
     listing = regfs("ls", "-l", root, f"{ROOTFS}/etc").splitlines()
-    told = {line.split()[5]: line.split() for line in listing}
+    told = {line.split()[6]: line.split() for line in listing}
     assert sorted(told) == ["escape", "mtab", "os-release", "passwd", "shadow"]
     assert (told["shadow"][0], told["shadow"][2]) == ("-rw-------", "15")
-    assert (told["mtab"][0], told["mtab"][6:]) == ("lrwxrwxrwx", ["->", "/proc/mounts"])
+    assert (told["mtab"][0], told["mtab"][7:]) == ("lrwxrwxrwx", ["->", "/proc/mounts"])
     devices = regfs("ls", "-l", root, f"{ROOTFS}/dev").splitlines()
     assert [line.split()[0] for line in devices] == ["brw-rw----", "crw-rw-rw-", "prw-------"]
     assert regfs("ls", "-l", root, f"{ROOTFS}/usr/bin/su").startswith("-rwsr-xr-x")

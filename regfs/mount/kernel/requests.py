@@ -23,7 +23,7 @@ from regfs.mount.kernel import wire
 from regfs.mount.kernel.files import OpenFiles, seek
 from regfs.mount.kernel.inodes import InodeTable, bytes_of, text_of
 from regfs.mount.kernel.listings import DOTS, Listings, Reading
-from regfs.mount.kernel.wire import Opcode, Request
+from regfs.mount.kernel.wire import KernelRequest, Opcode
 from regfs.mount.owner import BLOCK_SIZE, Owner
 from regfs.tree import Attributes, Child, Directory, File, Node, NodeType, Symlink, Tree
 from regfs.tree.image import ManifestDirectory
@@ -46,14 +46,14 @@ class Lifetimes(NamedTuple):
     missing: float
 
 
-class Answer(NamedTuple):
+class KernelAnswer(NamedTuple):
     """The body of an answer, and the numbers that it tells the kernel: it counts them as known."""
 
     body: bytes
     told: list[int]
 
 
-class Requests:
+class KernelRequests:
     """The operations of one mount. `drop` has the kernel drop what it caches of a node."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Requests:
         self._listed: dict[int, object] = {}
         #: What all nodes of a type have in common that are no image's.
         self._rests = {kind: (owner.mode(kind), owner.uid, owner.gid, 0, BLOCK_SIZE) for kind in NodeType}
-        self._answers: dict[int, Callable[[Request], bytes]] = {
+        self._answers: dict[int, Callable[[KernelRequest], bytes]] = {
             Opcode.GETATTR: self._getattr,
             Opcode.READLINK: self._readlink,
             Opcode.OPEN: self._open,
@@ -93,7 +93,7 @@ class Requests:
             Opcode.DESTROY: lambda _: b"",
         }
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: KernelRequest) -> KernelAnswer:
         """Answer a request, but READ and those that are the session's own."""
         match request.opcode:
             case Opcode.READDIRPLUS:
@@ -105,9 +105,9 @@ class Requests:
         found = self._answers.get(request.opcode)
         if found is None:
             raise OSError(errno.EROFS if request.opcode in wire.WRITES else errno.ENOSYS, "not done here")
-        return Answer(found(request), [])
+        return KernelAnswer(found(request), [])
 
-    def forget(self, request: Request) -> None:
+    def forget(self, request: KernelRequest) -> None:
         """Forget what the kernel has forgotten."""
         many = request.opcode == Opcode.BATCH_FORGET
         pairs = wire.read_forgets(request.body) if many else [(request.nodeid, wire.read_u64(request.body))]
@@ -123,7 +123,7 @@ class Requests:
             raise NotDirectoryError(self.inodes.path(nodeid))
         return node
 
-    def _lookup(self, request: Request) -> Answer:
+    def _lookup(self, request: KernelRequest) -> KernelAnswer:
         name = wire.read_name(request.body)
         if not name or b"/" in name or name in DOTS:
             raise BadRequestError(f"{name!r} is no name")
@@ -134,9 +134,9 @@ class Requests:
         except NoEntryError:
             if len(name) > _LONGEST_NAME:
                 raise NameTooLongError(self.inodes.path(request.nodeid)) from None
-            return Answer(wire.pack_no_entry(self._lifetimes.missing), [])
+            return KernelAnswer(wire.pack_no_entry(self._lifetimes.missing), [])
         nodeid, entry = self._entry(request.nodeid, directory, name, node, attributes)
-        return Answer(entry, [nodeid])
+        return KernelAnswer(entry, [nodeid])
 
     def _entry(
         self, parent: int, directory: Directory, name: bytes, node: Node, attributes: Attributes
@@ -166,7 +166,7 @@ class Requests:
             rest = mode, uid, gid, device & 0xFFFFFFFF, BLOCK_SIZE
         return wire.pack_attributes((inode, size, blocks, links), mtime_ns, rest)
 
-    def _readdir(self, request: Request, *, plus: bool) -> Answer:
+    def _readdir(self, request: KernelRequest, *, plus: bool) -> KernelAnswer:
         _, offset, size = wire.read_read(request.body)
         nodeid = request.nodeid
         reading = self._listings.go_on(nodeid, offset) if offset else None
@@ -187,7 +187,7 @@ class Requests:
                 break
             reading.advance()
         self._listings.put(reading)
-        return Answer(buffer.packed(), told)
+        return KernelAnswer(buffer.packed(), told)
 
     def _add(
         self,
@@ -207,14 +207,14 @@ class Requests:
         told.append(nodeid)
         return buffer.add(raw, reading.cookie, inode, _KINDS[kind], packed)
 
-    def _opendir(self, _request: Request) -> bytes:
+    def _opendir(self, _request: KernelRequest) -> bytes:
         if self._stateless:
             raise OSError(errno.ENOSYS, "the kernel then opens none")
         return wire.pack_open(0, 0)
 
     # --- attributes --------------------------------------------------------------------------------------
 
-    def _getattr(self, request: Request) -> bytes:
+    def _getattr(self, request: KernelRequest) -> bytes:
         node = self.inodes.node(request.nodeid)
         if request.nodeid in self._listed:
             self._see_listing(request.nodeid, node)
@@ -223,28 +223,28 @@ class Requests:
         valid = wire.FOREVER if lasts else self._lifetimes.attributes
         return wire.pack_attr_out(valid, self._packed(attributes))
 
-    def _readlink(self, request: Request) -> bytes:
+    def _readlink(self, request: KernelRequest) -> bytes:
         node = self.inodes.node(request.nodeid)
         if not isinstance(node, Symlink):
             raise NotSymlinkError(self.inodes.path(request.nodeid))
         return bytes_of(node.target())
 
-    def _getxattr(self, request: Request) -> bytes:
+    def _getxattr(self, request: KernelRequest) -> bytes:
         room, name = wire.read_size_and_name(request.body)
         return _sized(self.inodes.node(request.nodeid).xattr(text_of(name)), room)
 
-    def _listxattr(self, request: Request) -> bytes:
+    def _listxattr(self, request: KernelRequest) -> bytes:
         names = self.inodes.node(request.nodeid).xattr_names()
         return _sized(b"".join(bytes_of(name) + b"\0" for name in names), wire.read_u32(request.body))
 
-    def _statfs(self, _request: Request) -> bytes:
+    def _statfs(self, _request: KernelRequest) -> bytes:
         space = self._tree.space()
         counts = space.blocks, space.blocks_free, space.blocks_available, space.files, space.files_free
         return wire.pack_statfs(counts, space.block_size, space.longest_name, space.fragment_size)
 
     # --- files -------------------------------------------------------------------------------------------
 
-    def _open(self, request: Request) -> bytes:
+    def _open(self, request: KernelRequest) -> bytes:
         if wire.read_u32(request.body) & (os.O_ACCMODE | os.O_TRUNC):
             raise OSError(errno.EROFS, "nothing can be written")
         node = self.inodes.node(request.nodeid)
@@ -252,11 +252,11 @@ class Requests:
             raise IsDirectoryError(self.inodes.path(request.nodeid))
         return wire.pack_open(*self._files.open(request.nodeid, node))
 
-    def _release(self, request: Request) -> bytes:
+    def _release(self, request: KernelRequest) -> bytes:
         self._files.release(wire.read_u64(request.body))
         return b""
 
-    def _lseek(self, request: Request) -> bytes:
+    def _lseek(self, request: KernelRequest) -> bytes:
         handle, offset, whence = wire.read_lseek(request.body)
         return wire.pack_offset(seek(self._files.get(handle), offset, whence))
 

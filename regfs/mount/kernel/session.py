@@ -19,8 +19,8 @@ from regfs.mount.kernel import wire
 from regfs.mount.kernel.agreement import Settings, acceptable, agree, stateless
 from regfs.mount.kernel.crew import Crew, Work
 from regfs.mount.kernel.files import MOST, OpenedFile, OpenFiles, ReadPipe, readable
-from regfs.mount.kernel.requests import Answer, Lifetimes, Requests
-from regfs.mount.kernel.wire import Flag, Opcode, Request
+from regfs.mount.kernel.requests import KernelAnswer, KernelRequests, Lifetimes
+from regfs.mount.kernel.wire import Flag, KernelRequest, Opcode
 from regfs.mount.owner import Owner
 from regfs.tree import Tree
 
@@ -80,7 +80,7 @@ class KernelSession:
         self._owner = owner
         self._only_for = only_for
         self._mine = PerThread()
-        self.crew: Crew[Request] = Crew(
+        self.crew: Crew[KernelRequest] = Crew(
             self._next, self._serve, lambda task: task.opcode in wire.UNANSWERED, on_end
         )
 
@@ -110,7 +110,7 @@ class KernelSession:
 
     def _open(self, agreed: wire.Agreed) -> None:
         self._files = OpenFiles(self._device, passthrough=Flag.PASSTHROUGH in agreed.flags)
-        self._requests = Requests(
+        self._requests = KernelRequests(
             self._tree, self._files, self._lifetimes, self._owner, self._drop, stateless=stateless(agreed)
         )
 
@@ -124,7 +124,7 @@ class KernelSession:
         self.crew.end()
         self._files.close()
 
-    def _next(self) -> tuple[int, Request] | None:
+    def _next(self) -> tuple[int, KernelRequest] | None:
         """Read the next request; None when the file system is unmounted."""
         buffer = self._mine.buffer
         while True:
@@ -169,7 +169,7 @@ class KernelSession:
         with suppress(OSError):  # it may know none
             os.write(self._device, wire.pack_inval_inode(nodeid))
 
-    def _serve(self, work: Work[Request]) -> None:
+    def _serve(self, work: Work[KernelRequest]) -> None:
         """Answer one request: here errors become errno, and nothing else leaves."""
         request = work.task
         try:
@@ -187,7 +187,7 @@ class KernelSession:
                 _log.exception("%s: unexpected error, please report it", place)
             self._refuse(work, errno.EIO)
 
-    def _answer(self, work: Work[Request]) -> None:
+    def _answer(self, work: Work[KernelRequest]) -> None:
         request = work.task
         if request.opcode in (Opcode.FORGET, Opcode.BATCH_FORGET):
             self._requests.forget(request)
@@ -209,25 +209,25 @@ class KernelSession:
         if not (work.claim() and self._write(request.unique, answer.body)):
             self._take_back(answer)
 
-    def _take_back(self, answer: Answer) -> None:
+    def _take_back(self, answer: KernelAnswer) -> None:
         """Nobody took the answer: the kernel does not know the numbers in it."""
         for nodeid in answer.told:
             self._requests.inodes.forget(nodeid, 1)
 
-    def _refuse(self, work: Work[Request], number: int) -> None:
+    def _refuse(self, work: Work[KernelRequest], number: int) -> None:
         request = work.task
         if request.opcode not in wire.UNANSWERED and work.claim():
             if _log.isEnabledFor(logging.DEBUG):
                 self._say(logging.DEBUG, request, os.strerror(number))
             self._fail(request.unique, number)
 
-    def _say(self, level: int, request: Request, what: object) -> None:
+    def _say(self, level: int, request: KernelRequest, what: object) -> None:
         if level == logging.DEBUG:
             _log.debug("%s %s: %s", _name(request.opcode), self._place(request), what)
         else:
             _log.log(level, "%s: %s", self._place(request), what)
 
-    def _place(self, request: Request) -> str:
+    def _place(self, request: KernelRequest) -> str:
         """Name what a request is about, for the log."""
         path = self._requests.inodes.path(request.nodeid)
         if request.opcode == Opcode.LOOKUP:
@@ -237,7 +237,7 @@ class KernelSession:
 
     # --- reading -----------------------------------------------------------------------------------------
 
-    def _read(self, work: Work[Request]) -> None:
+    def _read(self, work: Work[KernelRequest]) -> None:
         handle, offset, size = wire.read_read(work.task.body)
         if size > 2 * MOST:
             raise BadRequestError(f"{size} bytes are more than was agreed")
@@ -249,7 +249,7 @@ class KernelSession:
         if not self._splice(work, opened.descriptor, offset, there):
             self._copy(work, opened, offset, there)
 
-    def _splice(self, work: Work[Request], descriptor: int, offset: int, size: int) -> bool:
+    def _splice(self, work: Work[KernelRequest], descriptor: int, offset: int, size: int) -> bool:
         """Answer by what never comes into this process; tell whether that was possible."""
         pipe = self._mine.pipe
         if pipe is None:
@@ -268,7 +268,7 @@ class KernelSession:
             self._fail(work.unique, errno.EIO)
         return claimed or work.given_up
 
-    def _copy(self, work: Work[Request], opened: OpenedFile, offset: int, size: int) -> None:
+    def _copy(self, work: Work[KernelRequest], opened: OpenedFile, offset: int, size: int) -> None:
         room = self._mine.room(size)
         got = opened.content.read_into(room, offset)
         if got < size and offset + got < opened.size:

@@ -155,7 +155,7 @@ _NANO = 1_000_000_000
 FOREVER = 1 << 31
 
 
-class Request(NamedTuple):
+class KernelRequest(NamedTuple):
     """One message from the kernel. `body` is valid until the next is read into the same buffer."""
 
     opcode: int
@@ -166,14 +166,14 @@ class Request(NamedTuple):
     body: memoryview
 
 
-def read_request(message: memoryview) -> Request:
+def read_request(message: memoryview) -> KernelRequest:
     """Read a message: a header, and what belongs to the operation."""
     if len(message) < HEADER_IN:
         raise BadRequestError(f"{len(message)} bytes are no message")
     length, opcode, unique, nodeid, uid, _gid, pid, _ = _IN.unpack_from(message)
     if length != len(message):
         raise BadRequestError(f"a message of {len(message)} bytes says that it has {length}")
-    return Request(opcode, unique, nodeid, uid, pid, message[HEADER_IN:])
+    return KernelRequest(opcode, unique, nodeid, uid, pid, message[HEADER_IN:])
 
 
 def _unpack(form: struct.Struct, body: memoryview, offset: int = 0) -> tuple[int, ...]:
