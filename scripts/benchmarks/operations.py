@@ -13,7 +13,7 @@ from regfs.cli.opening import Choices, cache_directory, opened_tree
 from regfs.machine import collect_cycles_seldom
 from regfs.mount.kernel import wire
 from regfs.mount.kernel.files import OpenFiles
-from regfs.mount.kernel.requests import Lifetimes, Requests
+from regfs.mount.kernel.requests import KernelRequests, Lifetimes
 from regfs.mount.options import this_machine
 from regfs.mount.owner import Owner
 from regfs.registry import locate, open_local
@@ -27,14 +27,14 @@ _NAME = struct.Struct("=QQII")
 _DIRECTORY = 4
 
 
-def walk(requests: Requests) -> None:
+def walk(requests: KernelRequests) -> None:
     """List each directory; what stat(2) tells comes with the names."""
     waiting = [wire.ROOT]
     while waiting:
         nodeid, offset = waiting.pop(), 0
         while True:
             body = struct.pack("=QQIIQII", 0, offset, _SIZE, 0, 0, 0, 0)
-            request = wire.Request(wire.Opcode.READDIRPLUS, 2, nodeid, 0, 1, memoryview(body))
+            request = wire.KernelRequest(wire.Opcode.READDIRPLUS, 2, nodeid, 0, 1, memoryview(body))
             answer = requests.answer(request).body
             if not answer:
                 break
@@ -54,7 +54,7 @@ def main(store: str) -> None:
     with opened_tree(storage, cache_directory(), this_machine(), Choices(5)) as tree:
         files = OpenFiles(-1, passthrough=False)
         lifetimes = Lifetimes(5, 5, 5)
-        requests = Requests(tree, files, lifetimes, Owner(0, 0, 0), lambda _: None, stateless=True)
+        requests = KernelRequests(tree, files, lifetimes, Owner(0, 0, 0), lambda _: None, stateless=True)
         for _ in range(2):
             began = time.perf_counter()
             walk(requests)
