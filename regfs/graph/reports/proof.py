@@ -28,25 +28,7 @@ from regfs.graph.times import iso, nanoseconds
 from regfs.oci import Digest
 from regfs.registry import layout
 
-BY_OUTCOME = (
-    Column("outcome", help="promised, by the plan; what became of that: the other rows' sum is the first"),
-    Column("images", Type.NUMBER, "tags, and images that no tag led to"),
-    Column("manifests", Type.NUMBER, "what is deleted from the registry"),
-    Column("blobs", Type.NUMBER, "what a garbage collection takes then"),
-    Column("size", Type.SIZE, "the blobs' bytes"),
-)
-
-BY_IMAGE = (
-    Column("repository", help="its name"),
-    Column("tag", help="its name; empty: no tag led to the image"),
-    Column("digest", Type.DIGEST, "the image", SPARE),
-    Column("selected_by", help="the rules that selected it", rank=SPARE),
-    Column("outcome", help="gone, to delete, stays, or unknown, for something was not read"),
-    Column("why", help="why it is not gone, or to go"),
-)
-
 _NO_PATTERNS = Patterns(())
-
 
 OUTCOMES = (
     Column("outcome", help="promised: by the plan; then what became of it"),
