@@ -24,7 +24,7 @@ from regfs.registry import layout
 from regfs.registry.terms import Mark, Role
 
 #: KiB of memory for SQLite's pages: a walk comes by each of them a few times in a row, and no more.
-_PAGES = 8 << 10
+_PAGES = 256
 
 #: Bytes of a file that the kernel is asked to read ahead.
 _FETCHED = 64 << 20
