@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import hashlib
 import logging
 import os
@@ -67,8 +68,7 @@ class Database:
 
     def __init__(self, cache: Path | None, store: str, *, follow_symlinks: bool = False) -> None:
         self._cache = cache
-        here = host() if cache is not None and on_network(str(cache)) else ""
-        self._key = _key(store, here, follow_symlinks=follow_symlinks)
+        self._key = _key(store, _sharer(cache), follow_symlinks=follow_symlinks)
         self._directory = cache and cache / BELOW_CACHE / self._key
         self._store = store
         self._follow_symlinks = follow_symlinks
@@ -377,6 +377,12 @@ def _guess(error: sqlite3.DatabaseError) -> int:
     if "disk I/O" in text or "unable to open" in text or "readonly" in text:
         return 10
     return 11 if "malformed" in text or "not a database" in text or "corrupt" in text else 0
+
+
+@functools.cache
+def _sharer(cache: Path | None) -> str:
+    """Name this machine, where others may use the same cache directory; asked once for each directory."""
+    return host() if cache is not None and on_network(str(cache)) else ""
 
 
 def _key(store: str, here: str, *, follow_symlinks: bool) -> str:
