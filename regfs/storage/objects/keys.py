@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 from zlib import crc32
 
+from regfs.errors import StoreError
 from regfs.storage.objects.bucket import Bucket, Key, OddKeyError
 from regfs.storage.protocol import Entry, FileStat, FileType
 
@@ -25,6 +26,17 @@ def file_stat(key: Key) -> FileStat:
     """Tell about an object. LastModified has whole seconds, so the ETag is mixed into the stamp."""
     changed = key.modified * _SECOND + crc32(key.etag.encode()) % _SECOND
     return FileStat(FileType.FILE, key.size, -(-key.size // 512), key.modified * _SECOND, changed, key.md5)
+
+
+def stamps_of(look: Callable[[str], FileStat], paths: Iterable[str]) -> list[int]:
+    """Give `changed_ns` of each path as `look` tells it, 0 for what is not there."""
+    found = []
+    for path in paths:
+        try:
+            found.append(look(path).changed_ns)
+        except StoreError:
+            found.append(0)
+    return found
 
 
 def directory_stat(stamp: int, mtime_ns: int) -> FileStat:

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING
 from regfs.errors import MissingError, StoreError, UnsafeError, remake
 from regfs.storage.objects.below import Below
 from regfs.storage.objects.bucket import Key, OddKeyError
-from regfs.storage.objects.keys import all_below, directory_stat, file_stat, markers, names_stamp, stamp_of
+from regfs.storage.objects.keys import (
+    all_below,
+    directory_stat,
+    file_stat,
+    markers,
+    names_stamp,
+    stamp_of,
+    stamps_of,
+)
 from regfs.storage.protocol import Content, Entry, FileStat, FileType, Leaf, Space
 
 if TYPE_CHECKING:
@@ -260,13 +268,7 @@ class ListedStorage:
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:
         """Give `changed_ns` of each path, 0 for what is not there."""
-        found = []
-        for path in paths:
-            try:
-                found.append(self.stat(path).changed_ns)
-            except StoreError:
-                found.append(0)
-        return found
+        return stamps_of(self.stat, paths)
 
     def files_with_sizes(self) -> Iterator[tuple[str, int]]:
         """Give each object, and its bytes; none if they could not be listed."""

@@ -15,7 +15,7 @@ from regfs.errors import MissingError, StoreError, TooLargeError, UnreadableErro
 from regfs.storage.objects.below import Below
 from regfs.storage.objects.bucket import Bucket
 from regfs.storage.objects.content import Blocks, ObjectContent
-from regfs.storage.objects.keys import directory_stat, entries_of, file_stat, names_stamp
+from regfs.storage.objects.keys import directory_stat, entries_of, file_stat, names_stamp, stamps_of
 from regfs.storage.objects.listed import ListedStorage
 from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, Space
 
@@ -165,13 +165,7 @@ class ObjectStorage:
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:
         """Give `changed_ns` of each path, 0 for what is not there."""
-        found = []
-        for path in paths:
-            try:
-                found.append(self.stat(path).changed_ns)
-            except StoreError:
-                found.append(0)
-        return found
+        return stamps_of(self.stat, paths)
 
     # --- around it ----------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from regfs.errors import MissingError, StoreError, UnsafeError
 from regfs.storage.objects.below import Below
-from regfs.storage.objects.keys import directory_stat, names_stamp
+from regfs.storage.objects.keys import directory_stat, names_stamp, stamps_of
 from regfs.storage.objects.listed import ListedStorage
 from regfs.storage.objects.objects import ObjectStorage
 from regfs.storage.protocol import Content, Entry, FileStat, FileType, Leaf, Space, Storage
@@ -210,10 +210,4 @@ class RememberedStorage:
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:
         """Give `changed_ns` of each path, 0 for what is not there."""
-        found = []
-        for path in paths:
-            try:
-                found.append(self.directory(path).changed_ns)
-            except StoreError:
-                found.append(0)
-        return found
+        return stamps_of(self.directory, paths)
