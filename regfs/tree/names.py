@@ -91,11 +91,16 @@ class NamesDirectory(Directory):
             if not graph.slow:
                 tags = [child.name.removeprefix(":") for child in some]
                 graph.look_at_links(self._scope.repository, tags)
-            for child in some:
-                if graph.slow:
-                    yield child, None
-                else:
-                    yield from self._with_attributes([self._told(child, listing.nested, listing.tags)])
+            left = iter(some)
+            yield from self._with_attributes(self._told_while_quick(left, listing.nested, listing.tags))
+            yield from ((child, None) for child in left)
+
+    def _told_while_quick(
+        self, children: Iterator[Child], nested: Container[str], tags: Mapping[str, bool]
+    ) -> Iterator[Child]:
+        """Give children their nodes until the storage proves slow."""
+        while not self._scope.graph.slow and (child := next(children, None)):
+            yield self._told(child, nested, tags)
 
     def _told(self, child: Child, nested: Container[str], tags: Mapping[str, bool]) -> Child:
         """Give a child its node, where the listing tells all that there is to know of it."""
