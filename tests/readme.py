@@ -54,6 +54,11 @@ def run_block(block: str, work: Path) -> str:
 
 def _run(command: str, work: Path) -> str:
     places = {STORE: str(work / "store"), MOUNTPOINT: str(work / "mnt")}
+    return printed(command, work, places, {"TIME_STYLE": "long-iso"})
+
+
+def printed(command: str, work: Path, places: dict[str, str], more: dict[str, str]) -> str:
+    """Run a command with other places for those that it names, and more environment; give what it prints."""
     actual = command
     for name, place in places.items():
         actual = actual.replace(name, place)
@@ -62,8 +67,8 @@ def _run(command: str, work: Path) -> str:
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
-        "TIME_STYLE": "long-iso",
         "XDG_CACHE_HOME": str(work / "cache"),
+        **more,
     }
     done = subprocess.run(
         ["bash", "-c", actual],
@@ -72,12 +77,13 @@ def _run(command: str, work: Path) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        timeout=120,
     )
-    printed = done.stdout
+    told = done.stdout
     for name, place in places.items():
-        printed = printed.replace(place, name).replace(place.lstrip("/"), name.lstrip("/"))
+        told = told.replace(place, name).replace(place.lstrip("/"), name.lstrip("/"))
     # a machine without syslog says so on each mount; that is the machine's, not the example's
-    return re.sub(r"^regfs: no syslog.*\n", "", printed, flags=re.MULTILINE)
+    return re.sub(r"^regfs: no syslog.*\n", "", told, flags=re.MULTILINE)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import click
 
 from regfs.cli.progress import clear
 from regfs.graph.reports.formats import encoded
 from regfs.graph.reports.table import Value
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class DocumentForm(enum.Enum):
@@ -21,15 +24,21 @@ class DocumentForm(enum.Enum):
     JSONL = "jsonl"
 
 
-document_option = click.option(
-    "--format",
-    "form",
-    type=click.Choice([form.value for form in DocumentForm]),
-    default=DocumentForm.TEXT.value,
-    show_default=True,
-    callback=lambda _ctx, _param, value: DocumentForm(value),
-    help="For people, or with exact values for programs.",
-)
+def format_option(default: enum.Enum) -> Callable[[F], F]:
+    """Give the option --format, as the argument `form`: one of the forms of which this is the default."""
+    forms = type(default)
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice([form.value for form in forms]),
+        default=default.value,
+        show_default=True,
+        callback=lambda _ctx, _param, value: forms(value),
+        help="For people, or with exact values for programs.",
+    )
+
+
+document_option = format_option(DocumentForm.TEXT)
 
 
 def print_documents(objects: Iterable[Mapping[str, Value]], form: DocumentForm) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from regfs.cli.documents import format_option
 from regfs.cli.progress import clear, note
 from regfs.graph.reports.formats import Format, render
 from regfs.graph.reports.lines import Lines, Paint, Screen
@@ -79,15 +80,7 @@ def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 
 
 _OPTIONS = (
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice([form.value for form in Format]),
-        default=Format.TABLE.value,
-        show_default=True,
-        callback=lambda _ctx, _param, value: Format(value),
-        help="For people, or with exact values for programs.",
-    ),
+    format_option(Format.TABLE),
     click.option("--wide", is_flag=True, help="All columns, whole digests: no matter how wide."),
     click.option("--columns", metavar="NAME,…", callback=_names, help="These columns, in this order."),
     click.option(

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import obstore
 
 from tests.builder.sample import build_sample
 from tests.objects.server import Seaweed
+from tests.readme import printed
 
 DOCUMENT = Path(__file__).parent.parent.parent / "regfs/docs/objects.md"
 README = Path(__file__).parent.parent.parent / "README.md"
@@ -42,37 +42,14 @@ def run_examples(text: str, server: Seaweed, work: Path) -> str:
         shutil.rmtree(next(blobs.glob("38/*")))
         (work / "mnt").mkdir()
     places = {_COPY: str(copy), _MOUNTPOINT: str(work / "mnt")}
-    environment = {
-        **os.environ,
-        **server.environment(),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "TZ": "UTC",
-        "LC_ALL": "C.UTF-8",
-        "XDG_CACHE_HOME": str(work / "cache"),
-    }
 
     def block(found: re.Match[str]) -> str:
         shutil.rmtree(work / "cache", ignore_errors=True)
         commands = [line[2:] for line in found[0].splitlines() if line.startswith("$ ")]
-        return "".join(f"$ {command}\n{printed(command)}" for command in commands)
+        return "".join(f"$ {command}\n{told(command)}" for command in commands)
 
-    def printed(command: str) -> str:
-        actual = command
-        for name, place in places.items():
-            actual = actual.replace(name, place)
-        done = subprocess.run(
-            ["bash", "-c", actual],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=120,
-        ).stdout
-        for name, place in places.items():
-            done = done.replace(place, name)
-        done = re.sub(r"^regfs: no syslog.*\n", "", done, flags=re.MULTILINE)
-        return re.sub(r" in \d\.\d+ s:", " in 0.1 s:", done)
+    def told(command: str) -> str:
+        return re.sub(r" in \d\.\d+ s:", " in 0.1 s:", printed(command, work, places, server.environment()))
 
     try:
         return _BLOCK.sub(block, text)
