@@ -172,6 +172,22 @@ def test_a_torn_link_of_a_revision_is_no_proof_that_it_went(two: Store) -> None:
     assert two.prove(plan).to_delete == []
 
 
+@pytest.mark.parametrize("after", [1, 3600])
+def test_what_was_pushed_since_stays_however_slow_the_storage_s_clock_is(two: Store, after: int) -> None:
+    """A file's time may be a tick behind the clock, and a storage elsewhere has another one."""
+    plan = two.plan("app:pr-*")
+    again, signed = (two.images[f"app:pr-{number}"].digest for number in (1, 2))
+    two.delete("app", again)
+    two.built.now = OLD + after
+    two.built.revision("app", two.images["app:pr-1"])
+    two.push("app", f"{signed.replace(':', '-')}.sig")
+    found = two.outcomes(plan)
+    assert found["app:pr-1"][0] == "stays"
+    assert found["app:pr-2"][0] == "stays"
+    assert found["app:pr-2"][1].endswith(" belongs to it, which was pushed since the plan")
+    assert two.prove(plan).to_delete == []
+
+
 def test_what_is_tagged_since_stays_with_what_it_leads_to(two: Store) -> None:
     child = two.push("app", None)
     platform = {"os": "linux", "architecture": "amd64"}
@@ -256,6 +272,7 @@ def test_what_regfs_did_not_write_is_no_plan(two: Store) -> None:
     for path, to in (
         (("plan",), 2),
         (("made",), "yesterday"),
+        (("store", "newest"), "yesterday"),
         (("promised_size",), whole.promised_size + 1),
         (("promised_blobs",), 1),
         (("blobs", 0, "size"), blob.size + 1),

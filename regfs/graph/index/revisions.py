@@ -60,12 +60,15 @@ def unread_revisions(snapshot: Snapshot) -> set[tuple[str, str]]:
     )
 
 
-def times_of_revisions(snapshot: Snapshot) -> dict[int, dict[int, int | None]]:
-    """Tell the time of each revision's link (ns), by repository and manifest; None where it was not read."""
-    found: dict[int, dict[int, int | None]] = {}
-    query = "SELECT repository, blob, pushed FROM revision WHERE blob IS NOT NULL"
-    for repository, blob, pushed in snapshot.rows(query):
-        found.setdefault(repository, {})[blob] = pushed
+def times_of_revisions(snapshot: Snapshot) -> dict[str, dict[str, int | None]]:
+    """Tell the time of each revision's link (ns), by repository and digest; None where it was not read."""
+    found: dict[str, dict[str, int | None]] = {}
+    query = (
+        "SELECT repository.name, digest, max(pushed) FROM revision "
+        "JOIN repository ON repository.id = repository JOIN blob ON blob.id = blob GROUP BY repository, blob"
+    )
+    for repository, digest, pushed in snapshot.rows(query):
+        found.setdefault(repository, {})[digest] = pushed
     return found
 
 

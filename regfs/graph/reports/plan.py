@@ -16,6 +16,7 @@ from regfs.errors import PlanError
 from regfs.graph.index import Snapshot
 from regfs.graph.index.blobs import sum_of_blobs
 from regfs.graph.index.repositories import count_repositories
+from regfs.graph.index.revisions import times_of_revisions
 from regfs.graph.index.tags import count_tags, tags
 from regfs.graph.reports.check import verdict
 from regfs.graph.reports.policy import Policy
@@ -46,10 +47,11 @@ class PlannedImage(msgspec.Struct, frozen=True):
 
 
 class PlannedManifest(msgspec.Struct, frozen=True):
-    """A manifest that is to be deleted from its repository."""
+    """A manifest that is to be deleted from its repository. `pushed` is when its link there was written."""
 
     repository: str
     digest: str
+    pushed: str
 
 
 class PlannedBlob(msgspec.Struct, frozen=True):
@@ -63,12 +65,14 @@ class PlannedBlob(msgspec.Struct, frozen=True):
 class StoreState(msgspec.Struct, frozen=True):
     """The store when the plan was made. `inode` is its directory's, where it has one.
 
+    `newest` is when the last manifest was pushed, by the store's own clock, which need not be that of `made`.
     `unpullable` counts the tags that could not be pulled; `kept` are images that stay, repository@digest.
     """
 
     path: str
     inode: int | None
     changed: str
+    newest: str
     repositories: int
     tags: int
     unpullable: int
@@ -102,7 +106,12 @@ def make_plan(
 
     `place` is the store's path and its directory's inode; `made` when (ns), and by which version of regfs.
     """
-    manifests = [PlannedManifest(*manifest) for manifest in found.manifests]
+    times = times_of_revisions(snapshot)
+    manifests = [
+        PlannedManifest(repository, digest, pushed_in_words(times[repository][digest]))
+        for repository, digest in found.manifests
+    ]
+    newest = max((time or 0 for held in times.values() for time in held.values()), default=0)
     every, state = sum_of_blobs(snapshot), verdict(snapshot)
     promised = found.freed.total
     return Plan(
@@ -113,6 +122,7 @@ def make_plan(
             path=place[0],
             inode=place[1],
             changed=iso(snapshot.changed),
+            newest=exact(newest),
             repositories=count_repositories(snapshot),
             tags=count_tags(snapshot),
             unpullable=state.tags - state.sound,
@@ -204,8 +214,9 @@ _DECODER = msgspec.json.Decoder(Plan)
 
 def _mistakes(plan: Plan) -> Iterator[str]:
     """Find what no plan has that regfs wrote."""
-    if nanoseconds(plan.made) is None:
-        yield f"{plan.made!r} is no time"
+    for time in (plan.made, plan.store.newest):
+        if nanoseconds(time) is None:
+            yield f"{time!r} is no time"
     for image in plan.images:
         if image.tag and not is_tag(image.tag):
             yield f"no tag is named {image.tag!r}"

@@ -193,22 +193,22 @@ def prove(snapshot: Snapshot, plan: Plan, keeping: Patterns = _NO_PATTERNS) -> P
     }
     planned: dict[str, _Part] = {}
     for manifest in plan.manifests:
-        planned.setdefault(manifest.repository, _Part(set(), {})).digests.add(manifest.digest)
+        planned.setdefault(manifest.repository, _Part({}, {})).manifests[manifest.digest] = manifest.pushed
     for image in plan.images:
         planned[image.repository].pushed[image.tag, image.digest] = image.pushed
     unread, torn, times = Unread(snapshot), unread_revisions(snapshot), times_of_revisions(snapshot)
     judged: dict[tuple[str, str], Judged] = {}
     deleted: list[tuple[int, int]] = []
     to_delete: list[tuple[str, str]] = []
-    made = nanoseconds(plan.made) or 0
+    newest = nanoseconds(plan.store.newest) or 0
     for path, part in planned.items():
-        digests = part.digests
+        digests = part.manifests.keys()
         holding = holdings.get(path)
         here = set(holding.revisions.values()) if holding else set()
         for digest in digests - here:
             judged[path, digest] = _absent(path, digest, unread, torn)
         if holding and digests & here:
-            review = _Review(holding, part, made, times.get(holding.repository, {}), keeping)
+            review = _Review(holding, part, newest, times.get(path, {}), keeping)
             goes = review.goes
             deleted.extend((holding.repository, blob) for blob in goes)
             to_delete.extend((path, holding.revisions[blob]) for blob in in_order(holding, goes))
@@ -255,35 +255,41 @@ def _blobs(
 
 
 class _Part(NamedTuple):
-    """The part of a plan that is one repository's: manifests; when each tag and untagged image was pushed."""
+    """The part of a plan that is one repository's: when its manifests were pushed, and when its images.
 
-    digests: set[str]
+    The latter by tag ("" for none) and digest.
+    """
+
+    manifests: dict[str, str]
     pushed: dict[tuple[str, str], str]
 
 
 class _Review:
     """What of a plan is still to go from one repository. `goes` are the manifests, by number.
 
-    `made` is when the plan was; `times` are those of the repository's links to manifests.
+    What is to go is what was pushed when the plan says. Of what it does not name, only what was pushed before
+    the newest manifest that it knew is surely no later than it: a storage elsewhere has another clock, and a
+    file's time may be a tick behind any. `times` are those of the repository's links to manifests, by digest.
     """
 
     def __init__(
         self,
         holding: Holding,
         part: _Part,
-        made: int,
-        times: Mapping[int, int | None],
+        newest: int,
+        times: Mapping[str, int | None],
         keeping: Patterns,
     ) -> None:
         self._holding = holding
-        self._made = made
+        self._newest = newest
+        self._times = times
         self._planned, self._pushed = part
         self._keeping = keeping
         self._since: dict[Candidate, str] = {}
         selected = self._select()
         goes = deletable(holding, selected, keeping)
         # A signature that was pushed since: somebody means to keep its image.
-        while more := {blob for blob in goes if not self._is_planned(blob) and not self._is_old(times[blob])}:
+        while more := {blob for blob in goes if not self._is_planned(blob) and not self._is_old(blob)}:
             for candidate in list(selected.goes):
                 if new := more & holding.closure({candidate.blob}):
                     digest = holding.revisions[min(new)]
@@ -309,7 +315,7 @@ class _Review:
                 self._keep(selected, candidate, f"{kept.given} keeps it")
             elif planned and self._pushed[key] == pushed_in_words(candidate.pushed):
                 selected.goes[candidate] = ""
-            elif not candidate.tag and candidate.digest in self._planned and self._is_old(candidate.pushed):
+            elif not candidate.tag and self._is_untouched(candidate):
                 selected.goes[candidate] = ""  # its tag was deleted since, or moved
             elif planned or not candidate.belongs_to or candidate.belongs_to.blob is None:
                 when = "" if candidate.pushed is None else f", {iso(candidate.pushed)}"
@@ -321,9 +327,15 @@ class _Review:
     def _is_planned(self, blob: int) -> bool:
         return self._holding.revisions[blob] in self._planned
 
-    def _is_old(self, pushed: int | None) -> bool:
-        """Tell whether something was pushed before the plan was made, for certain."""
-        return pushed is not None and pushed < self._made
+    def _is_old(self, blob: int) -> bool:
+        """Tell whether a manifest was pushed before the plan was made, for certain."""
+        pushed = self._times[self._holding.revisions[blob]]
+        return pushed is not None and pushed < self._newest
+
+    def _is_untouched(self, candidate: Candidate) -> bool:
+        """Tell whether an image is in the plan and was not pushed again, for certain."""
+        pushed = candidate.pushed
+        return pushed is not None and self._planned.get(candidate.digest) == pushed_in_words(pushed)
 
     def _keep(self, selected: Selected, candidate: Candidate, why: str) -> None:
         selected.goes.pop(candidate, None)
