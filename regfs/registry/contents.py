@@ -16,7 +16,15 @@ from regfs.registry import layout
 from regfs.registry.evidence import Evidence
 from regfs.registry.survey import proved_tag
 from regfs.registry.uploads import Upload
-from regfs.storage.protocol import Content, FileStat, FileType, GatheringStorage, Space, Storage
+from regfs.storage.protocol import (
+    Content,
+    FileStat,
+    FileType,
+    GatheringStorage,
+    ListingStorage,
+    Space,
+    Storage,
+)
 
 #: The largest manifest that registries accept, in bytes (distribution, maxManifestBodySize).
 MANIFEST_LIMIT = 4 << 20
@@ -65,6 +73,11 @@ class Contents:
         #: Where one request tells of all below a directory: what is about to be asked is gathered first.
         self._gathering = store if isinstance(store, GatheringStorage) else None
         self._evidence = Evidence()
+
+    @property
+    def lists(self) -> bool:
+        """Whether the store tells of a thousand files in one request, with what may be their MD5s."""
+        return isinstance(self._store, ListingStorage)
 
     def _gather(self, path: str) -> None:
         if self._gathering is not None:
@@ -235,6 +248,19 @@ class Contents:
     def open_blob(self, digest: Digest) -> Content:
         """Open a blob's stored file."""
         return self._store.open(layout.blob_data(digest))
+
+    def md5s(self, algorithm: str, shard: str) -> dict[str, str]:
+        """Give what may be the MD5 of blobs, by digest, where one listing tells that of a whole shard."""
+        if not self.lists:
+            return {}
+        with suppress(StoreError):
+            leaves = self._store.find(layout.shard(algorithm, shard), 1, layout.DATA)
+            return {
+                f"{algorithm}:{encoded}": stat.md5
+                for encoded, stat in leaves
+                if isinstance(stat, FileStat) and stat.md5
+            }
+        return {}
 
     # --- stamps: what is equal has not changed ---------------------------------------------------------
 

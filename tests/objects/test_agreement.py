@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import obstore
 import pytest
+from obstore.store import S3Store
 
+from regfs.oci import Digest
+from regfs.registry.layout import blob_data
 from tests.conftest import REGFS, Mount, output, run
 from tests.objects.pair import Pair, opened
-from tests.objects.server import Seaweed
+from tests.objects.server import BUCKET, Seaweed
 from tests.registry.told import Row, Told
 
 pytestmark = [pytest.mark.objects, pytest.mark.registry]
@@ -111,6 +117,74 @@ def test_what_the_copy_lacks_is_told_and_what_has_another_size(
     assert done.returncode == 1
     assert re.search(rf"{needed[0]}.*missing", done.stdout)
     assert re.search(rf"{needed[1]}.*other size", done.stdout)
+
+
+@pytest.fixture
+def changeable(keys: Seaweed, pair: Pair, tmp_path: Path) -> Changeable:
+    """The same pushes in a prefix and a directory that a test may change."""
+    import shutil
+
+    prefix = f"copies/{tmp_path.name}"
+    bucket = keys.objects()
+    root = Path(shutil.copytree(pair.root, tmp_path / "copy"))
+    for page in obstore.list(bucket, pair.prefix):
+        for meta in page:
+            path = meta["path"]
+            obstore.put(bucket, path.replace(pair.prefix, prefix, 1), obstore.get(bucket, path).bytes())
+    told = Told(pair.root, tmp_path / "cache")
+    tagged = sorted(row["digest"] for row in told.rows("blobs") if row["state"] == "tagged")
+    assert len(tagged) > 12
+    return Changeable(bucket, prefix, root, tagged)
+
+
+class Changeable(NamedTuple):
+    """A bucket's prefix, a directory, and the digests of what tags need."""
+
+    bucket: S3Store
+    prefix: str
+    root: Path
+    tagged: list[str]
+
+    @property
+    def address(self) -> str:
+        return f"s3://{BUCKET}/{self.prefix}"
+
+    def key(self, digest: str) -> str:
+        return f"{self.prefix}/docker/registry/v2/{blob_data(Digest.parse(digest))}"
+
+    def file(self, digest: str) -> Path:
+        return self.root / "docker/registry/v2" / blob_data(Digest.parse(digest))
+
+    def content(self, digest: str) -> bytes:
+        return self.file(digest).read_bytes()
+
+    def diff(self, *options: str) -> tuple[dict[str, str], str]:
+        """Give what `there` says of each blob that is listed, and what is said beside."""
+        command = ("diff", "--digests", "--format", "csv", "--show", "blobs", *options)
+        done = run(*REGFS, *command, self.address, self.root)
+        rows = {row["digest"]: row["there"] for row in csv.DictReader(done.stdout.splitlines())}
+        assert done.returncode == (1 if rows else 0), done.stderr
+        return rows, done.stderr
+
+
+def test_diff_with_digests_takes_etags_for_proofs_where_they_are_md5s(changeable: Changeable) -> None:
+    assert changeable.diff() == ({}, "")
+    ours, theirs = changeable.tagged[0], changeable.tagged[1]
+    obstore.put(changeable.bucket, changeable.key(ours), bytes(len(changeable.content(ours))))
+    changeable.file(theirs).write_bytes(bytes(len(changeable.content(theirs))))
+    assert changeable.diff() == ({ours: "other content in STORE_A", theirs: "other content"}, "")
+
+
+def test_diff_with_digests_says_of_what_is_in_parts_that_it_is_not_compared(changeable: Changeable) -> None:
+    """An ETag of several parts is no MD5: what is damaged there is no news of diff's, but of check's."""
+    content = changeable.content(changeable.tagged[0])
+    key = changeable.key(changeable.tagged[0])
+    obstore.put(changeable.bucket, key, bytes(len(content)), use_multipart=True, chunk_size=len(content))
+    assert "-" in (obstore.head(changeable.bucket, key)["e_tag"] or "")
+    rows, said = changeable.diff()
+    assert (rows, f"not compared by content: 1 blob, {len(content)}" in said) == ({}, True), said
+    changeable.file(changeable.tagged[0]).write_bytes(bytes(len(content)))
+    assert changeable.diff()[0] == {changeable.tagged[0]: "other content"}
 
 
 def test_check_finds_all_whole_and_hashes_each_blob(keys: Seaweed, pair: Pair) -> None:

@@ -1174,6 +1174,25 @@ def test_the_paths_of_a_diff_are_what_rsync_needs_to_complete_the_copy(
     assert "8 of 8 tags can be pulled" in told("check", other.root)
 
 
+def test_diff_with_digests_tells_what_has_its_size_and_another_content(
+    library: Library, other: StoreBuilder
+) -> None:
+    ours, theirs = library.store.data(library.base.digest), other.data(library.image.digest)
+    for data in (ours, theirs):
+        data.write_bytes(bytes(data.stat().st_size))
+    assert "lacks 0 blobs" in regfs("diff", library.store.root, other.root).stderr
+    wanted = ("diff", "--digests", library.store.root, other.root, "--show")
+    rows = {row["digest"]: row["there"] for row in table(*wanted, "blobs", status=1)}
+    assert rows == {
+        library.base.digest: "other content in STORE_A",
+        library.image.digest: "other content",
+    }
+    done = regfs(*wanted, "paths")
+    assert (done.returncode, done.stdout) == (1, f"{theirs.relative_to(other.v2)}\n")
+    assert f"lacks 1 blob, {library.image.size}" in done.stderr
+    assert f"{library.store.root} has other content in 1 blob" in done.stderr
+
+
 def test_a_store_cannot_be_compared_with_itself(library: Library, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(library.store.root)
     for path in (library.store.root, library.store.v2, tmp_path / "link"):

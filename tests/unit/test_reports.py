@@ -17,12 +17,13 @@ import pytest
 from regfs.errors import NotKnownError
 from regfs.graph.index import Need, ReferenceIndex
 from regfs.graph.reports.catalogue import REPORTS, Reports
-from regfs.graph.reports.check import DigestCheck, Throttle, by_tag, verdict
+from regfs.graph.reports.check import DigestCheck, by_tag, verdict
 from regfs.graph.reports.contents import BlobContents
 from regfs.graph.reports.difference import blobs as missing_blobs
 from regfs.graph.reports.difference import tags as changed_tags
 from regfs.graph.reports.explain import describe, explain, find
 from regfs.graph.reports.formats import Format, render
+from regfs.graph.reports.hashing import Throttle
 from regfs.graph.reports.reclaim import Reclaim, reclaim
 from regfs.graph.reports.reclaim import by_tag as tags_of
 from regfs.graph.reports.rules import Rules, read_pattern

@@ -27,12 +27,10 @@ from regfs.graph.index.hashes import (
     left_to_hash,
 )
 from regfs.graph.index.tags import count_tags, tags
+from regfs.graph.reports.hashing import Throttle, feed
 from regfs.graph.reports.table import SPARE, Column, Record, Row, Table, Type
 from regfs.oci import Digest
 from regfs.registry import Contents
-
-#: Bytes that are hashed at once.
-_PIECE = 1 << 20
 
 #: Seconds after which what was hashed is kept.
 _KEEP_EVERY = 5.0
@@ -102,33 +100,6 @@ def by_tag(snapshot: Snapshot, *, sound: bool) -> Table:
 _UNTOLD = frozenset({Kind.UNREAD, Kind.UNTOLD})
 
 
-class Throttle:
-    """Lets so many bytes pass in a second; None lets all pass."""
-
-    def __init__(
-        self,
-        rate: float | None,
-        clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._rate = rate
-        self._clock = clock
-        self._pause = pause
-        self._lock = threading.Lock()
-        self._free_at = 0.0
-
-    def take(self, size: int) -> None:
-        """Wait until `size` more bytes may be read."""
-        if self._rate is None:
-            return
-        with self._lock:
-            now = self._clock()
-            start = max(now, self._free_at)
-            self._free_at = start + size / self._rate
-        if start > now:
-            self._pause(start - now)
-
-
 class DigestCheck:
     """Hashes every stored blob. `jobs` blobs are read side by side."""
 
@@ -194,18 +165,18 @@ class DigestCheck:
             return None
         except StoreError as error:
             return str(error)
+        hashing = hashlib.new(digest.algorithm)
         try:
-            hashing = hashlib.new(digest.algorithm)
-            buffer = memoryview(bytearray(_PIECE))
-            offset = 0
-            while not self._stop.is_set() and (got := content.read_into(buffer, offset)):
-                self._throttle.take(got)
-                hashing.update(buffer[:got])
-                offset += got
-                with self._lock:
-                    self._bytes += got
+            ended = feed(content, [hashing], self._pass)
         except StoreError as error:
             return str(error)
         finally:
             content.close()
-        return None if self._stop.is_set() else f"{digest.algorithm}:{hashing.hexdigest()}"
+        return f"{digest.algorithm}:{hashing.hexdigest()}" if ended else None
+
+    def _pass(self, size: int) -> bool:
+        """Count bytes that were read; tell whether to go on."""
+        self._throttle.take(size)
+        with self._lock:
+            self._bytes += size
+        return not self._stop.is_set()
