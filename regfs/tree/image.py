@@ -178,7 +178,8 @@ class ManifestDirectory(Directory):
         if name == naming.LAYERS:
             return LayersDirectory(self._scope, self, outline)
         if name == _HIDDEN and outline.kind == "image":
-            return TopDirectory(self, name, partial(self._merged, outline.itself.digest))
+            merged = partial(self._merged, outline.itself.digest)
+            return TopDirectory(self, name, self._scope.opener, merged)
         if name == naming.CONFIG and outline.schema1:
             manifest = self._manifest(outline.itself.digest)
             assert isinstance(manifest, Schema1Manifest)  # noqa: S101 - its media type says so

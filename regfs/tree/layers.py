@@ -85,7 +85,7 @@ class LayersDirectory(Part):
 
         if uncompressed:
             return LayerTar(opener, self, name, layer)
-        return TopDirectory(self, name, lambda: OneLayer(opener, layer()))
+        return TopDirectory(self, name, opener, lambda: OneLayer(opener, layer()))
 
     def _name(self, layer: Named) -> str:
         return layer_name(layer.position, len(self._outline.layers), layer.media_type, layer.title)

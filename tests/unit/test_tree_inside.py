@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import subprocess
@@ -11,16 +12,17 @@ from pathlib import Path
 import pytest
 
 from regfs.errors import (
+    ForgottenError,
     LayerError,
     LoopError,
     NoAttributeError,
     NoEntryError,
 )
-from regfs.tree import Directory, NodeType, Symlink, Tree
+from regfs.tree import Directory, File, NodeType, Symlink, Tree
 from tests.builder import StoreBuilder
 from tests.conftest import REGFS, output, run
 from tests.inside import APP, BASE, CAPABILITY, MTIME_NS, Item, Library, image, push, symlink, tar_of
-from tests.unit.trees import names, opened_tree, read
+from tests.unit.trees import content_bytes, names, opened_tree, read
 
 ROOTFS = "team/app/1.0/rootfs"
 LAYERS = "team/app/1.0/layers"
@@ -350,3 +352,50 @@ def test_what_is_no_listing_reads_no_layer(store: StoreBuilder, cache: Path) -> 
 
 def test_a_time_is_told_to_the_nanosecond(shown: Tree) -> None:
     assert shown.walk(f"{ROOTFS}/etc/passwd").attributes().mtime_ns == MTIME_NS
+
+
+# --- what nodes hold -------------------------------------------------------------------------------------
+
+
+def file_at(tree: Tree, path: str) -> File:
+    node = tree.walk(path)
+    assert isinstance(node, File)
+    return node
+
+
+def held_open() -> int:
+    """Count the files of layers that this process has open."""
+    places = (os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if os.path.islink(entry.path))
+    return sum("/regfs/layers" in place for place in places)
+
+
+def test_nodes_that_are_remembered_hold_no_layers_open(store: StoreBuilder, caches: object) -> None:
+    """The kernel remembers what it was told of, which may be something inside of each of 100,000 images."""
+    most = 100
+    for number in range(most):
+        image(store, "app", f"v{number}", [push(store, tar_of([Item("d/f", b"%d" % number)]))])
+    with opened_tree(store) as tree:
+        files = [file_at(tree, f"app/v{number}/rootfs/d/f") for number in range(most)]
+        gc.collect()
+        assert held_open() <= (64 + 16) * 2  # what Layers and Opener keep; an index may have a log besides
+        for number, file in enumerate(files):
+            assert content_bytes(file.open()) == b"%d" % number
+            assert file.attributes().size == len(str(number))
+
+
+def test_a_node_is_known_no_more_where_other_layers_are_missing(store: StoreBuilder, caches: object) -> None:
+    """Its key would stand for something else."""
+    layers = [push(store, tar_of([Item(name, name.encode())])) for name in "abc"]
+    image(store, "app", "1", layers)
+    place = store.data(layers[0].blob.digest)
+    with opened_tree(store, partial=True) as tree:
+        file = file_at(tree, "app/1/rootfs/b")
+        assert content_bytes(file.open()) == b"b"
+        place.write_bytes(b"")
+        for number in range(20):  # more than are kept open
+            image(store, "other", f"v{number}", [push(store, tar_of([Item("o", b"%d" % number)]))])
+            assert read(tree, f"other/v{number}/rootfs/o") == b"%d" % number
+        with pytest.raises(ForgottenError):
+            file.attributes()
+        assert read(tree, "app/1/rootfs/b") == b"b"
+        assert sorted(names(tree, "app/1/rootfs")) == ["REGFS-LAYERS-ARE-MISSING", "b", "c"]

@@ -25,6 +25,7 @@ def tree_over(
     platform: str = "linux/amd64",
     registry: str = "",
     references: ReferenceIndex | None = None,
+    partial: bool = False,
     **graph: object,
 ) -> Tree:
     contents = Contents(store)
@@ -37,21 +38,19 @@ def tree_over(
             references,
             Reports(references, contents),
             Platform.parse(platform),
-            Opener(forward, Layers(contents, cache)),
+            Opener(forward, Layers(contents, cache), partial=partial),
             registry,
         )
     )
 
 
 @contextmanager
-def opened_tree(
-    built: StoreBuilder, *, platform: str = "linux/amd64", registry: str = "", ttl: float = 0.0
-) -> Iterator[Tree]:
+def opened_tree(built: StoreBuilder, *, ttl: float = 0.0, **options: object) -> Iterator[Tree]:
     """Open the tree of a built store; with no `ttl` given, every change shows at once."""
     local = open_local(str(built.v2))
     references = ReferenceIndex(local, "", None, ttl=0.0)
     try:
-        yield tree_over(local, platform=platform, registry=registry, references=references, ttl=ttl)
+        yield tree_over(local, references=references, ttl=ttl, **options)  # type: ignore[arg-type]
     finally:
         references.close()
         local.close()

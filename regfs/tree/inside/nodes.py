@@ -10,7 +10,8 @@ from regfs.errors import NoAttributeError, NoEntryError
 from regfs.layers.entry import EntryType
 from regfs.storage import Content
 from regfs.tree import inode
-from regfs.tree.inside.view import Key, View
+from regfs.tree.inside.opener import Opener
+from regfs.tree.inside.view import Key, View, ViewHandle
 from regfs.tree.node import (
     XATTR_PREFIX,
     Attributes,
@@ -47,12 +48,16 @@ _LINKS = 2
 class Inside(Node, Generic[Key]):
     """What all nodes inside a layer have in common: the image's attributes in place of regfs's own."""
 
-    __slots__ = ("_key", "_view")
+    __slots__ = ("_handle", "_key")
 
-    def __init__(self, view: View[Key], key: Key, number: int) -> None:
+    def __init__(self, handle: ViewHandle[Key], key: Key, number: int) -> None:
         super().__init__(number)
-        self._view = view
+        self._handle = handle
         self._key = key
+
+    @property
+    def _view(self) -> View[Key]:
+        return self._handle.view()
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells, as the image has it."""
@@ -92,25 +97,27 @@ class InsideDirectory(Inside[Key], Directory):
 
     def children(self) -> Iterable[Child]:
         """List the names."""
-        for name, key in self._view.children(self._key):
+        view = self._view
+        for name, key in view.children(self._key):
             text = os.fsdecode(name)
-            yield Child(text, _TYPES[key.type], self._number(key, text))
+            yield Child(text, _TYPES[key.type], self._number(view, key, text))
 
     def lookup(self, name: str) -> Node:
         """Find a name."""
-        key = self._view.find(self._key, os.fsencode(name))
+        view = self._view
+        key = view.find(self._key, os.fsencode(name))
         if key is None:
             raise NoEntryError(name)
-        return _NODES[key.type](self._view, key, self._number(key, name))
+        return _NODES[key.type](self._handle, key, self._number(view, key, name))
 
     def lasts(self, child: Node) -> bool:
         """Tell whether a name stands for a child for ever: as long as no layer is missing."""
-        return not self._view.missing
+        return not self._handle.missing
 
-    def _number(self, key: Key, name: str) -> int:
+    def _number(self, view: View[Key], key: Key, name: str) -> int:
         if key.type is EntryType.DIRECTORY:
             return inode.of_child(self.inode, name)
-        return self._view.number(key)
+        return view.number(key)
 
 
 class InsideFile(Inside[Key], File):
@@ -178,39 +185,35 @@ class TopDirectory(Part, Generic[Key]):
     the image would wait with it.
     """
 
-    __slots__ = ("_missing", "_open", "_opened")
+    __slots__ = ("_handle",)
     holds_image = True
 
-    def __init__(self, parent: Directory, name: str, open_view: Callable[[], View[Key]]) -> None:
+    def __init__(
+        self, parent: Directory, name: str, opener: Opener, open_view: Callable[[], View[Key]]
+    ) -> None:
         super().__init__(parent, name)
-        self._open = open_view
-        self._opened: InsideDirectory[Key] | None = None
-        self._missing = b""
+        self._handle = ViewHandle(opener, open_view)
 
     def _top(self) -> InsideDirectory[Key]:
-        if self._opened is None:
-            view = self._open()
-            self._missing = view.missing
-            self._opened = InsideDirectory(view, view.root(), self.inode)
-        return self._opened
+        return InsideDirectory(self._handle, self._handle.view().root(), self.inode)
 
     def children(self) -> Iterable[Child]:
         """List the names, first what tells of layers that are missing, if some are."""
         children = self._top().children()
-        if not self._missing:
+        if not self._handle.missing:
             return children
         others = (child for child in children if child.name != MISSING)
         return [Child.of(MISSING, self.lookup(MISSING)), *others]
 
     def lasts(self, child: Node) -> bool:
         """Tell whether a name stands for a child for ever: as long as no layer is missing."""
-        return not self._missing
+        return not self._handle.missing
 
     def lookup(self, name: str) -> Node:
         """Find a name."""
         top = self._top()
-        if name == MISSING and self._missing:
-            return MissingLayers(self, self._missing)
+        if name == MISSING and self._handle.missing:
+            return MissingLayers(self, self._handle.missing)
         return top.lookup(name)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from regfs.errors import DamageError, LayerError, LayerProcessError, RegfsError, StoreError
 from regfs.graph import Graph
+from regfs.graph.cache import Cache, for_ever
 from regfs.layers import Layer, Layers, never
 from regfs.oci import Descriptor, Digest, Index, Manifest
 from regfs.oci.media_types import no_tar, suffix
@@ -23,10 +24,15 @@ class Wanted(NamedTuple):
     diff_id: str
 
 
+#: Views of images and layers that are kept open at once, with all layers of each.
+_VIEWS = 16
+
+
 class Opener:
     """The layers of one store. `given_up` tells whether who asks the calling thread has given up waiting.
 
-    `partial`: images are shown without the layers that cannot be read.
+    `partial`: images are shown without the layers that cannot be read. `views` are those that were used last,
+    by their handles (`ViewHandle`).
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class Opener:
         self._layers = layers
         self.given_up = given_up
         self.partial = partial
+        self.views: Cache[object, Any] = for_ever(_VIEWS)
 
     def layer(self, repository: str, manifest: Manifest, position: int) -> Layer:
         """Open one layer of a manifest. Raises what `Layers.get` does, BlobMissingError, SizeError."""

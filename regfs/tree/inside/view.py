@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Generic, TypeVar
 
-from regfs.errors import LayerError
+from regfs.errors import ForgottenError, LayerError
 from regfs.layers import Layer
 from regfs.layers.entry import EntryType
 from regfs.layers.tree import LayerNode, Member, Merged, MergedTree
@@ -69,6 +69,35 @@ class View(abc.ABC, Generic[Key]):
         """Give a file's inode: that of its node in its layer, wherever the layer shows."""
         layer, node = self.place(key)
         return inode.of_node(layer.digest, node)
+
+
+class ViewHandle(Generic[Key]):
+    """A view for as long as anybody knows a node in it: opened when it is asked for, and put away meanwhile.
+
+    So a node holds no layer open, however many nodes the kernel remembers. What was put away is opened as it
+    was, or is an error: with other layers missing, the keys that nodes have would stand for something else.
+    """
+
+    __slots__ = ("_known", "_open", "_opener")
+
+    def __init__(self, opener: Opener, open_view: Callable[[], View[Key]]) -> None:
+        self._opener = opener
+        self._open = open_view
+        self._known: bytes | None = None
+
+    @property
+    def missing(self) -> bytes:
+        """What was missing when it was opened; empty before that."""
+        return self._known or b""
+
+    def view(self) -> View[Key]:
+        """Give the view. Raises what opening it does, and ForgottenError if other layers are missing now."""
+        view: View[Key] = self._opener.views.through(self, self._open)
+        if self._known is None:
+            self._known = view.missing
+        elif self._known != view.missing:
+            raise ForgottenError("what was inside an image")
+        return view
 
 
 class OneLayer(View[Member]):
