@@ -9,13 +9,12 @@ import select
 import time
 from collections.abc import Callable
 
-#: A store that takes longer than this to tell of one file, in seconds, is read by many threads: it is on a
-#: network, or its disk is asleep. On a local disk, threads cost more than they hide.
+#: A store on a network that takes longer than this to tell of one file, in seconds, is read by many threads.
 SLOW = 0.000_1
 
 #: And one that takes longer than this is far, so that any number of questions may wait at once: on a network,
-#: or on a disk that has to seek. What a disk without moving parts takes is the kernel's work, of which many
-#: threads make more.
+#: or on a disk that has to seek. A disk that takes less is not even slow: what one without moving parts takes
+#: is the kernel's work, of which many threads make more.
 FAR_NETWORK, FAR_DISK = 0.000_5, 0.002
 
 #: So many slow calls tell that a store is slow, for so many seconds; each fast one takes the oldest back.

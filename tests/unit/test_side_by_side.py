@@ -242,7 +242,7 @@ def test_what_was_forgotten_is_begun_again() -> None:
 class Stopwatch:
     """A pace whose clock is the test's; `idle` is what Python's lock takes."""
 
-    def __init__(self, idle: float = 0.0, *, network: bool = False) -> None:
+    def __init__(self, idle: float = 0.0, *, network: bool = True) -> None:
         self.clock = FakeClock()
         self.pace = Pace(network=network, clock=self.clock, idle=lambda: self.clock.pause(idle))
 
@@ -275,7 +275,7 @@ def test_calls_that_only_waited_for_pythons_lock_are_not_slow() -> None:
 @pytest.mark.parametrize(("network", "far"), [(True, FAR_NETWORK), (False, FAR_DISK)])
 def test_a_store_that_takes_long_enough_is_far(network: bool, far: float) -> None:
     near, away = Stopwatch(network=network), Stopwatch(network=network)
-    assert near.calls(*[far / 2] * 3)
+    assert near.calls(*[far / 2] * 3) is network  # a disk that does not seek is not slow either
     assert not near.pace.far
     assert away.calls(*[2 * far] * 3)
     assert away.pace.far
