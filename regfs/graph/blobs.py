@@ -14,7 +14,7 @@ from regfs.errors import BlobMissingError, LinkError, MissingError, SizeError, S
 from regfs.graph.cache import COST_OF_ENTRY, Cache, for_a_while
 from regfs.graph.index.keeper import Keeper
 from regfs.graph.index.known import Known
-from regfs.graph.outline import Named
+from regfs.graph.outline import Named, Seen
 from regfs.oci import Digest
 from regfs.registry import Contents
 from regfs.registry.side_by_side import SideBySide
@@ -80,10 +80,15 @@ class StoredBlobs:
 
     def look(self, name: str, named: Named) -> Blob:
         """Tell about a blob that a manifest names, damaged or not. Raises BlobMissingError, StoreError."""
-        seen = named.seen
-        if seen is not None and self._confirmed(named.digest, seen.version):
+        seen = self.seen(named)
+        if seen is not None:
             return Blob(named.digest, seen.size, seen.blocks, seen.mtime_ns)
         return self.blob(name, named.digest)
+
+    def seen(self, named: Named) -> Seen | None:
+        """Tell about a sound blob as the index has it, if that is still so."""
+        seen = named.seen
+        return seen if seen is not None and self._confirmed(named.digest, seen.version) else None
 
     def _confirmed(self, digest: Digest, version: int) -> bool:
         """Tell whether the shard of a blob that was sound is as a version of the index says it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from regfs.oci import Descriptor, Digest, Manifest
 from regfs.oci.media_types import suffix
@@ -21,6 +22,7 @@ TITLE = "org.opencontainers.image.title"
 _LONGEST = 255
 
 
+@lru_cache(1024)
 def layer_name(position: int, count: int, media_type: str, title: str = "") -> str:
     """Name a layer's file: its title; else its position from the base up and a suffix by the media type.
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from regfs.errors import BlobMissingError, DamageError, NoEntryError, StoreError
+from regfs.errors import BlobMissingError, DamageError, NoEntryError, RegfsError, StoreError
+from regfs.graph import Graph
 from regfs.graph.outline import Named
 from regfs.graph.times import iso
 from regfs.oci import Digest
 from regfs.oci.media_types import DOCKER_CONFIG
 from regfs.storage import Content
 from regfs.tree import inode
-from regfs.tree.node import Attributes, Directory, File, NodeType
+from regfs.tree.node import Attributes, Child, Directory, File, NodeType
 from regfs.tree.scope import Scope
 
 
@@ -35,15 +36,7 @@ class BlobFile(File):
         self._named = named
         self._kind = kind
         self._fallback = fallback
-        super().__init__(inode.of_blob(self._stored_as()))
-
-    def _stored_as(self) -> Digest:
-        """Tell under which digest the blob lies; looks only for one that no registry stores blobs under."""
-        digest = self._named.digest
-        if digest.algorithm != "sha256":
-            with suppress(DamageError, StoreError):
-                return self._graph.blob(self._repository, digest).digest
-        return digest
+        super().__init__(_inode_of(scope, named.digest))
 
     @property
     def identity(self) -> str:
@@ -55,17 +48,7 @@ class BlobFile(File):
 
         Where nobody knows that, raises what is wrong: a copy of a file without bytes would not fail.
         """
-        want = self._named
-        try:
-            blob = self._graph.look(self._repository, want)
-        except (DamageError, StoreError):
-            if want.size is None:
-                raise
-            mtime_ns = self._fallback.attributes().mtime_ns
-            return Attributes(NodeType.FILE, self.inode, 2, want.size, 0, mtime_ns)
-        size = blob.size if want.size is None else want.size
-        sound = blob.size == want.size
-        return Attributes(NodeType.FILE, self.inode, 2, size, blob.blocks, blob.mtime_ns, lasting=sound)
+        return _attributes_of(self._graph, self._repository, self._named, self.inode, self._fallback)
 
     def facts(self) -> Mapping[str, str]:
         """Tell digest, media type, kind and the time of storing."""
@@ -83,6 +66,39 @@ class BlobFile(File):
         """Open the stored file. Raises BlobMissingError, SizeError, StoreError."""
         blob = self._graph.sound_blob(self._repository, self._named)
         return self._graph.open_blob(blob.digest, blob.size)
+
+
+def entry_of_blob(
+    scope: Scope, name: str, named: Named, fallback: Directory, part: int
+) -> tuple[Child, Attributes | None]:
+    """Give a blob's file as a listing has it, without making it; None for what is wrong with it."""
+    number = _inode_of(scope, named.digest)
+    child = Child(name, NodeType.FILE, number, None, part)
+    try:
+        return child, _attributes_of(scope.graph, scope.repository, named, number, fallback)
+    except RegfsError:
+        return child, None
+
+
+def _inode_of(scope: Scope, digest: Digest) -> int:
+    """Give a blob's inode; looks only for one under a digest that no registry stores blobs under."""
+    if digest.algorithm != "sha256":
+        with suppress(DamageError, StoreError):
+            digest = scope.graph.blob(scope.repository, digest).digest
+    return inode.of_blob(digest)
+
+
+def _attributes_of(
+    graph: Graph, repository: str, want: Named, number: int, fallback: Directory
+) -> Attributes:
+    try:
+        blob = graph.seen(want) or graph.blob(repository, want.digest)
+    except (DamageError, StoreError):
+        if want.size is None:
+            raise
+        return Attributes.of_file(number, want.size, 0, fallback.attributes().mtime_ns)
+    size = blob.size if want.size is None else want.size
+    return Attributes.of_file(number, size, blob.blocks, blob.mtime_ns, lasting=blob.size == want.size)
 
 
 class StoredFile(BlobFile):

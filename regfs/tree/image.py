@@ -13,7 +13,7 @@ Three things lead to a manifest: a tag (tag.py), a digest (`@sha256:…`), an in
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import ClassVar
@@ -31,7 +31,7 @@ from regfs.graph.outline import Named, Outline, platform_of
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, naming
 from regfs.oci.platform import choose
 from regfs.tree import inode
-from regfs.tree.blob import BlobFile, MadeConfig
+from regfs.tree.blob import BlobFile, MadeConfig, entry_of_blob
 from regfs.tree.inside import MergedLayers, TopDirectory
 from regfs.tree.interop import NamedImage, child_of_image, is_interop_name
 from regfs.tree.layers import FIRST_LAYER, LayersDirectory
@@ -103,8 +103,27 @@ class ManifestDirectory(Directory):
 
     def children(self) -> Iterable[Child]:
         """List the manifest, the config and the layers; or an index's platforms."""
+        outline = self._listed()
+        for name in self._names(outline):
+            yield Child.of(name, self._child(outline, name))
+
+    def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
+        """List them with what stat(2) tells of each."""
+        outline = self._listed()
+        for name in self._names(outline):
+            named = self._stored_file(outline, name)
+            if named is None:
+                yield from self._with_attributes([Child.of(name, self._child(outline, name))])
+            else:
+                yield entry_of_blob(self._scope, name, named, self, _PARTS[name])
+
+    def _listed(self) -> Outline:
+        """Tell what the manifest names to whoever lists that."""
         outline = self._outline(self.digest())
         self._scope.graph.listed(self._scope.repository, outline)
+        return outline
+
+    def _names(self, outline: Outline) -> list[str]:
         names = [naming.MANIFEST]
         if outline.indexes:
             names.append(naming.PLATFORMS)
@@ -116,8 +135,16 @@ class ManifestDirectory(Directory):
             names.append(naming.LAYERS)
             if outline.schema1 or outline.config is not None:
                 names.append(naming.CONFIG)
-        for name in names:
-            yield Child.of(name, self._child(outline, name))
+        return names
+
+    @staticmethod
+    def _stored_file(outline: Outline, name: str) -> Named | None:
+        """Give the blob that a name stands for, if it is one of the manifest's own."""
+        if name == naming.MANIFEST:
+            return outline.itself
+        if name == naming.CONFIG and not outline.schema1 and not outline.indexes:
+            return outline.config
+        return None
 
     def lookup(self, name: str) -> Node:
         """Find one of them."""
@@ -169,8 +196,9 @@ class ManifestDirectory(Directory):
         return found
 
     def _child(self, outline: Outline, name: str) -> Node:
-        if name == naming.MANIFEST:
-            return BlobFile(self._scope, outline.itself, outline.kind, self, part=_PARTS[name])
+        if (named := self._stored_file(outline, name)) is not None:
+            kind = outline.kind if name == naming.MANIFEST else "config"
+            return BlobFile(self._scope, named, kind, self, part=_PARTS[name])
         if is_interop_name(name):
             return child_of_image(self, self._image(outline), name)
         if outline.indexes:
@@ -184,8 +212,6 @@ class ManifestDirectory(Directory):
             manifest = self._manifest(outline.itself.digest)
             assert isinstance(manifest, Schema1Manifest)  # noqa: S101 - its media type says so
             return MadeConfig(self, manifest.config, part=_PARTS[name])
-        if name == naming.CONFIG and outline.config is not None:
-            return BlobFile(self._scope, outline.config, "config", self, part=_PARTS[name])
         raise NoEntryError(name)
 
     def _index_child(self, index: Outline, name: str) -> Node:
@@ -292,6 +318,10 @@ class SparseDirectory(RevisionDirectory):
     def children(self) -> Iterable[Child]:
         """List as any manifest's, or nothing."""
         return super().children() if self._stored() else ()
+
+    def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
+        """List as any manifest's, or nothing."""
+        return super().entries() if self._stored() else iter(())
 
     def lookup(self, name: str) -> Node:
         """Find as in any manifest's, or nothing."""

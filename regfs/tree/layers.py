@@ -6,17 +6,17 @@ Two names of each that is a tar are in no listing: `00.tar`, the layer uncompres
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from regfs.errors import NoEntryError
 from regfs.graph.outline import Named, Outline
 from regfs.layers import Layer
 from regfs.oci.media_types import suffix
 from regfs.oci.naming import LAYERS, layer_name
-from regfs.tree.blob import BlobFile
+from regfs.tree.blob import BlobFile, entry_of_blob
 from regfs.tree.inside import LayerTar, OneLayer, TopDirectory
 from regfs.tree.link import FixedLink
-from regfs.tree.node import Child, Directory, Node, Part
+from regfs.tree.node import Attributes, Child, Directory, Node, Part
 from regfs.tree.scope import Scope
 
 #: What a foreign layer's symlink may point to (image-spec, descriptor.md, "urls"). Anything else, the kernel
@@ -46,6 +46,15 @@ class LayersDirectory(Part):
         """List the layers. Only for a layer that may be foreign does this look whether it is stored."""
         for layer in self._outline.layers:
             yield Child.of(self._name(layer), self._node(layer))
+
+    def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
+        """List the layers with what stat(2) tells of each."""
+        for layer in self._outline.layers:
+            name = self._name(layer)
+            if layer.elsewhere:
+                yield from self._with_attributes([Child.of(name, self._node(layer))])
+            else:
+                yield entry_of_blob(self._scope, name, layer, self, FIRST_LAYER + layer.position)
 
     def lookup(self, name: str) -> Node:
         """Find a layer by its exact name, or what is inside it."""

@@ -17,7 +17,7 @@ from regfs.tree.interop import LayoutDirectory, tagged_images
 from regfs.tree.interop.names import REPOSITORY_LAYOUT, TAG_MARK, read_digest
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
 from regfs.tree.scope import Scope
-from regfs.tree.tag import TagDirectory, tag_inode
+from regfs.tree.tag import Naming, TagDirectory, tag_inode
 
 _log = logging.getLogger(__name__)
 
@@ -130,9 +130,9 @@ class NamesDirectory(Directory):
         """Make the directory of a nested name."""
         return NamesDirectory(scope, number)
 
-    def of_tag(self, tag: str) -> TagDirectory:
-        """Give the directory of a tag that was found here."""
-        return TagDirectory(self._scope, tag_inode(self.inode, tag), tag)
+    def of_tag(self, tag: str, naming: Naming | None = None) -> TagDirectory:
+        """Give the directory of a tag that was found here; with a `naming`, of what that names."""
+        return TagDirectory(self._scope, tag_inode(self.inode, tag), tag, naming)
 
     def _sound_tag(self, tag: str, number: int) -> Directory:
         """Make the directory of a tag."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from regfs.errors import RegfsError, StoreError
+from regfs.graph.outline import Outline
 from regfs.graph.times import iso
 from regfs.oci import Digest
 from regfs.tree import inode
 from regfs.tree.image import ManifestDirectory
-from regfs.tree.node import Attributes, Child
+from regfs.tree.node import Attributes
 from regfs.tree.scope import Scope
 
 
@@ -66,10 +67,9 @@ class TagDirectory(ManifestDirectory):
         """The tag."""
         return self._tag
 
-    def children(self) -> Iterable[Child]:
-        """List as any manifest's."""
+    def _listed(self) -> Outline:
         self._scope.graph.tag_entered(self._scope.repository, self._tag)
-        return super().children()
+        return super()._listed()
 
     def attributes(self) -> Attributes:
         """Tell what stat(2) tells, without reading the tag's link; a tag without one has its own time."""

@@ -18,7 +18,7 @@ ATTRIBUTES = wire.pack_attributes((7, 100, 1, 2), -1_500_000_000, (0o100444, 1, 
     ("packed", "size"),
     [
         (ATTRIBUTES, 88),
-        (wire.pack_entry(5, 1.0, wire.FOREVER, ATTRIBUTES), 128),
+        (wire.pack_entry(5, wire.pack_lifetimes(1.0, wire.FOREVER), ATTRIBUTES), 128),
         (wire.pack_no_entry(2.5), 128),
         (wire.pack_attr_out(1.0, ATTRIBUTES), 104),
         (wire.pack_open(1, wire.KEEP_CACHE), 16),
@@ -85,7 +85,7 @@ def test_a_count_that_does_not_fit_its_body_is_refused(count: int) -> None:
 @given(st.floats(0, 1e6), st.integers(1, 2**64 - 1))
 def test_lifetimes_are_whole_seconds_and_nanoseconds(seconds: float, nodeid: int) -> None:
     found, _, entry, attr, entry_ns, attr_ns = struct.unpack_from(
-        "<QQQQII", wire.pack_entry(nodeid, seconds, float("inf"), ATTRIBUTES)
+        "<QQQQII", wire.pack_entry(nodeid, wire.pack_lifetimes(seconds, float("inf")), ATTRIBUTES)
     )
     assert found == nodeid
     assert entry + entry_ns / 1e9 == pytest.approx(seconds, abs=1e-6)
@@ -96,9 +96,8 @@ def test_lifetimes_are_whole_seconds_and_nanoseconds(seconds: float, nodeid: int
 def test_a_listing_never_takes_more_room_than_there_is(names: list[bytes], size: int, plus: bool) -> None:
     buffer = wire.ListingBuffer(size, plus=plus)
     for name in names:
-        fits = buffer.fits(name)
-        assert buffer.add(name, 1, 1, 4) is fits
-        if not fits:
+        if not buffer.reserve(name):
             break
+        buffer.add(name, 1, 1, 4)
     assert len(buffer.packed()) <= size
     assert len(buffer.packed()) % 8 == 0

@@ -29,6 +29,9 @@ _PAGES = 256
 #: Bytes of a file that the kernel is asked to read ahead.
 _FETCHED = 64 << 20
 
+#: Makes a named tuple in half the time that its own constructor takes; a walk makes one for each name.
+_new = tuple.__new__
+
 #: Seconds for which the same file is believed to be the one in use.
 _LOOK_EVERY = 1.0
 
@@ -212,9 +215,9 @@ def _digest(text: str) -> Digest:
 def _named(row: tuple[Any, ...], version: int) -> Named:
     role, position, digest, size, media_type, platform, elsewhere, title, machine, stored, blocks, when = row
     sound = stored is not None and size in (None, stored)
-    seen = Seen(stored, blocks, when, version) if sound else None
+    seen = _new(Seen, (stored, blocks, when, version)) if sound else None
     told = (size, media_type, platform, machine, bool(elsewhere), title)
-    return Named(role, position, _digest(digest), *told, seen)
+    return _new(Named, (role, position, _digest(digest), *told, seen))
 
 
 def _names(connection: sqlite3.Connection, name: str) -> NamesKnown | None:

@@ -130,17 +130,17 @@ class InodeTable:
                 raise ForgottenError(str(thing))
             parent, name = self._namings.parent(slot), self._namings.name(slot)
             naming = self._namings.naming(slot)
-        directory = parent.of_tag(text_of(name))
+        tag = text_of(name)
         if naming.digest is None and read:
-            digest = directory.digest()
+            digest = parent.of_tag(tag).digest()
             if not Namings.can_keep(digest):
-                return directory.pinned(Naming(digest, naming.pushed))
+                return parent.of_tag(tag, Naming(digest, naming.pushed))
             with self._lock:
                 if self._namings.generation(slot) != thing >> (_SLOT_BITS + 1):
                     raise ForgottenError(str(thing))
                 self._namings.read(slot, digest)
                 naming = self._namings.naming(slot)
-        return directory.pinned(naming)
+        return parent.of_tag(tag, naming)
 
     # --- from a node to its number -----------------------------------------------------------------------
 
@@ -149,8 +149,9 @@ class InodeTable:
 
         Raises what is wrong with what tells the node's identity.
         """
-        if node.part and (parent & _PART or isinstance(above, ManifestDirectory)):
-            return self._count(parent >> _PART_BITS << _PART_BITS | node.part)
+        if node.part and (whole := self.whole(parent, above)):
+            self.tell(whole)
+            return whole | node.part
         if isinstance(node, TagDirectory) and isinstance(above, NamesDirectory):
             naming = self._seen(above, bytes_of(node.tag), node)
             if Namings.can_keep(naming.digest):
@@ -206,14 +207,20 @@ class InodeTable:
     def _naming_number(self, slot: int) -> int:
         return (self._namings.generation(slot) << _SLOT_BITS | slot) << 1 | 1
 
-    def _count(self, nodeid: int) -> int:
-        thing = nodeid >> _PART_BITS
+    def whole(self, nodeid: int, directory: Directory) -> int:
+        """Give the number of the manifest whose parts a directory lists; 0 if its children are no parts."""
+        if nodeid & _PART or isinstance(directory, ManifestDirectory):
+            return nodeid >> _PART_BITS << _PART_BITS
+        return 0
+
+    def tell(self, whole: int, parts: int = 1) -> None:
+        """Count that the kernel is told of so many parts of a manifest."""
+        thing = whole >> _PART_BITS
         with self._lock:
             if thing & 1:
-                self._namings.looked_up(_slot(thing))
+                self._namings.looked_up(_slot(thing), parts)
             else:
-                self._entry(thing).lookups += 1
-        return nodeid
+                self._entry(thing).lookups += parts
 
     # --- forgetting --------------------------------------------------------------------------------------
 

@@ -27,35 +27,37 @@ _NUMBERS = 1 << 30
 
 
 class Reading:
-    """One reading of a directory. `place` is how many names were given, `.` and `..` first."""
+    """One reading of a directory: an iterator over what comes next, each with its cookie.
 
-    __slots__ = ("_entries", "_next", "directory", "nodeid", "number", "place")
+    `place` is how many names were given, `.` and `..` first.
+    """
+
+    __slots__ = ("_entries", "directory", "nodeid", "number", "place")
 
     def __init__(self, number: int, nodeid: int, directory: Directory, place: int) -> None:
         self.number = number
         self.nodeid = nodeid
         self.directory = directory
         self.place = place
-        self._next: tuple[Child, Attributes | None] | None = None
         self._entries = _entries(directory)
         if place > len(DOTS):
             next(islice(self._entries, place - len(DOTS) - 1, None), None)
 
     @property
     def cookie(self) -> int:
-        """Where the next answer goes on behind the name that comes now."""
-        return self.number << _PLACE_BITS | (self.place + 1)
+        """Where the next answer goes on behind the name that was given last."""
+        return self.number << _PLACE_BITS | self.place
 
-    def peek(self) -> tuple[Child, Attributes | None] | None:
-        """Give what comes next; None at the end. Raises what spoils the whole."""
-        if self._next is None:
-            self._next = next(self._entries, None)
-        return self._next
+    def __iter__(self) -> Iterator[tuple[Child, Attributes | None]]:
+        """Give what comes next, and count it as given. Raises what spoils the whole."""
+        for entry in self._entries:
+            self.place += 1
+            yield entry
 
-    def advance(self) -> None:
-        """Go on: what came next was given."""
-        self._next = None
-        self.place += 1
+    def put_back(self, entry: tuple[Child, Attributes | None]) -> None:
+        """Let what was got last come next."""
+        self._entries = itertools.chain([entry], self._entries)
+        self.place -= 1
 
 
 #: Names that are in every directory, before its children.

@@ -173,9 +173,9 @@ class Namings:
         if self._parents[slot] is not None:
             self._unpoint(slot)
 
-    def looked_up(self, slot: int) -> None:
-        """Count one more lookup of a slot, or of a part of it."""
-        self._lookups[slot] += 1
+    def looked_up(self, slot: int, times: int = 1) -> None:
+        """Count lookups of a slot, or of parts of it."""
+        self._lookups[slot] += times
 
     def forget(self, slot: int, count: int) -> None:
         """Take lookups back; with the last, the slot is free."""

@@ -22,10 +22,10 @@ from regfs.errors import (
 from regfs.mount.kernel import wire
 from regfs.mount.kernel.files import OpenFiles, seek
 from regfs.mount.kernel.inodes import InodeTable, bytes_of, text_of
-from regfs.mount.kernel.listings import DOTS, Listings, Reading
+from regfs.mount.kernel.listings import DOTS, Listings
 from regfs.mount.kernel.wire import KernelRequest, Opcode
 from regfs.mount.owner import BLOCK_SIZE, Owner
-from regfs.tree import Attributes, Child, Directory, File, Node, NodeType, Symlink, Tree
+from regfs.tree import Attributes, Directory, File, Node, NodeType, Symlink, Tree
 from regfs.tree.image import ManifestDirectory
 from regfs.tree.names import NamesDirectory
 from regfs.tree.node import MODES
@@ -77,6 +77,15 @@ class KernelRequests:
         self._listings = Listings()
         #: Directories whose listings the kernel may have cached and that may change, with how they were.
         self._listed: dict[int, object] = {}
+        #: For how long a name, and what is told of it, is valid: by whether each lasts.
+        self._valid = {
+            (names, attributes): wire.pack_lifetimes(
+                wire.FOREVER if names else lifetimes.names,
+                wire.FOREVER if names and attributes else lifetimes.attributes,
+            )
+            for names in (False, True)
+            for attributes in (False, True)
+        }
         #: What all nodes of a type have in common that are no image's.
         self._rests = {kind: (owner.mode(kind), owner.uid, owner.gid, 0, BLOCK_SIZE) for kind in NodeType}
         self._answers: dict[int, Callable[[KernelRequest], bytes]] = {
@@ -145,10 +154,8 @@ class KernelRequests:
         nodeid = self.inodes.number(parent, directory, name, node)
         if nodeid in self._listed:
             self._see_listing(nodeid, node)
-        lasts = directory.lasts(node)
-        names = wire.FOREVER if lasts else self._lifetimes.names
-        valid = wire.FOREVER if lasts and attributes.lasting else self._lifetimes.attributes
-        return nodeid, wire.pack_entry(nodeid, names, valid, self._packed(attributes))
+        lifetimes = self._valid[directory.lasts(node), attributes.lasting]
+        return nodeid, wire.pack_entry(nodeid, lifetimes, self._packed(attributes))
 
     def _see_listing(self, nodeid: int, node: Node) -> None:
         """Have the kernel drop a listing that it may have cached, unless it is still the same."""
@@ -158,7 +165,7 @@ class KernelRequests:
             self._drop(nodeid)
 
     def _packed(self, attributes: Attributes) -> bytes:
-        kind, inode, links, size, blocks, mtime_ns, permissions, *_ = attributes
+        kind, inode, links, size, blocks, mtime_ns, permissions, _, _, _ = attributes
         if permissions is None:
             rest = self._rests[kind]
         else:
@@ -177,35 +184,32 @@ class KernelRequests:
                 self._listed.setdefault(nodeid, listed)
             reading = self._listings.begin(nodeid, directory, offset)
         buffer, told = wire.ListingBuffer(size, plus=plus), list[int]()
-        for place, dots in enumerate(DOTS):
-            if reading.place == place and buffer.add(
-                dots, reading.cookie, reading.directory.inode, _KINDS[NodeType.DIRECTORY]
-            ):
-                reading.advance()
-        while reading.place >= len(DOTS) and (entry := reading.peek()) is not None:
-            if not self._add(reading, buffer, entry, told if plus else None):
+        while reading.place < len(DOTS) and buffer.reserve(dots := DOTS[reading.place]):
+            reading.place += 1
+            buffer.add(dots, reading.cookie, reading.directory.inode, _KINDS[NodeType.DIRECTORY])
+        whole = self.inodes.whole(nodeid, reading.directory) if plus else 0
+        parts = 0
+        for entry in reading if reading.place >= len(DOTS) else ():
+            (name, kind, inode, node, part), attributes = entry
+            raw = bytes_of(name)
+            if not buffer.reserve(raw):
+                reading.put_back(entry)
                 break
-            reading.advance()
-        self._listings.put(reading)
-        return KernelAnswer(buffer.packed(), told)
-
-    def _add(
-        self,
-        reading: Reading,
-        buffer: wire.ListingBuffer,
-        entry: tuple[Child, Attributes | None],
-        told: list[int] | None,
-    ) -> bool:
-        """Add a name to an answer; tell whether there was room. `told` None: without what stat(2) tells."""
-        (name, kind, inode, node), attributes = entry
-        raw = bytes_of(name)
-        if not buffer.fits(raw):
-            return False
-        if attributes is None or node is None or told is None:
-            return buffer.add(raw, reading.cookie, inode, _KINDS[kind])
-        nodeid, packed = self._entry(reading.nodeid, reading.directory, raw, node, attributes)
-        told.append(nodeid)
-        return buffer.add(raw, reading.cookie, inode, _KINDS[kind], packed)
+            packed = b""
+            if attributes is not None and part and whole:
+                told.append(whole | part)
+                parts += 1
+                lifetimes = self._valid[True, attributes.lasting]
+                packed = wire.pack_entry(whole | part, lifetimes, self._packed(attributes))
+            elif attributes is not None and node is not None and plus:
+                number, packed = self._entry(nodeid, reading.directory, raw, node, attributes)
+                told.append(number)
+            buffer.add(raw, reading.cookie, inode, _KINDS[kind], packed)
+        if parts:
+            self.inodes.tell(whole, parts)
+        if answer := buffer.packed():
+            self._listings.put(reading)
+        return KernelAnswer(answer, told)
 
     def _opendir(self, _request: KernelRequest) -> bytes:
         if self._stateless:

@@ -126,7 +126,8 @@ _NOTIFY_INVAL_INODE = 2
 _IN = struct.Struct("=IIQQIIII")
 _OUT = struct.Struct("=IiQ")
 _ATTR = struct.Struct("=QQQqqqIIIIIIIIII")
-_ENTRY = struct.Struct("=QQQQII")
+_ENTRY = struct.Struct("=Q32s")
+_LIFETIMES = struct.Struct("=QQQII")
 _ATTR_OUT = struct.Struct("=QII")
 _DIRENT = struct.Struct("=QQII")
 _OPEN_OUT = struct.Struct("=QIi")
@@ -148,6 +149,9 @@ _SHORT_INIT, _SHORT_BEFORE = 24, 23
 
 #: Nothing is known of a node: of `.` and `..`, of what was not looked at, of a name that is not there.
 _NO_ENTRY = bytes(_ENTRY.size + _ATTR.size)
+
+#: What fills a name up to eight bytes, by its length modulo eight: all before it is of whole ones.
+_PADDING = [bytes(-length % 8) for length in range(8)]
 
 _NANO = 1_000_000_000
 
@@ -308,16 +312,20 @@ def _valid(seconds: float) -> tuple[int, int]:
     return whole, int((seconds - whole) * _NANO)
 
 
-def pack_entry(nodeid: int, entry_valid: float, attr_valid: float, attributes: bytes) -> bytes:
-    """Pack a struct fuse_entry_out: lifetimes of the name and of the attributes are in seconds."""
-    (entry, entry_ns), (attr, attr_ns) = _valid(entry_valid), _valid(attr_valid)
-    return _ENTRY.pack(nodeid, 0, entry, attr, entry_ns, attr_ns) + attributes
+def pack_lifetimes(name: float, attributes: float) -> bytes:
+    """Pack for how many seconds a name and the attributes behind it are valid, as `pack_entry` takes it."""
+    (entry, entry_ns), (attr, attr_ns) = _valid(name), _valid(attributes)
+    return _LIFETIMES.pack(0, entry, attr, entry_ns, attr_ns)
+
+
+def pack_entry(nodeid: int, lifetimes: bytes, attributes: bytes) -> bytes:
+    """Pack a struct fuse_entry_out."""
+    return _ENTRY.pack(nodeid, lifetimes) + attributes
 
 
 def pack_no_entry(valid: float) -> bytes:
     """Pack the answer that a name is not there, which the kernel may believe for some seconds."""
-    entry, entry_ns = _valid(valid)
-    return _ENTRY.pack(0, 0, entry, 0, entry_ns, 0) + bytes(_ATTR.size)
+    return pack_entry(0, pack_lifetimes(valid, 0), bytes(_ATTR.size))
 
 
 def pack_attr_out(valid: float, attributes: bytes) -> bytes:
@@ -350,28 +358,29 @@ class ListingBuffer:
 
     def __init__(self, size: int, *, plus: bool) -> None:
         self._room = size
-        self._plus = plus
-        self._overhead = len(_NO_ENTRY) if plus else 0
+        self._overhead = _DIRENT.size + (len(_NO_ENTRY) if plus else 0)
+        self._no_entry = _NO_ENTRY if plus else b""
         self._parts: list[bytes] = []
 
-    def fits(self, name: bytes) -> bool:
-        """Tell whether there is room for a name."""
-        return self._overhead + -(-(_DIRENT.size + len(name)) // 8) * 8 <= self._room
+    def reserve(self, name: bytes) -> bool:
+        """Take the room that a name needs, for `add` to fill; False if there is not so much left."""
+        needed = self._overhead + len(name) + 7 & ~7
+        if needed > self._room:
+            return False
+        self._room -= needed
+        return True
 
-    def add(self, name: bytes, cookie: int, ino: int, kind: int, entry: bytes = _NO_ENTRY) -> bool:
-        """Add a name; tell whether there was room. `cookie` is where the next answer goes on.
+    def add(self, name: bytes, cookie: int, ino: int, kind: int, entry: bytes = b"") -> None:
+        """Add a name that there is room for. `cookie` is where the next answer goes on.
 
         `kind` is the type as in a mode, shifted by 12. Without an `entry` the name alone is told.
         """
-        part = _DIRENT.pack(ino, cookie, len(name), kind) + name
-        if self._plus:
-            part = entry + part
-        part += bytes(-len(part) % 8)
-        if len(part) > self._room:
-            return False
-        self._room -= len(part)
-        self._parts.append(part)
-        return True
+        self._parts += (
+            entry or self._no_entry,
+            _DIRENT.pack(ino, cookie, len(name), kind),
+            name,
+            _PADDING[len(name) & 7],
+        )
 
     def packed(self) -> bytes:
         """Give the whole answer; empty at the end of a directory."""

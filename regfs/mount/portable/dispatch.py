@@ -113,7 +113,7 @@ class Dispatch(fuse.FUSE):
         children = self._operations.children(path)
         for dots in _DOTS:
             fill(buf, dots, None, 0)
-        for name, kind, number, _ in children:
+        for name, kind, number, *_ in children:
             found.st_ino = number
             found.st_mode = modes[kind]
             if fill(buf, self._operations.name(name), stat, 0):
