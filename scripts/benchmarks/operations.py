@@ -13,6 +13,7 @@ from regfs.cli.opening import Choices, cache_directory, opened_tree
 from regfs.machine import collect_cycles_seldom
 from regfs.mount.kernel import wire
 from regfs.mount.kernel.files import OpenFiles
+from regfs.mount.kernel.listings import DOTS
 from regfs.mount.kernel.requests import KernelRequests, Lifetimes
 from regfs.mount.options import this_machine
 from regfs.mount.owner import Owner
@@ -27,8 +28,15 @@ _NAME = struct.Struct("=QQII")
 _DIRECTORY = 4
 
 
+def look_up(requests: KernelRequests, parent: int, name: bytes) -> int:
+    """Ask for one name."""
+    request = wire.KernelRequest(wire.Opcode.LOOKUP, 2, parent, 0, 1, memoryview(name + b"\0"))
+    (found,) = struct.unpack_from("=Q", requests.answer(request).body)
+    return int(found)
+
+
 def walk(requests: KernelRequests) -> None:
-    """List each directory; what stat(2) tells comes with the names."""
+    """List each directory; what stat(2) tells comes with the names, or else is asked for."""
     waiting = [wire.ROOT]
     while waiting:
         nodeid, offset = waiting.pop(), 0
@@ -42,6 +50,9 @@ def walk(requests: KernelRequests) -> None:
             while at < len(answer):
                 (child,) = struct.unpack_from("=Q", answer, at)
                 _, offset, length, kind = _NAME.unpack_from(answer, at + _ENTRY)
+                name = answer[at + _ENTRY + _NAME.size :][:length]
+                if not child and name not in DOTS:
+                    child = look_up(requests, nodeid, name)
                 if child and kind == _DIRECTORY:
                     waiting.append(child)
                 at += _ENTRY + -(-(_NAME.size + length) // 8) * 8
