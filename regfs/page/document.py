@@ -51,13 +51,17 @@ class TagFlag(enum.IntFlag):
 
 
 class StorePart(msgspec.Struct, frozen=True):
-    """A part of the store, each byte in one: its blobs or uploads, and what is to be said of it."""
+    """A part of the store, each byte in one: its blobs or uploads, and what is to be said of it.
+
+    `at_least`: it may have more bytes.
+    """
 
     kind: PlaceKind
     name: str
     number: int
     size: int
     note: str
+    at_least: bool
 
 
 class MapPlace(msgspec.Struct, frozen=True, array_like=True):
@@ -184,8 +188,9 @@ class Page(msgspec.Struct):
 
     `store` is the store's path and `host` the registry's name, "" if it is not known; `made` is when the page
     was, `read` when the store was last seen to change. `total` are all bytes; `some_unread`: but what lies
-    where blobs could not be read; `not_needed` are those that for certain no tag needs. `listed` of
-    `number_of_tags` tags are in `tags`. `top` are the names at the top that take most, in their order.
+    where blobs could not be read; `uploads_at_least`: but what no listing shows of uploads; `not_needed` are
+    those that for certain no tag needs. `listed` of `number_of_tags` tags are in `tags`. `top` are the names
+    at the top that take most, in their order.
     """
 
     store: str
@@ -196,6 +201,7 @@ class Page(msgspec.Struct):
     total: int
     not_needed: int
     some_unread: bool
+    uploads_at_least: bool
     number_of_repositories: int
     number_of_tags: int
     number_of_images: int

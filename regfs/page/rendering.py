@@ -54,6 +54,7 @@ _READ_BY_SCRIPTS = (
     "host",
     "made",
     "total",
+    "uploads_at_least",
     "number_of_tags",
     "top",
     "places",

@@ -98,9 +98,10 @@ BlobSeen = tuple[str, int, int, int]
 
 
 class UploadSeen(NamedTuple):
-    """An unfinished push: bytes and blocks of all its files, and their number; the text of `startedat`.
+    """An unfinished push: its bytes and blocks, the number of its files; the text of `startedat`.
 
-    `changed` is the time of the newest of the files, in nanoseconds.
+    `changed` is the time of the newest of the files, in nanoseconds. `at_least`: it may have more bytes, for
+    an object store keeps what was uploaded in no object.
     """
 
     name: str
@@ -109,6 +110,7 @@ class UploadSeen(NamedTuple):
     files: int
     started: str
     changed: int
+    at_least: bool
 
 
 class Survey:
@@ -345,7 +347,9 @@ class Survey:
         names = sorted(filter(is_upload, seen.directories()))
         try:
             with self._store.at(path) as below:
-                return seen, [_upload(below, name) for name in names]
+                # Only object stores tell MD5s, and keep bytes of uploads in no object.
+                apart = self._evidence is not None
+                return seen, [_upload(below, name, apart=apart) for name in names]
         except MissingError:
             return seen, []
         except StoreError as error:
@@ -552,14 +556,14 @@ def _read_link(below: Storage, directory: str, name: str, stat: FileStat) -> Lin
     return LinkSeen(name, stat.changed_ns, stat.mtime_ns, None, error)
 
 
-def _upload(below: Storage, name: str) -> UploadSeen:
+def _upload(below: Storage, name: str, *, apart: bool) -> UploadSeen:
     started = ""
     with suppress(StoreError):
         started = (
             below.read(f"{name}/{layout.STARTED}", layout.LONGEST_DATE).decode("utf-8", "replace").strip()
         )
     stats = list(_files(below, name, _DEEPEST_UPLOAD))
-    elsewhere = _received(below, name)
+    elsewhere, at_least = _received(below, name) if apart else (0, False)
     return UploadSeen(
         name,
         sum(stat.size for stat in stats) + elsewhere,
@@ -567,24 +571,26 @@ def _upload(below: Storage, name: str) -> UploadSeen:
         len(stats),
         started,
         max((stat.mtime_ns for stat in stats), default=0),
+        at_least,
     )
 
 
-def _received(below: Storage, name: str) -> int:
-    """Tell how many bytes at least an upload has that are in no file: where an object store keeps them apart.
+def _received(below: Storage, name: str) -> tuple[int, bool]:
+    """Tell how many bytes of an upload are in no object, and whether it may have more of them.
 
-    The largest offset of its hashstates is what the registry had received when it last wrote one.
+    The largest offset of its hashstates is what the registry had received when it last wrote one. S3 shows no
+    `data` before the push ends, GCS the last bytes of it, Azure all.
     """
+    data = -1
     with suppress(StoreError):
-        if layout.DATA in [entry.name for entry in below.list(name)]:
-            return 0
+        data = below.stat(f"{name}/{layout.DATA}").size
     offsets = [0]
     with suppress(StoreError):
         for algorithm in below.list(f"{name}/{layout.HASHSTATES}"):
             for state in below.list(f"{name}/{layout.HASHSTATES}/{algorithm.name}"):
                 if state.name.isdecimal() and len(state.name) < _DIGITS:
                     offsets.append(int(state.name))
-    return max(offsets)
+    return max(0, max(offsets) - max(0, data)), data < max(offsets)
 
 
 def _files(below: Storage, path: str, depth: int) -> Iterator[FileStat]:

@@ -30,12 +30,14 @@ _OTHERWISE = {*_TIMES, "blocks", "upload"}
 
 def compared(report: str, rows: list[Row]) -> list[Row]:
     kept = [{name: value for name, value in row.items() if name not in _OTHERWISE} for row in rows]
-    if report == "uploads":
-        for row in kept:
-            del row["files"]  # a bucket keeps the bytes of an upload in no object
-    if report == "summary":
-        for row in kept:
-            row["note"] = re.sub(r"[0-9.]+[KMG]? of disk|\d{4}-\d\d-\d\dT[0-9:]+Z", "…", str(row["note"]))
+    for row in kept:
+        # A bucket keeps the bytes of an upload in no object.
+        row.pop("uploads_at_least", None)
+        if report == "uploads":
+            del row["files"], row["at_least"]
+        if report == "summary":
+            note = re.sub(r"[0-9.]+[KMG]? of disk|\d{4}-\d\d-\d\dT[0-9:]+Z", "…", str(row["note"]))
+            row["note"] = note.partition("; at least")[0]
     return sorted(kept, key=repr)
 
 
@@ -54,7 +56,9 @@ def test_all_reports_are_equal_but_for_times_and_blocks(keys: Seaweed, pair: Pai
     assert len(others) == skopeo
     pushed = {name: digest for name, digest in bucket.tags().items() if name[0] != "by-skopeo/app"}
     assert pushed == pair.pushes.tags
-    assert len(bucket.rows("uploads")) == pair.pushes.uploads
+    for told, at_least in ((bucket, True), (directory, False)):
+        assert [bool(row["at_least"]) for row in told.rows("uploads")] == [at_least] * pair.pushes.uploads
+        assert ("at least" in told.summary("stored", "uploads")["note"]) == at_least
 
 
 def test_no_link_is_fetched_where_the_etags_are_md5s(keys: Seaweed, pair: Pair, tmp_path: Path) -> None:

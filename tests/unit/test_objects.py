@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 import sys
@@ -25,6 +26,9 @@ from regfs.errors import (
     UnsafeError,
     UsageError,
 )
+from regfs.graph.index import ReferenceIndex
+from regfs.graph.reports.catalogue import Reports
+from regfs.graph.reports.formats import Format, render
 from regfs.registry import Contents
 from regfs.registry.evidence import Evidence
 from regfs.registry.locate_objects import open_objects
@@ -336,12 +340,66 @@ def test_a_layer_link_that_holds_something_else_is_read(counted: Counted) -> Non
     assert [(link.name, link.digest) for link in seen.links] == [(f"sha256:{names[2]}", f"sha256:{names[0]}")]
 
 
-def test_an_upload_without_data_has_at_least_what_its_hashstates_tell(counted: Counted) -> None:
-    above = "repositories/a/_uploads/0b1c0f0e-0000-4000-8000-000000000000"
-    counted.put(f"{above}/startedat", content=b"2026-01-01T00:00:00Z")
-    counted.put(*(f"{above}/hashstates/sha256/{offset}" for offset in (0, 1048576, 26214400, "odd")))
-    (upload,) = Survey(ObjectStorage(counted.bucket)).listed("repositories/a/_uploads")[0].uploads("a")[1]
-    assert upload.size == 26214400 + 20 + 4
+UPLOADS = "repositories/a/_uploads"
+UPLOAD = f"{UPLOADS}/0b1c0f0e-0000-4000-8000-000000000000"
+STARTED = b"2026-01-01T00:00:00Z"
+
+
+def put_upload(counted: Counted, *offsets: object, data: int | None = None) -> None:
+    counted.put(f"{UPLOAD}/startedat", content=STARTED)
+    counted.put(*(f"{UPLOAD}/hashstates/sha256/{offset}" for offset in offsets))
+    if data is not None:
+        counted.put(f"{UPLOAD}/data", content=bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "data", "size", "at_least"),
+    [
+        # S3 keeps the bytes in no object.
+        ((0, 1048576, 26214400, "odd"), None, 26214400, True),
+        ((0,), None, 0, True),
+        ((), None, 0, True),
+        # GCS keeps the last of them, Azure all.
+        ((0, 500), 100, 500, True),
+        ((0, 100), 100, 100, False),
+        ((0, 100), 300, 300, False),
+    ],
+)
+def test_an_upload_has_at_least_what_its_hashstates_tell(
+    counted: Counted, offsets: tuple[object, ...], data: int | None, size: int, at_least: bool
+) -> None:
+    put_upload(counted, *offsets, data=data)
+    (upload,) = Survey(ObjectStorage(counted.bucket)).listed(UPLOADS)[0].uploads("a")[1]
+    assert (upload.size, upload.at_least) == (size + len(STARTED) + len(offsets), at_least)
+
+
+def test_no_report_gives_the_bytes_of_an_upload_in_a_bucket_for_exact(counted: Counted) -> None:
+    counted.put(f"blobs/sha256/ab/{'ab' * 32}/data", content=b"orphan")
+    counted.put(f"repositories/a/_layers/sha256/{'ab' * 32}/link", content=f"sha256:{'ab' * 32}".encode())
+    put_upload(counted, 2048)
+    storage = ObjectStorage(counted.bucket)
+    reports = Reports(ReferenceIndex(storage, "s3://memory", None, ttl=float("inf")), Contents(storage))
+    size = 2048 + len(STARTED) + 1
+
+    def told(report: str, form: Format) -> str:
+        with reports.making(report) as table:
+            return "".join(render(table, form))
+
+    (upload,) = json.loads(told("uploads", Format.JSON))
+    assert (upload["size"], upload["at_least"]) == (size, True)
+    (repository,) = json.loads(told("repositories", Format.JSON))
+    assert (repository["uploads"], repository["uploads_at_least"]) == (size, True)
+    summary = json.loads(told("summary", Format.JSON))
+    assert (summary["upload_bytes"], summary["uploads_at_least"]) == (size, True)
+    assert (summary["purge_bytes"], summary["purge_at_least"]) == (size, True)
+    for report, places in (("uploads", 1), ("repositories", 1), ("summary", 3)):
+        shown = told(report, Format.TABLE)
+        assert (shown.count("≥2.0K"), shown.count("2.0K")) == (places, places), shown
+        assert "≥" not in told(report, Format.CSV)
+    page = reports.page().decode()
+    assert "stored, at least" in page
+    assert f'<strong>at least <data value="{size}"' in page
+    assert 'uploads_at_least":true' in page
 
 
 # --- contents ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ _IS_ONE = f"marks & {Mark.LAYERS | Mark.MANIFESTS:d}"
 class RepositoryDescribed(NamedTuple):
     """A repository: numbers of what it has, bytes, and the time of the last push (ns).
 
-    `exclusive` bytes nothing outside it leads to; None: unknown.
+    `exclusive` bytes nothing outside it leads to; None: unknown. `uploads_at_least`: those may have more.
     """
 
     repository: str
@@ -25,6 +25,7 @@ class RepositoryDescribed(NamedTuple):
     exclusive: int | None
     uploads: int
     pushed: int | None
+    uploads_at_least: bool
 
 
 class RepositoryWeight(NamedTuple):
@@ -60,12 +61,13 @@ def repositories_described(snapshot: Snapshot) -> list[RepositoryDescribed]:
             (SELECT count(*) FROM untagged WHERE repository = id AND NOT doubt),
             coalesce(size, 0), CASE WHEN size IS NULL THEN 0 ELSE exclusive END,
             coalesce((SELECT sum(size) FROM upload WHERE repository = id), 0),
-            (SELECT max(pushed) FROM tag WHERE repository = id)
+            (SELECT max(pushed) FROM tag WHERE repository = id),
+            coalesce((SELECT max(at_least) FROM upload WHERE repository = id), FALSE)
         FROM repository LEFT JOIN repository_weight ON repository = id
         WHERE {_IS_ONE} ORDER BY name
         """
     )
-    return [RepositoryDescribed(*row) for row in rows]
+    return [RepositoryDescribed._make((*row, bool(more))) for *row, more in rows]
 
 
 def largest_repositories(snapshot: Snapshot, count: int) -> list[RepositoryWeight]:

@@ -13,7 +13,7 @@ import enum
 from regfs.registry.terms import Role
 
 #: Another number throws every older index away: it costs a pass over the store, and no migration.
-VERSION = 6
+VERSION = 7
 
 #: The key in `meta` of the run of the machine in which the index was last known to be whole.
 BOOT = "boot"
@@ -139,6 +139,7 @@ CREATE TABLE layer_links (
     PRIMARY KEY (repository, algorithm)
 ) WITHOUT ROWID;
 
+-- `at_least`: it may have more bytes.
 CREATE TABLE upload (
     repository INTEGER NOT NULL,
     name TEXT NOT NULL,
@@ -147,6 +148,7 @@ CREATE TABLE upload (
     files INTEGER NOT NULL,
     started TEXT NOT NULL,
     changed INTEGER NOT NULL,
+    at_least INTEGER NOT NULL,
     PRIMARY KEY (repository, name)
 ) WITHOUT ROWID;
 

@@ -16,6 +16,7 @@ from regfs.errors import printable
 from regfs.graph.reports.table import (
     MAIN,
     WIDE,
+    AtLeast,
     Cell,
     Column,
     Record,
@@ -51,7 +52,18 @@ _PARTS_OF_WORD = re.compile(r"[^/,:]+[/,:]*|[/,:]+")
 _FOLDED = (Type.TEXT, Type.LIST)
 
 #: Words that tell of damage, and of what is not known.
-_BAD = frozenset({"alarm", "damage", "broken", "no", "missing", "missing there", "other size", "gone"})
+_BAD = frozenset(
+    {
+        *("alarm", "damage", "broken", "no", "missing", "gone"),
+        *(
+            "missing there",
+            "other size",
+            "other content",
+            "other content in STORE_A",
+            "other content in both",
+        ),
+    }
+)
 _DOUBTFUL = frozenset({"unknown", "hazard", "not read", "stale"})
 
 #: How a cell is to be shown: `head`, `bad`, `doubtful`.
@@ -178,7 +190,7 @@ def readable(cell: Cell, column: Column, *, wide: bool = False) -> str:
     if cell is None:
         return ""
     if kind is Type.SIZE and isinstance(cell, int):
-        return readable_size(cell)
+        return f"≥{readable_size(cell)}" if isinstance(cell, AtLeast) else readable_size(cell)
     if kind is Type.AGE and isinstance(cell, int):
         hours = cell // 3_600_000_000_000
         return f"{hours // 24}d" if hours >= 48 else f"{hours}h"

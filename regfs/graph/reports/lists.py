@@ -16,11 +16,11 @@ from regfs.graph.index.signatures import tags_that_belong
 from regfs.graph.index.tags import tagged_images, tags_described
 from regfs.graph.index.uploads import uploads as unfinished_pushes
 from regfs.graph.reports.paths import Paths
-from regfs.graph.reports.table import SPARE, WIDE, Column, Row, Table, Type
+from regfs.graph.reports.table import SPARE, WIDE, Column, Row, Table, Type, amount
 from regfs.graph.reports.words import image_in_words
 
 _TEXT, _STATE, _NUMBER, _SIZE, _TIME = Type.TEXT, Type.STATE, Type.NUMBER, Type.SIZE, Type.TIME
-_DIGEST, _LIST = Type.DIGEST, Type.LIST
+_DIGEST, _LIST, _TRUTH = Type.DIGEST, Type.LIST, Type.TRUTH
 
 _REPOSITORY = Column("repository", help="its name")
 _KIND = Column(
@@ -40,12 +40,19 @@ _REPOSITORIES = (
     Column("exclusive", _SIZE, "what nothing outside it leads to; none: unknown"),
     Column("uploads", _SIZE, "its unfinished pushes", SPARE),
     Column("pushed", _TIME, "the last push of a tag"),
+    Column("uploads_at_least", _TRUTH, "whether those may have more bytes, as in an object store", WIDE),
 )
 
 
 def repositories(snapshot: Snapshot) -> Table:
     """List the repositories: how many tags and images, what they take, and what is theirs alone."""
-    return Table(_REPOSITORIES, repositories_described(snapshot))
+    return Table(
+        _REPOSITORIES,
+        [
+            found._replace(uploads=amount(found.uploads, at_least=found.uploads_at_least))
+            for found in repositories_described(snapshot)
+        ],
+    )
 
 
 _TAGS = (
@@ -220,12 +227,19 @@ _UPLOADS = (
     Column("changed", _TIME, "when something of it was last written"),
     Column("size", _SIZE, "its bytes"),
     Column("files", _NUMBER, "how many it has", SPARE),
+    Column("at_least", _TRUTH, "whether it may have more bytes, as in an object store", WIDE),
 )
 
 
 def uploads(snapshot: Snapshot) -> Table:
     """List the unfinished pushes."""
-    return Table(_UPLOADS, unfinished_pushes(snapshot))
+    return Table(
+        _UPLOADS,
+        [
+            found._replace(size=amount(found.size, at_least=found.at_least))
+            for found in unfinished_pushes(snapshot)
+        ],
+    )
 
 
 _BROKEN = (

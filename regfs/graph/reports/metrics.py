@@ -76,7 +76,9 @@ def _stored(snapshot: Snapshot) -> Iterator[Metric]:
         "Blobs by who needs them.",
         [(labels, None if labels["state"] in untold else found.number) for labels, found in of_states],
     )
-    yield Metric("upload_bytes", "Bytes of unfinished pushes.", [({}, uploads.size)])
+    yield Metric(
+        "upload_bytes", "Bytes of unfinished pushes; in an object store, at least.", [({}, uploads.size)]
+    )
     yield Metric("uploads", "Unfinished pushes.", [({}, uploads.number)])
 
 
@@ -93,7 +95,7 @@ def _reclaimable(snapshot: Snapshot, now: float) -> Iterator[Metric]:
     yield Metric(
         "reclaimable_bytes",
         "Bytes that the registry's own cleaning would free, for certain.",
-        [*sizes, ({"by": "upload_purge"}, purged.size)],
+        [*sizes, ({"by": "upload_purge"}, None if purged.at_least else purged.size)],
     )
     yield Metric(
         "reclaimable_unknown_bytes",

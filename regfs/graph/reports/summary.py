@@ -12,8 +12,8 @@ from regfs.graph.index.findings import findings_of_each_kind, some_blobs_unread
 from regfs.graph.index.repositories import RepositoryWeight, count_repositories, largest_repositories
 from regfs.graph.index.revisions import RevisionCounts, count_revisions
 from regfs.graph.index.tags import count_tags
-from regfs.graph.index.uploads import sum_of_uploads
-from regfs.graph.reports.table import Column, Row, Table, Type, Value, readable_size
+from regfs.graph.index.uploads import UploadSum, sum_of_uploads
+from regfs.graph.reports.table import Column, Row, Table, Type, Value, amount, readable_size
 from regfs.graph.times import iso
 from regfs.registry.findings import SEVERITIES
 
@@ -37,13 +37,13 @@ class Facts(NamedTuple):
     """What the summary says, as values."""
 
     states: Mapping[State, blobs.Sum]
-    uploads: blobs.Sum
+    uploads: UploadSum
     every: blobs.StoredSum
     unread: bool
     elsewhere: blobs.FilesElsewhere
     plain: Collected
     delete_untagged: Collected
-    purged: blobs.Sum
+    purged: UploadSum
     names: Mapping[str, int]
     revisions: RevisionCounts
     stored: blobs.Span
@@ -103,6 +103,7 @@ def flat(facts: Facts) -> dict[str, Value]:
         "some_blobs_unread": facts.unread,
         "uploads": facts.uploads.number,
         "upload_bytes": facts.uploads.size,
+        "uploads_at_least": facts.uploads.at_least,
         "link_bytes": facts.elsewhere.links,
         "elsewhere_files": facts.elsewhere.number,
         "elsewhere_bytes": facts.elsewhere.size,
@@ -116,7 +117,11 @@ def flat(facts: Facts) -> dict[str, Value]:
             f"{name}_unknown_bytes": 0 if stops else found.doubted,
             f"{name}_stops": stops,
         }
-    values |= {"purge_uploads": facts.purged.number, "purge_bytes": facts.purged.size}
+    values |= {
+        "purge_uploads": facts.purged.number,
+        "purge_bytes": facts.purged.size,
+        "purge_at_least": facts.purged.at_least,
+    }
     values |= facts.names
     values |= {
         "manifests": facts.revisions.all,
@@ -138,6 +143,7 @@ FACTS = {
     "some_blobs_unread": "whether some of blobs/ was not read: then these are at least so many",
     "uploads": "unfinished pushes",
     "upload_bytes": "their bytes",
+    "uploads_at_least": "whether they may have more: an object store keeps them in no object",
     "link_bytes": "of the links of tags, manifests and layers, as last looked at",
     "elsewhere_files": "files that are neither blob, link nor upload",
     "elsewhere_bytes": "their bytes",
@@ -154,6 +160,7 @@ FACTS = {
     },
     "purge_uploads": "uploads older than a week, which registries purge by default",
     "purge_bytes": "their bytes",
+    "purge_at_least": "whether they may have more, and may stay where they are, in no object",
     "repositories": "how many",
     "tags": "how many",
     "indexes": "how many",
@@ -177,7 +184,11 @@ def _rows(facts: Facts) -> Iterator[Row]:
     section = "would be freed by"
     for item, found in (("garbage-collect", facts.plain), ("garbage-collect -m", facts.delete_untagged)):
         yield section, item, *_collected(found, unread=facts.unread)
-    yield section, "an upload purge", *facts.purged, "older than a week, as registries do by default"
+    purged = facts.purged
+    note = "older than a week, as registries do by default"
+    if purged.at_least:
+        note += "; their parts may stay in the bucket (AbortIncompleteMultipartUpload)"
+    yield section, "an upload purge", purged.number, amount(purged.size, at_least=purged.at_least), note
     yield from _names(facts)
     for item, (oldest, newest) in (("blob stored", facts.stored), ("tag pushed", facts.pushed)):
         if oldest is not None and newest is not None:
@@ -201,17 +212,21 @@ def _stored(facts: Facts) -> Iterator[Row]:
     for state in State:
         yield "stored", state.word, *facts.states.get(state, (0, 0)), notes[state]
     uploads, every, others = facts.uploads, facts.every, facts.elsewhere
-    yield "stored", "uploads", *uploads, "unfinished pushes"
+    size, note = amount(uploads.size, at_least=uploads.at_least), "unfinished pushes"
+    if uploads.at_least:
+        note += "; at least, for no listing shows all of them"
+    yield "stored", "uploads", uploads.number, size, note
     note = f"blobs and uploads; the blobs take {readable_size(every.blocks * 512)} of disk"
     if facts.unread:
         note = f"and what was not read: see broken; {note}"
-    yield "stored", "all", every.number + uploads.number, every.size + uploads.size, note
+    size = amount(every.size + uploads.size, at_least=uploads.at_least)
+    yield "stored", "all", every.number + uploads.number, size, note
     yield "beside that", "links", None, others.links, "of tags, manifests and layers, as last looked at"
     note = f"no blob, link or upload, as {others.example}" if others.number else ""
     yield "beside that", "elsewhere", others.number, others.size, note
 
 
-def purged_uploads(snapshot: Snapshot, now: float) -> blobs.Sum:
+def purged_uploads(snapshot: Snapshot, now: float) -> UploadSum:
     """Sum up what a registry's purge of uploads takes by default; `now` is in seconds since 1970."""
     limit = datetime.fromtimestamp(now, timezone.utc) - _PURGE_AGE
     return sum_of_uploads(snapshot, limit.strftime("%Y-%m-%dT%H:%M:%S"))

@@ -58,6 +58,10 @@ class Record(msgspec.Struct, frozen=True):
     """A value of several fields, in a list; as text, one phrase."""
 
 
+class AtLeast(int):
+    """Bytes that may be more: a table for people says so, for programs another column does."""
+
+
 Cell = str | int | None | tuple[str, ...] | tuple[Record, ...]
 Row = Sequence[Cell]
 #: What json has for a cell, or for a fact of `Table.facts`.
@@ -85,6 +89,8 @@ def exact(cell: Cell, kind: Type) -> str | int | None:
         return ("; " if cell and isinstance(cell[0], Record) else " ").join(map(str, cell))
     if isinstance(cell, int) and kind is Type.TIME:
         return iso(cell)
+    if isinstance(cell, AtLeast):
+        return int(cell)
     return cell // 1_000_000_000 if isinstance(cell, int) and kind is Type.AGE else cell
 
 
@@ -101,6 +107,11 @@ def value(cell: Cell, kind: Type) -> Value:
 def text(name: str) -> str:
     """Write what is no text, of a name that is no UTF-8, as standard output does for the other formats."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def amount(size: int, *, at_least: bool) -> int:
+    """Give bytes for a cell, which may be more."""
+    return AtLeast(size) if at_least else size
 
 
 def readable_size(size: int) -> str:

@@ -58,7 +58,7 @@ const MEANING = {
   untagged: "some revision leads there, and no tag",
   orphaned: "nothing leads there",
   unknown: "what was not read may lead there",
-  uploads: "pushes that did not end",
+  uploads: data.uploads_at_least ? "pushes that did not end; at least, for no listing shows all of them" : "pushes that did not end",
   more: "tags that are not listed one by one",
   rest: "too small to draw",
 };

@@ -54,11 +54,16 @@ function explain(event) {
   tip.show(event, described(node));
 }
 
+// Of unfinished pushes an object store shows only so much.
+function sizeOf(node) {
+  return (node.kind === "uploads" && data.uploads_at_least ? "≥" : "") + readable(node.size);
+}
+
 function described(node) {
   const names = [];
   for (let at = node; at.parent && at !== map.focus; at = at.parent) names.unshift(at.name);
   const lines = [names.join(node.tag ? ":" : "/").replace(/:(?=.*:)/g, "/")];
-  lines.push(`${readable(node.size)} · ${share(node.size, data.total)} of the store`);
+  lines.push(`${sizeOf(node)} · ${share(node.size, data.total)} of the store`);
   if (node.kind === "names") lines.push(plural(node.number, "tag"));
   if (node.tag) {
     lines.push(`pushed ${day(node.tag.pushed)}`);
@@ -128,7 +133,7 @@ function cell(one, left, top, line) {
 // What is written in a cell, if there is room for it. Most cells are small: for those nothing is made.
 function label(node, width, height, head, line) {
   const name = () => element("span", { class: "label", text: node.name });
-  const size = () => element("span", { class: "size", text: readable(node.size) });
+  const size = () => element("span", { class: "size", text: sizeOf(node) });
   if (head) {
     if (width <= line * 2.4 || height <= line * 2.2) return [];
     return [element("div", { class: "head" }, name(), width > line * 5 ? size() : "")];

@@ -42,6 +42,7 @@ def describe(snapshot: Snapshot, store: str, now: int, host: str, most_tags: int
         total=sum(part.size for part in parts),
         not_needed=sum(part.size for part in parts if part.kind in _NOT_NEEDED),
         some_unread=some_unread,
+        uploads_at_least=places.at_least,
         number_of_repositories=count_repositories(snapshot),
         number_of_tags=listed.number_of_tags,
         number_of_images=listed.number_of_images,

@@ -35,7 +35,10 @@ _OTHER_STATES = {
 
 @dataclass(slots=True)
 class Places:
-    """Bytes by part, place, image (by its digest), month; `several`: images in more than one repository."""
+    """Bytes by part, place, image (by its digest), month; `several`: images in more than one repository.
+
+    `at_least`: uploads may have more.
+    """
 
     parts: dict[PlaceKind, Sum] = field(default_factory=dict)
     by_place: dict[tuple[PlaceKind, str], Sum] = field(default_factory=dict)
@@ -43,6 +46,7 @@ class Places:
     several: set[str] = field(default_factory=set)
     by_month: dict[tuple[PlaceKind, str], Counter[str]] = field(default_factory=dict)
     by_top: Counter[str] = field(default_factory=Counter)
+    at_least: bool = False
 
     def add(self, row: BytesInPlace) -> None:
         """Count what lies in one place."""
@@ -69,7 +73,13 @@ class Places:
     def shown_parts(self) -> list[StorePart]:
         """Give all parts, also those that are empty."""
         return [
-            StorePart(kind, name, *self.parts.get(kind, Sum(0, 0)), note)
+            StorePart(
+                kind,
+                name,
+                *self.parts.get(kind, Sum(0, 0)),
+                note,
+                self.at_least and kind is PlaceKind.UPLOADS,
+            )
             for kind, (name, note) in _PARTS.items()
         ]
 
@@ -101,6 +111,7 @@ def find_places(snapshot: Snapshot) -> Places:
     for upload in uploads(snapshot):
         _count(found.parts, PlaceKind.UPLOADS, 1, upload.size)
         _count(found.by_place, (PlaceKind.UPLOADS, upload.repository), 1, upload.size)
+        found.at_least = found.at_least or upload.at_least
     return found
 
 

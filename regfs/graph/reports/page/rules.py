@@ -45,7 +45,7 @@ def usual_rules(snapshot: Snapshot, now: int) -> Iterator[RuleAnswer]:
         purged.size,
         0,
         0,
-        "",
+        "at least; their parts may stay in the bucket" if purged.at_least else "",
         alarm=False,
     )
     holdings = read_holdings(snapshot, with_dates=True)
