@@ -18,6 +18,7 @@ from regfs.cli.opening import (
     is_object_store,
     open_object_store,
     opened_tree,
+    take_credentials,
 )
 from regfs.cli.service import READY, STOPPING, tell_service_manager
 from regfs.errors import OptionError
@@ -65,6 +66,8 @@ Options for -o, separated by commas:
   anonymous         sign nothing: a public bucket
   timeout=SECONDS   how long an object store that does not answer is waited
                     for (20)
+  credentials=FILE  what of AWS_…, AZURE_…, GOOGLE_… the environment would
+                    say otherwise: a line NAME=VALUE each
   allow_other       let other users in; the modes are then enforced
   session=auto|kernel|fusepy
                     what answers the kernel: regfs itself, or libfuse 2 and
@@ -76,7 +79,7 @@ The mount is always read-only (ro,nosuid,nodev). In /etc/fstab:
   /var/lib/registry /mnt/reg fuse.regfs _netdev,allow_other,ttl=60 0 0
   s3://bucket /mnt/s3 fuse.regfs _netdev,allow_other,region=eu-west-1 0 0
 Credentials of an object store are those of the environment (AWS_…, GOOGLE_…,
-AZURE_…, web identity, the machine's role), never an option.
+AZURE_…, web identity, the machine's role) or of a file, never an option.
 """
 
 
@@ -112,6 +115,8 @@ def mount(
     parsed = parse_options((*options, *extra), uid=uid, gid=gid, ttl=default)
     reached = {name: getattr(parsed, name) for name in ("endpoint", "region", "anonymous", "timeout")}
     if remote:
+        if parsed.credentials:
+            take_credentials(parsed.credentials)
         check_object_store(store, **reached)
     elif parsed.for_objects:
         raise OptionError(parsed.for_objects, f"is for s3://, gs:// and az://, and {store} is a directory")

@@ -131,6 +131,13 @@ def check_object_store(store: str, **reached: Any) -> None:
     Address.parse(store).reached_by(**reached).connect()
 
 
+def take_credentials(path: str) -> None:
+    """Set in the environment what a file of credentials says. Raises UsageError."""
+    from regfs.storage.objects.credentials import take_credentials
+
+    take_credentials(path)
+
+
 def open_object_store(
     store: str, given_up: Callable[[], bool] = lambda: False, **reached: Any
 ) -> ObjectStorage:

@@ -134,6 +134,7 @@ _OWN = (
     "region",
     "anonymous",
     "timeout",
+    "credentials",
     "session",
 )
 
@@ -157,7 +158,8 @@ class MountOptions:
     """What the options say. `ttl` in seconds, sizes in bytes; `libfuse` goes there as it is.
 
     `fsname` is what the mount shows as its source, if not the store. `registry` is the host that images are
-    named after for other tools, or empty. `endpoint` and what follows is how an object store is reached.
+    named after for other tools, or empty. `endpoint` and what follows is how an object store is reached;
+    `credentials` is the path of a file.
     """
 
     uid: int
@@ -179,6 +181,7 @@ class MountOptions:
     region: str = ""
     anonymous: bool = False
     timeout: float | None = None
+    credentials: str = ""
     session: Session = Session.AUTO
     libfuse: dict[str, str | bool] = field(default_factory=dict)
 
@@ -190,6 +193,7 @@ class MountOptions:
             "region": self.region,
             "anonymous": self.anonymous,
             "timeout": self.timeout is not None,
+            "credentials": self.credentials,
         }
         return next((name for name, value in given.items() if value), "")
 
@@ -283,7 +287,7 @@ def _apply_own(options: MountOptions, name: str, value: str) -> None:
                 options.fsname = value
             case "log_file":
                 options.log_file = value
-            case "endpoint" | "region":
+            case "endpoint" | "region" | "credentials":
                 setattr(options, name, value)
             case "timeout":
                 options.timeout = _timeout(value)

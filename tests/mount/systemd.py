@@ -66,6 +66,7 @@ class Systemd:
         (work / "fstab").write_text(fstab)
         target = "[Unit]\nDefaultDependencies=no\n"
         for name, text in {"regfs-test.target": target, **(units or {})}.items():
+            (work / "units" / name).parent.mkdir(exist_ok=True)
             (work / "units" / name).write_text(text)
         self._work, self._group = work, f"regfs-test-{os.getpid()}-{work.name}"
         inside = _INSIDE.replace("SYSTEMD ", f"{SYSTEMD} ")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder import StoreBuilder
+from tests.conftest import output
 from tests.mount.conftest import until
 from tests.mount.systemd import Systemd
 from tests.readme import example
@@ -70,6 +71,22 @@ def test_an_automount_of_fstab_unmounts_when_idle(
     assert host.output("ls", mountpoint) == "team\n"
     until(lambda: host.property(mount, "ActiveState") == "inactive", "it is unmounted")
     assert host.output("ls", mountpoint) == "team\n"
+
+
+def test_the_environment_of_a_mount_unit_reaches_regfs(
+    systemd: Start, image: StoreBuilder, mountpoint: Path, tmp_path: Path
+) -> None:
+    """As regfs/docs/objects.md has it for credentials: a drop-in for the unit that systemd makes of fstab."""
+    cache = tmp_path / "cache"
+    (tmp_path / "regfs.env").write_text(f"XDG_CACHE_HOME={cache}\n")
+    unit = output("systemd-escape", "--path", "--suffix=mount", mountpoint).strip()
+    drop_in = f"[Mount]\nEnvironmentFile={tmp_path}/regfs.env\n"
+    host = systemd(
+        fstab=f"{image.root} {mountpoint} fuse.regfs noauto 0 0\n", units={f"{unit}.d/regfs.conf": drop_in}
+    )
+    host.output("systemctl", "start", unit)
+    assert "team/app" in host.output("cat", mountpoint / "@reports/tags.txt")
+    assert list(cache.glob("regfs/graph-*/*"))
 
 
 def test_a_service_of_type_notify_is_up_when_the_files_are_there_and_opens_its_log_on_reload(

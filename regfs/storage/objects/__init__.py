@@ -1,6 +1,7 @@
 """Where bytes lie: an object store (S3, GCS, Azure), read over obstore. Knows no registry.
 
     address      what a person calls a bucket by, and how it is reached
+    credentials  the environment's, where there is none: from a file
     bucket       the requests, with their errors and their number
     requests     a thread that asks, and a caller who can be interrupted
     keys         keys as a tree: what stands below a prefix, from one LIST
