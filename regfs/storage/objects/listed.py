@@ -66,6 +66,8 @@ class ListedStorage:
         self._unlisted: frozenset[str] = frozenset()
         try:
             self._list_all(known)
+            if not path and not self._paths:
+                whole.list("")  # raises StoreGoneError, where something must be
         except StoreError as error:
             self.error = _at(path, error)
 
@@ -131,7 +133,7 @@ class ListedStorage:
 
     def _is_directory(self, below: str) -> bool:
         first, end = self._range(below)
-        if first < end or below in self._special:
+        if first < end or below in self._special or not (below or self.path):
             return True
         return any(path.startswith(f"{below}/") for path in self._special)
 
@@ -252,7 +254,8 @@ class ListedStorage:
             elif parts[depth] == leaf:
                 found[name] = self._file_stat(position)
             elif parts[depth].startswith(f"{leaf}/"):
-                found[name] = directory_stat(self.stamp, self._times[position] * _SECOND)
+                if not isinstance(found.get(name), FileStat):
+                    found[name] = self.stat("/".join(filter(None, (path, name, leaf))))
             elif not isinstance(found.get(name), FileStat):
                 found[name] = None
         above = f"{below}/" if below else ""

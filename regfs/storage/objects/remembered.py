@@ -122,12 +122,10 @@ class RememberedStorage:
 
     def _covering(self, path: str) -> ListedStorage | None:
         """Give what was listed with all below it, and holds a path."""
-        end = len(path)
-        while end >= 0:
-            if (found := self._listed.get(path[:end])) is not None:
-                return found
-            end = path.rfind("/", 0, end) if end else -1
-        return None
+        above = path
+        while (found := self._listed.get(above)) is None and above:
+            above = above.rpartition("/")[0]
+        return found
 
     def _type(self, path: str) -> FileType | bool | None:
         """Tell what stands at a path as far as listings tell: None for nothing, False where none tells."""
