@@ -105,11 +105,22 @@ class ConfigError(ContentError):
 
 
 class StoreError(RegfsError):
-    """The storage cannot give what was asked. `path` is relative to the store."""
+    """The storage cannot give what was asked: `path` is relative to the store, `reason` says why."""
 
-    def __init__(self, path: str, message: str) -> None:
+    def __init__(self, path: str, reason: str) -> None:
         self.path = path
-        super().__init__(f"{path or '.'}: {message}")
+        self.reason = printable(reason)
+        super().__init__(_said_of(path, reason))
+
+    def at(self, path: str) -> StoreError:
+        """Give the same about another path: a name for the same place, or for one that holds it."""
+        again = remake(type(self), (printable(_said_of(path, self.reason)),), {**self.__dict__, "path": path})
+        assert isinstance(again, StoreError)  # noqa: S101 - as it was
+        return again
+
+
+def _said_of(path: str, reason: str) -> str:
+    return f"{path or '.'}: {reason}"
 
 
 class StoreNotFoundError(StoreError):
@@ -157,13 +168,15 @@ class StoreAwayError(RegfsError):
     """Nothing can be read just now: the store's server is gone, or this process may open no more files.
 
     It says nothing of what lies at `path`, relative to the store. So it is no StoreError, which shows what
-    stands there as damaged or missing: nothing may be concluded from it. `errno` is the system's number.
+    stands there as damaged or missing: nothing may be concluded from it. `errno` is the system's number,
+    `reason` says why, without the path.
     """
 
     def __init__(self, path: str, reason: str, number: int) -> None:
         self.path = path
         self.errno = number
-        super().__init__(f"{path or '.'}: {reason}")
+        self.reason = printable(reason)
+        super().__init__(_said_of(path, reason))
 
 
 class StoreGoneError(StoreAwayError):

@@ -32,10 +32,10 @@ def open_objects(bucket: Bucket) -> ObjectStorage:
     except StoreGoneError as error:
         raise StoreNotFoundError(text, "there is no such bucket") from error
     except StoreAwayError as error:
-        raise StoreNotFoundError(text, _reason(error)) from error
+        raise StoreNotFoundError(text, error.reason) from error
     except StoreError as error:
         raise StoreNotFoundError(
-            text, f"{_reason(error)}. Credentials come from the environment, as for other programs"
+            text, f"{error.reason}. Credentials come from the environment, as for other programs"
         ) from error
     if "oci-layout" in files and layout.REPOSITORIES not in found:
         raise StoreNotFoundError(text, "is an OCI image layout, not the storage of a registry")
@@ -45,10 +45,6 @@ def open_objects(bucket: Bucket) -> ObjectStorage:
 def _names(bucket: Bucket, prefix: str) -> tuple[set[str], set[str]]:
     prefixes, objects = bucket.names(prefix)
     return set(prefixes), {key.path.rpartition("/")[2] for key in objects}
-
-
-def _reason(error: StoreError | StoreAwayError) -> str:
-    return str(error).removeprefix(f"{error.path or '.'}: ")
 
 
 def _explanation(bucket: Bucket, prefix: str, found: set[str], files: set[str]) -> str:

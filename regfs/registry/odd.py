@@ -23,9 +23,6 @@ def unlisted(path: str, error: RegfsError | None, reach: Reach, repository: str 
 def advised(error: RegfsError) -> str:
     """Say why something could not be read, and what helps."""
     said = reason(error)
-    path = getattr(error, "path", "")
-    if path:
-        said = said.removeprefix(f"{path}: ")
     if isinstance(error, UnsafeError) and error.got == FileType.SYMLINK.value:
         return said if error.want == FileType.DIRECTORY.value else f"{said}. Put the file itself there"
     if isinstance(error, UnsafeError) and error.got == FileType.FILE.value:
@@ -183,5 +180,4 @@ def tag_findings(repository: str, tag: TagSeen) -> list[Finding]:
 
 def _at(path: str, error: StoreError) -> StoreError:
     """Give an error about what stands at `path`, in place of a name below it."""
-    said = reason(error).removeprefix(f"{error.path}: ")
-    return UnreadableError(path, f"{error.path}: {said}" if error.path else said, 0, denied=False)
+    return UnreadableError(path, str(error) if error.path else error.reason, 0, denied=False)

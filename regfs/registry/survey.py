@@ -488,13 +488,8 @@ def _unread(below: Storage, path: str, name: str, error: StoreError) -> StoreErr
             if found.type is not wanted:
                 return UnsafeError(directory + part, found.type.value, wanted.value)
     return UnreadableError(
-        path, _reason(error), getattr(error, "errno", 0), denied=getattr(error, "denied", False)
+        path, error.reason, getattr(error, "errno", 0), denied=getattr(error, "denied", False)
     )
-
-
-def _reason(error: StoreError) -> str:
-    """Give what an error says, without the path, which may be relative."""
-    return str(error).removeprefix(f"{error.path}: ")
 
 
 #: All that a tag has named, each with its time, and why not all of it is known.
@@ -549,8 +544,8 @@ def _read_link(below: Storage, directory: str, name: str, stat: FileStat) -> Lin
         error = LinkError(place, str(reason))
     except UnsafeError as reason:
         error = UnsafeError(place, reason.got, reason.want)
-    except StoreError as reason:
-        error = UnreadableError(place, _reason(reason), getattr(reason, "errno", 0), denied=True)
+    except StoreError as unread:
+        error = UnreadableError(place, unread.reason, getattr(unread, "errno", 0), denied=True)
     else:
         return LinkSeen(name, stat.changed_ns, stat.mtime_ns, digest, None)
     return LinkSeen(name, stat.changed_ns, stat.mtime_ns, None, error)

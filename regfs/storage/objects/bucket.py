@@ -217,7 +217,7 @@ class Bucket:
     def _translated(self, path: str, ask: Callable[[], T]) -> T:
         away = self._away
         if away is not None and time.monotonic() < self._away_until:
-            raise StoreAwayError(path, str(away).partition(": ")[2], away.errno)
+            raise StoreAwayError(path, away.reason, away.errno)
         try:
             found = self._once_more(ask)
         except RegfsError:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from regfs.errors import MissingError, StoreError, UnsafeError, remake
+from regfs.errors import MissingError, StoreError, UnsafeError
 from regfs.storage.objects.below import Below
 from regfs.storage.objects.bucket import Key, OddKeyError
 from regfs.storage.objects.keys import (
@@ -69,7 +69,7 @@ class ListedStorage:
             if not path and not self._paths:
                 whole.list("")  # raises StoreGoneError, where something must be
         except StoreError as error:
-            self.error = _at(path, error)
+            self.error = error.at(path)
 
     def __len__(self) -> int:
         """Tell how many objects there are."""
@@ -106,7 +106,7 @@ class ListedStorage:
     def _below(self, path: str) -> str:
         """Give a path below this one's own. Raises why this could not be listed."""
         if self.error is not None:
-            raise _at(path, self.error)
+            raise self.error.at(path)
         assert self.covers(path), path  # noqa: S101 - whoever listed this knows what it holds
         return path[len(self.path) :].lstrip("/")
 
@@ -183,7 +183,7 @@ class ListedStorage:
         end = len(below)
         while end >= 0:
             if below[:end] in self._unlisted:
-                return _at(path, OddKeyError(path))
+                return OddKeyError(path)
             if self._position(below[:end]) >= 0:
                 place = path[: len(path) - len(below) + end]
                 return UnsafeError(place, FileType.FILE.value, FileType.DIRECTORY.value)
@@ -277,11 +277,3 @@ class ListedStorage:
         """Give each object, and its bytes; none if they could not be listed."""
         above = f"{self.path}/" if self.path else ""
         return ((above + path, size) for path, size in zip(self._paths, self._sizes, strict=True))
-
-
-def _at(path: str, error: StoreError) -> StoreError:
-    """Give an error about a place that holds what was asked for, as one of that."""
-    said = str(error).removeprefix(f"{error.path or '.'}: ")
-    again = remake(type(error), (f"{path or '.'}: {said}",), {**error.__dict__, "path": path})
-    assert isinstance(again, StoreError)  # noqa: S101 - as it was
-    return again

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from regfs.errors import MissingError, StoreError, TooLargeError, UnreadableError, UnsafeError
+from regfs.errors import MissingError, StoreError, UnsafeError
 from regfs.storage.objects.below import Below
 from regfs.storage.objects.bucket import Bucket
 from regfs.storage.objects.content import Blocks, ObjectContent
@@ -189,13 +189,8 @@ class ObjectStorage:
         """Have errors tell of a path of this storage, not of the bucket's key."""
         try:
             yield
-        except MissingError as error:
-            raise MissingError(path) from error
-        except TooLargeError as error:
-            raise TooLargeError(path, error.got, error.limit) from error
-        except UnreadableError as error:
-            said = str(error).removeprefix(f"{error.path or '.'}: ")
-            raise UnreadableError(path, said, error.errno, denied=error.denied) from error
+        except StoreError as error:
+            raise error.at(path) from error
 
 
 def _missing(path: str) -> NoReturn:
