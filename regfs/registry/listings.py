@@ -12,15 +12,19 @@ from typing import Any, NamedTuple
 
 from regfs.registry import layout
 from regfs.registry.survey import Survey
-from regfs.registry.units import Shard, ShardRead, Unit
+from regfs.registry.units import Elsewhere, Shard, ShardRead, Unit
 
 
 class ListedShard(NamedTuple):
-    """The blobs whose digits begin with `prefix`; `known` is the stamp of when they were last read."""
+    """The blobs whose digits begin with `prefix`; `known` is the stamp of when they were last read.
+
+    `elsewhere`: what is no blob there is to be told as well.
+    """
 
     algorithm: str
     prefix: str
     known: int = 0
+    elsewhere: bool = False
 
     @property
     def path(self) -> str:
@@ -33,7 +37,8 @@ class ListedShard(NamedTuple):
         if stamp and stamp == self.known:
             return None
         read = Shard(self.algorithm, self.prefix).read(listed)
-        return read._replace(stamp=stamp)
+        elsewhere = Elsewhere(self.path).read(listed) if self.elsewhere else None
+        return read._replace(stamp=stamp, elsewhere=elsewhere)
 
 
 class ListingRead(NamedTuple):

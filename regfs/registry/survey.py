@@ -27,7 +27,7 @@ from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_upload
 from regfs.registry import layout
 from regfs.registry.evidence import Evidence
-from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, ListingStorage, Storage
+from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, Listed, ListingStorage, Storage
 
 #: What a digest's text is of. To strip it is the fastest way to see that there is nothing else.
 _HEX = "0123456789abcdef"
@@ -380,6 +380,9 @@ class Survey:
 
         What cannot be read is left out as well.
         """
+        if isinstance(self._store, Listed):
+            yield from _files_in_listing(self._store, path, passed)
+            return
         if isinstance(self._store, ListingStorage):
             yield from _files_listed(self._store, path, passed)
             return
@@ -402,6 +405,13 @@ class Survey:
                     waiting.append(place)
 
 
+def _files_in_listing(store: Listed, path: str, passed: Container[str]) -> Iterator[tuple[str, int]]:
+    """Do as `files_below`, by a listing that was made."""
+    for file, size in store.files_with_sizes(path):
+        if not passed or not any(above in passed for above in _parents(file)):
+            yield file, size
+
+
 def _files_listed(store: ListingStorage, path: str, passed: Container[str]) -> Iterator[tuple[str, int]]:
     """Do as `files_below`: by one listing of all below each directory that holds nothing that is passed."""
     passed_over = frozenset(passed) if isinstance(passed, Iterable) else frozenset()
@@ -410,7 +420,7 @@ def _files_listed(store: ListingStorage, path: str, passed: Container[str]) -> I
     while waiting:
         above = waiting.pop()
         if above not in above_passed:
-            yield from store.listed(above).files_with_sizes()
+            yield from _listed_or_file(store, above)
             continue
         with suppress(StoreError):
             for entry in store.list(above):
@@ -420,6 +430,17 @@ def _files_listed(store: ListingStorage, path: str, passed: Container[str]) -> I
                         yield place, store.stat(place).size
                 elif entry.type is FileType.DIRECTORY and place not in passed_over:
                     waiting.append(place)
+
+
+def _listed_or_file(store: ListingStorage, path: str) -> Iterator[tuple[str, int]]:
+    """Give each file below a path; or if there is none, the one that stands there, which no listing tells."""
+    none = True
+    for found in store.listed(path).files_with_sizes(path):
+        none = False
+        yield found
+    with suppress(StoreError):
+        if none and (stat := store.stat(path)).type is FileType.FILE:
+            yield path, stat.size
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -89,11 +89,15 @@ class AlgorithmShards(NamedTuple):
 
 
 class ShardRead(NamedTuple):
-    """The blobs of a shard, its stamp from before they were read, and what is odd there."""
+    """The blobs of a shard, its stamp from before they were read, and what is odd there.
+
+    `elsewhere`: what `Elsewhere` would read of it, if that was read as well.
+    """
 
     stamp: int
     blobs: list[BlobSeen]
     odd: list[Finding]
+    elsewhere: list[tuple[str, int]] | None = None
 
 
 class Shard(NamedTuple):
@@ -424,7 +428,7 @@ class Elsewhere(NamedTuple):
     """All files at a path and below it, but for paths in `passed`."""
 
     path: str
-    passed: frozenset[str]
+    passed: frozenset[str] = frozenset()
 
     def read(self, survey: Survey) -> list[tuple[str, int]]:
         """Find what is neither blob, link nor upload: each file with its bytes.

@@ -187,6 +187,7 @@ class GatheringStorage(Storage, Protocol):
         """Give the stamp of all that is below a directory; 0 if it cannot be told."""
 
 
+@runtime_checkable
 class Listed(Storage, Protocol):
     """A directory with all below it, as one listing gave it: only contents are asked for any more.
 
@@ -201,5 +202,5 @@ class Listed(Storage, Protocol):
     def stamp(self) -> int:
         """What changes with whatever is below it; 0 if it could not be listed."""
 
-    def files_with_sizes(self) -> Iterator[tuple[str, int]]:
-        """Give each file, and its bytes; none if it could not be listed."""
+    def files_with_sizes(self, path: str) -> Iterator[tuple[str, int]]:
+        """Give each file below a path, and its bytes; none if it could not be listed."""

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import cast
 
 import obstore
@@ -27,13 +28,15 @@ from regfs.errors import (
     UsageError,
 )
 from regfs.graph.index import ReferenceIndex
+from regfs.graph.index.blobs import FilesElsewhere, files_elsewhere
 from regfs.graph.reports.catalogue import Reports
 from regfs.graph.reports.formats import Format, render
-from regfs.registry import Contents
+from regfs.oci import Digest
+from regfs.registry import Contents, layout, open_local
 from regfs.registry.evidence import Evidence
 from regfs.registry.locate_objects import open_objects
 from regfs.registry.survey import Survey
-from regfs.storage import FileStat, FileType
+from regfs.storage import FileStat, FileType, WholeStorage
 from regfs.storage.objects import Address, Bucket, ObjectStorage, RememberedStorage
 from regfs.storage.objects.content import Blocks, ObjectContent
 
@@ -400,6 +403,71 @@ def test_no_report_gives_the_bytes_of_an_upload_in_a_bucket_for_exact(counted: C
     assert "stored, at least" in page
     assert f'<strong>at least <data value="{size}"' in page
     assert 'uploads_at_least":true' in page
+
+
+def put_store(counted: Counted, *, odd: bool) -> None:
+    """Put repositories, nested ones among them, with uploads; with `odd`, files that are none of it."""
+    manifest = b'{"schemaVersion":2}'
+    digest = Digest.of(manifest)
+    link = str(digest).encode()
+    counted.put(layout.blob_data(digest), content=manifest)
+    for name in ("one", "two", "two/nested", "three/deep"):
+        counted.put(f"repositories/{name}/_layers/sha256/{digest.hex}/link", content=link)
+        counted.put(f"repositories/{name}/_manifests/revisions/sha256/{digest.hex}/link", content=link)
+        counted.put(f"repositories/{name}/_manifests/tags/1/current/link", content=link)
+        counted.put(f"repositories/{name}/_manifests/tags/1/index/sha256/{digest.hex}/link", content=link)
+        upload = f"repositories/{name}/_uploads/0b1c0f0e-0000-4000-8000-000000000000"
+        counted.put(f"{upload}/startedat", content=STARTED)
+        if odd:
+            for below in ("", "_layers/", "_manifests/tags/", "_uploads/", "_other/", "_layers/sha256/"):
+                counted.put(f"repositories/{name}/{below}note")
+    if odd:
+        shard = layout.shard(digest.algorithm, digest.hex[:2])
+        counted.put("note", f"{shard}/note", "blobs/note", "repositories/note", "repositories/three/note")
+
+
+def what_lies_elsewhere(storage: WholeStorage) -> tuple[FilesElsewhere, ReferenceIndex]:
+    index = ReferenceIndex(storage, "store", None, ttl=float("inf"))
+    index.refresh(thorough=True)
+    with index.snapshot() as snapshot:
+        return files_elsewhere(snapshot), index
+
+
+def test_a_thorough_pass_finds_what_lies_elsewhere_in_the_listings_that_it_makes(
+    counted: Counted, tmp_path: Path
+) -> None:
+    """Each shard and each repository is listed once, and everything is found that is in a directory."""
+    put_store(counted, odd=True)
+    for page in obstore.list(counted.objects):
+        for meta in page:
+            file = tmp_path / meta["path"]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(bytes(obstore.get(counted.objects, meta["path"]).bytes()))
+    here, _ = what_lies_elsewhere(open_local(str(tmp_path)))
+    there, index = what_lies_elsewhere(ObjectStorage(counted.bucket))
+    assert there == here
+    assert here.number == 4 * 6 + 5
+    index.refresh(thorough=True)
+    with index.snapshot() as snapshot:
+        assert files_elsewhere(snapshot) == here
+    obstore.delete(counted.objects, ["repositories/one/note", "repositories/two/nested/_layers/note"])
+    index.refresh(thorough=True)
+    with index.snapshot() as snapshot:
+        assert files_elsewhere(snapshot).number == here.number - 2
+
+
+def test_a_thorough_pass_makes_few_more_requests_than_a_plain_one(counted: Counted) -> None:
+    put_store(counted, odd=False)
+    _, index = what_lies_elsewhere(ObjectStorage(counted.bucket))
+
+    def lists(*, thorough: bool) -> int:
+        before = counted.bucket.counts.lists
+        index.refresh(thorough=thorough)
+        return counted.bucket.counts.lists - before
+
+    lists(thorough=False)
+    # The top, blobs/, its algorithm, repositories/, and the two that lead to others.
+    assert lists(thorough=True) - lists(thorough=False) <= 6
 
 
 # --- contents ----------------------------------------------------------------------------------------------

@@ -81,7 +81,8 @@ class Ledger:
         # Changes of rows that only say when something was read, and whether anything was forgotten.
         self._quiet = 0
         self._forgot = False
-        self._first_look = False
+        looked = connection.execute("SELECT 1 FROM meta WHERE key = ?", (LOOKED_ELSEWHERE,)).fetchone()
+        self._first_look = looked is None
         # Blobs that were found to be named as manifests.
         self._named: set[int] = set()
 
@@ -434,8 +435,6 @@ class Ledger:
 
     def keep_elsewhere(self, owners: Iterable[str]) -> None:
         """Forget what was found elsewhere, but below these. What is found first of all is no change."""
-        looked = self._db.execute("SELECT 1 FROM meta WHERE key = ?", (LOOKED_ELSEWHERE,)).fetchone()
-        self._first_look = looked is None
         known = {owner for (owner,) in self._db.execute("SELECT DISTINCT owner FROM elsewhere")}
         for owner in known - set(map(storable, owners)):
             self._db.execute("DELETE FROM elsewhere WHERE owner = ?", (owner,))

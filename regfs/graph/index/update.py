@@ -108,6 +108,8 @@ class Update:
         self._seen: set[str] = set()
         self._repositories: dict[str, Repository] = {}
         self._below: dict[str, list[str]] = {}
+        #: Where it was looked for what is neither blob, link nor upload.
+        self._looked: set[str] = set()
         #: For each kind of unit, what brings it up to date in the ledger, and gives the units that follow.
         self._apply: dict[type, Callable[[Any, Any], Iterable[Unit] | None]] = {
             Stamps: self._places,
@@ -192,7 +194,7 @@ class Update:
                 self._store_shard(Shard(algorithm, prefix), ShardRead(0, [], []))
         changed: list[Unit] = [shard for shard in shards if self._thorough or shard.path not in self._same]
         if self._lists:
-            changed = [ListedShard(*shard, self._known(shard.path)) for shard in shards]
+            changed = [ListedShard(*shard, self._known(shard.path), self._thorough) for shard in shards]
         self._done, self._total = 0, len(changed)
         self._read(changed)
 
@@ -208,6 +210,8 @@ class Update:
 
     def _listed_shard(self, unit: ListedShard, read: ShardRead | None) -> None:
         self._shard(Shard(unit.algorithm, unit.prefix), read)
+        if read is not None and read.elsewhere is not None:
+            self._elsewhere(Elsewhere(unit.path), read.elsewhere)
 
     def _shard(self, unit: Shard, read: ShardRead | None) -> None:
         """Keep the blobs of a shard; None: they are what they were."""
@@ -307,9 +311,22 @@ class Update:
             for part, mark in MARKS.items():
                 for inner in self._enter_part(name, part) if mark in names.marks else ():
                     yield Within(inner, unit.place, read.survey)
+            if self._thorough:
+                for beside in self._beside_parts(name, names):
+                    yield Within(beside, unit.place, read.survey)
             for below in names.names:
                 yield from self._enter(below)
         self._count(self._repositories[name])
+
+    def _beside_parts(self, name: str, names: NamesRead) -> Iterator[Elsewhere]:
+        """Look in a repository, and in its parts, for what is neither link nor upload.
+
+        Not in its uploads, before they are known; nor beside repositories that are nested in it.
+        """
+        parts = [f"{layout.repository(name)}/{part}" for part, mark in MARKS.items() if mark in names.marks]
+        if not names.names:
+            yield Elsewhere(layout.repository(name), frozenset(parts))
+        yield from (Elsewhere(path) for path in parts if path != layout.uploads(name))
 
     def _listed_part(self, unit: ListedPart, read: ListingRead | None) -> Iterator[Unit]:
         """Read what is in a part of a repository, from its listing; None: it is what it was."""
@@ -318,6 +335,8 @@ class Update:
         self._ledger.note_place(unit.place, read.stamp)
         for inner in self._enter_part(unit.repository, unit.part):
             yield Within(inner, unit.place, read.survey)
+        if self._thorough and unit.part != layout.UPLOADS:
+            yield Within(Elsewhere(unit.path), unit.place, read.survey)
 
     def _within(self, unit: Within, read: Any) -> Iterator[Unit]:
         """Apply what was read from a listing; what comes of it is in the same."""
@@ -452,9 +471,12 @@ class Update:
         if unit.path not in self._same or self._ledger.has_uploads(self._repositories[name]):
             yield unit
 
-    def _uploads(self, unit: Uploads, read: UploadsRead) -> None:
+    def _uploads(self, unit: Uploads, read: UploadsRead) -> Iterator[Unit]:
         self._ledger.store_uploads(self._repositories[unit.repository], read.uploads)
         self._found_at(unit.path, read.odd, read.stamp)
+        if self._lists and self._thorough:
+            uploads = frozenset(layout.upload(unit.repository, upload.name) for upload in read.uploads)
+            yield Elsewhere(unit.path, uploads)
 
     # --- manifests ---------------------------------------------------------------------------------
 
@@ -482,7 +504,7 @@ class Update:
     # --- what is neither blob, link nor upload -----------------------------------------------------
 
     def _look_elsewhere(self) -> None:
-        """Find it in each shard, in each repository, and beside them."""
+        """Find it in each shard, in each repository, and beside them: where no listing told of it."""
         top = [entry.name for entry in self._survey.directory("").entries]
         shards = [path for path in self._ledger.places if path.startswith(f"{layout.BLOBS}/")]
         parts = [
@@ -496,12 +518,15 @@ class Update:
             uploads.setdefault(layout.uploads(repository), set()).add(layout.upload(repository, upload))
         passed = {
             layout.BLOBS: frozenset(shards),
-            layout.REPOSITORIES: frozenset(parts),
+            layout.REPOSITORIES: frozenset(parts) | self._looked,
             **{path: frozenset(below) for path, below in uploads.items()},
         }
         paths = [*top, *shards, *parts]
-        self._ledger.keep_elsewhere(paths)
-        self._read(Elsewhere(path, passed.get(path, frozenset())) for path in paths)
+        self._ledger.keep_elsewhere({*paths, *self._looked})
+        self._read(
+            Elsewhere(path, passed.get(path, frozenset())) for path in paths if path not in self._looked
+        )
 
     def _elsewhere(self, unit: Elsewhere, found: list[tuple[str, int]]) -> None:
+        self._looked.add(unit.path)
         self._ledger.store_elsewhere(unit.path, found)

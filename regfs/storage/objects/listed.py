@@ -273,7 +273,10 @@ class ListedStorage:
         """Give `changed_ns` of each path, 0 for what is not there."""
         return stamps_of(self.stat, paths)
 
-    def files_with_sizes(self) -> Iterator[tuple[str, int]]:
-        """Give each object, and its bytes; none if they could not be listed."""
+    def files_with_sizes(self, path: str) -> Iterator[tuple[str, int]]:
+        """Give each object below a path, and its bytes; none if they could not be listed."""
+        if self.error is not None:
+            return
         above = f"{self.path}/" if self.path else ""
-        return ((above + path, size) for path, size in zip(self._paths, self._sizes, strict=True))
+        for position in range(*self._range(self._below(path))):
+            yield above + self._paths[position], self._sizes[position]
