@@ -39,6 +39,7 @@
     │   ├── LoopError
     │   └── ForgottenError        of a node that is known no more (mount)
     ├── BadRequestError           what the kernel asked cannot be understood (mount)
+    ├── ReplacedError             regfs was upgraded or removed under this process, which lacks a part (later)
     └── UsageError                what a person asked for cannot be done; says what to do (mount, cli)
         ├── OptionError
         ├── MountpointError
@@ -370,6 +371,16 @@ class ForgottenError(TreeError):
 
 class BadRequestError(RegfsError):
     """What the kernel asked cannot be understood: it is too short, or says what it is not."""
+
+
+class ReplacedError(RegfsError):
+    """regfs was upgraded or removed since this process began, and `part` of it was not loaded yet."""
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+        super().__init__(
+            f"regfs was upgraded or removed since this process began, and {part} is not loaded: start it anew"
+        )
 
 
 class UsageError(RegfsError):

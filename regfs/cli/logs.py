@@ -6,7 +6,6 @@ A file is opened anew on SIGHUP, as logrotate(8) wants it. A thread waits for th
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import os
 import signal
 import sys
@@ -103,6 +102,8 @@ def _handler(log_file: str | None, *, foreground: bool) -> tuple[logging.Handler
     if foreground:
         return logging.StreamHandler(sys.stderr), _TO_TERMINAL
     if os.path.exists(_SYSLOG):
-        return logging.handlers.SysLogHandler(_SYSLOG), _TO_SYSLOG
+        from logging.handlers import SysLogHandler  # only now: it takes a while to load
+
+        return SysLogHandler(_SYSLOG), _TO_SYSLOG
     print(f"regfs: no syslog ({_SYSLOG}): nothing will be logged; --log-file FILE helps", file=sys.stderr)
     return logging.NullHandler(), _TO_FILE

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from regfs import layers
 from regfs.amounts import read_size
 from regfs.cli.progress import Steps, complain, note
 from regfs.errors import RegfsError, StoreNotFoundError
-from regfs.graph.index import ReferenceIndex
-from regfs.graph.index.update import Progress as Told
+from regfs.graph import index, reports
+from regfs.later import Later
 from regfs.registry import Contents, locate, open_local
 from regfs.storage import WholeStorage
 
 if TYPE_CHECKING:
+    from regfs.graph.index import ReferenceIndex
+    from regfs.graph.index.update import Progress as Told
     from regfs.graph.reports.catalogue import Reports
     from regfs.oci import Digest, Platform
     from regfs.storage.objects import ObjectStorage
@@ -202,7 +205,7 @@ def opened_index(store: str) -> Iterator[OpenedIndex]:
     """
     local = open_store(store)
     with Steps() as progress:
-        index = ReferenceIndex(
+        references = index.ReferenceIndex(
             local,
             local.identity,
             cache_directory(),
@@ -211,9 +214,9 @@ def opened_index(store: str) -> Iterator[OpenedIndex]:
             progress=progress,
         )
         try:
-            yield OpenedIndex(local.root, Contents(local), index, local)
+            yield OpenedIndex(local.root, Contents(local), references, local)
         finally:
-            index.close()
+            references.close()
             local.close()
 
 
@@ -254,19 +257,20 @@ def opened_source(
     """
     # Only now: to index a store takes none of them.
     from regfs.graph import Graph
+    from regfs.graph.index.database import Database
     from regfs.graph.index.keeper import Keeper
     from regfs.graph.index.known import Known
-    from regfs.graph.reports.catalogue import Reports
-    from regfs.layers import CACHE_SIZE, MAX_LAYER_SIZE, Layers
     from regfs.machine import on_network
     from regfs.registry.pace import FarAway, Pace
     from regfs.registry.side_by_side import SideBySide
     from regfs.tree import Source
-    from regfs.tree.inside import Opener
+    from regfs.tree.inside.opener import Opener
 
     contents, ttl = Contents(storage), choices.ttl
-    references = ReferenceIndex(storage, storage.identity, cache, ttl=ttl, progress=choices.progress)
-    files = references.files
+    references = Later(
+        lambda: index.ReferenceIndex(storage, storage.identity, cache, ttl=ttl, progress=choices.progress)
+    )
+    files = Database(cache, storage.identity, follow_symlinks=storage.follow_symlinks)
     pace: Pace | FarAway = Pace(network=on_network(storage.root))
     if is_object_store(storage.root):
         from regfs.storage.objects import ObjectStorage, RememberedStorage
@@ -277,23 +281,27 @@ def opened_source(
         pace = FarAway()
     aside = SideBySide(choices.given_up, pace)
     graph = Graph(contents, ttl=ttl, known=Known(files), keeper=Keeper(files), aside=aside)
-    layers = Layers(
-        contents,
-        cache,
-        cache_size=choices.cache_size or CACHE_SIZE,
-        max_layer_size=choices.max_layer_size or MAX_LAYER_SIZE,
-        progress=choices.layer_progress,
+    inside = Later(
+        lambda: layers.Layers(
+            contents,
+            cache,
+            cache_size=choices.cache_size or layers.CACHE_SIZE,
+            max_layer_size=choices.max_layer_size or layers.MAX_LAYER_SIZE,
+            progress=choices.layer_progress,
+        )
     )
-    opener = Opener(graph, layers, choices.given_up, partial=choices.partial)
-    reports = Reports(references, contents)
-    source = Source(graph, references, reports, platform, opener, choices.registry)
+    opener = Opener(graph, inside, choices.given_up, partial=choices.partial)
+    made = Later(lambda: reports.Reports(references(), contents))
+    source = Source(graph, references, made, platform, opener, choices.registry)
     try:
         yield source
     finally:
         # First whoever reads the store: a number that another file gets meanwhile must not be read for it.
         graph.close()
-        layers.close()
-        references.close()
+        for opened_layers in inside.if_made():
+            opened_layers.close()
+        for opened_references in references.if_made():
+            opened_references.close()
         storage.close()
 
 

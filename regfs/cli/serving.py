@@ -138,7 +138,7 @@ def _run(store: str, place: Listening, auth: Path | None, ttl: float) -> None:
         atexit.register(stack.close)
         opened = opened_source(open_store(store), cache_directory(), this_machine(), Choices(ttl))
         source = stack.enter_context(opened)
-        return Application(RegistryApi(source.graph, source.references), passwords)
+        return Application(RegistryApi(source.graph, source.references()), passwords)
 
     def ready() -> None:
         print(f"regfs: {store} answers at {place.url}", file=sys.stderr, flush=True)

@@ -16,9 +16,31 @@ that is `graph`'s. Nothing here is read or kept before somebody looks into a lay
 A layer is believed when the bytes of its blob have the digest of its name, and its index when it is whole.
 """
 
-from regfs.layers.builds import never
-from regfs.layers.layer import Layer
-from regfs.layers.layers import CACHE_SIZE, Layers
-from regfs.layers.streams import MAX_LAYER_SIZE
+from typing import TYPE_CHECKING
 
-__all__ = ["CACHE_SIZE", "MAX_LAYER_SIZE", "Layer", "Layers", "never"]
+from regfs.later import door
+
+if TYPE_CHECKING:
+    from regfs.layers.builds import never
+    from regfs.layers.layer import Layer
+    from regfs.layers.layers import Layers
+    from regfs.layers.sizes import CACHE_SIZE, MAX_LAYER_SIZE
+else:
+    __getattr__ = door(
+        __name__,
+        {
+            "CACHE_SIZE": "sizes",
+            "MAX_LAYER_SIZE": "sizes",
+            "Layer": "layer",
+            "Layers": "layers",
+            "never": "builds",
+        },
+    )
+
+__all__ = [
+    "CACHE_SIZE",
+    "MAX_LAYER_SIZE",
+    "Layer",
+    "Layers",
+    "never",
+]

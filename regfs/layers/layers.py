@@ -26,12 +26,9 @@ from regfs.layers.index import LayerIndex, open_index
 from regfs.layers.keeping import LayerKeeper
 from regfs.layers.layer import Layer
 from regfs.layers.making import Maker, Told
-from regfs.layers.streams import MAX_LAYER_SIZE
+from regfs.layers.sizes import CACHE_SIZE, MAX_LAYER_SIZE
 from regfs.oci.digest import Digest
 from regfs.storage import FileStat
-
-#: Bytes that indexes and copies may take in the cache directory, unless asked otherwise.
-CACHE_SIZE = 5_000_000_000
 
 #: Layers that are kept open while nobody uses them: each has two descriptors, or three.
 _OPEN = 64

@@ -16,7 +16,7 @@ from regfs.layers.blobs import Blobs, handed
 from regfs.layers.cache import LayerCache
 from regfs.layers.messages import Job
 from regfs.layers.process import Children
-from regfs.layers.streams import MAX_LAYER_SIZE
+from regfs.layers.sizes import MAX_LAYER_SIZE
 from regfs.oci.digest import Digest
 
 Opened = TypeVar("Opened")

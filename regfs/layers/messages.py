@@ -9,7 +9,7 @@ import msgspec
 
 from regfs import errors
 from regfs.errors import LayerError, RegfsError
-from regfs.layers.streams.limits import MAX_LAYER_SIZE
+from regfs.layers.sizes import MAX_LAYER_SIZE
 from regfs.oci.digest import Digest
 
 

@@ -9,9 +9,8 @@ calls: safe for many threads. Only StoreAwayError is raised: it is about nothing
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from regfs.errors import (
     DigestError,
@@ -28,6 +27,9 @@ from regfs.oci.names import is_upload
 from regfs.registry import layout
 from regfs.registry.evidence import Evidence
 from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, Listed, ListingStorage, Storage
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 #: What a digest's text is of. To strip it is the fastest way to see that there is nothing else.
 _HEX = "0123456789abcdef"

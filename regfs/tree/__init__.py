@@ -5,7 +5,7 @@ by what it is, not by a path; every method of a node may be called from any thre
 """
 
 from regfs.tree.node import Attributes, Child, Directory, File, Node, NodeType, Symlink
-from regfs.tree.views import Source
+from regfs.tree.views.source import Source
 from regfs.tree.walk import Tree
 
 __all__ = ["Attributes", "Child", "Directory", "File", "Node", "NodeType", "Source", "Symlink", "Tree"]

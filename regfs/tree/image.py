@@ -30,10 +30,9 @@ from regfs.errors import (
 from regfs.graph.outline import Named, Outline, platform_of
 from regfs.oci import Descriptor, Digest, ImageManifest, Index, Manifest, Schema1Manifest, naming
 from regfs.oci.platform import choose
-from regfs.tree import inode
+from regfs.tree import inode, inside, interop
 from regfs.tree.blob import BlobFile, MadeConfig, entry_of_blob
-from regfs.tree.inside import MergedLayers, TopDirectory
-from regfs.tree.interop import NamedImage, child_of_image, is_interop_name
+from regfs.tree.interop.names import is_interop_name
 from regfs.tree.layers import FIRST_LAYER, LayersDirectory
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType, Part
@@ -72,13 +71,13 @@ class ManifestDirectory(Directory):
         """The tag that leads here, or empty."""
         return ""
 
-    def named(self) -> NamedImage:
+    def named(self) -> interop.NamedImage:
         """Give the manifest with its name, for other tools. Raises what is wrong with it."""
         return self._image(self._outline(self.digest()))
 
-    def _image(self, outline: Outline) -> NamedImage:
+    def _image(self, outline: Outline) -> interop.NamedImage:
         digest = outline.itself.digest
-        return NamedImage(self._scope, digest, self._manifest(digest), self.tag)
+        return interop.NamedImage(self._scope, digest, self._manifest(digest), self.tag)
 
     def _outline(self, digest: Digest) -> Outline:
         """Tell what the manifest names. A question reads the digest once: the tag may move before the next.
@@ -200,14 +199,14 @@ class ManifestDirectory(Directory):
             kind = outline.kind if name == naming.MANIFEST else "config"
             return BlobFile(self._scope, named, kind, self, part=_PARTS[name])
         if is_interop_name(name):
-            return child_of_image(self, self._image(outline), name)
+            return interop.child_of_image(self, self._image(outline), name)
         if outline.indexes:
             return self._index_child(outline, name)
         if name == naming.LAYERS:
             return LayersDirectory(self._scope, self, outline)
         if name == _HIDDEN and outline.kind == "image":
             merged = partial(self._merged, outline.itself.digest)
-            return TopDirectory(self, name, self._scope.opener, merged)
+            return inside.TopDirectory(self, name, self._scope.opener, merged)
         if name == naming.CONFIG and outline.schema1:
             manifest = self._manifest(outline.itself.digest)
             assert isinstance(manifest, Schema1Manifest)  # noqa: S101 - its media type says so
@@ -224,8 +223,8 @@ class ManifestDirectory(Directory):
             return FixedLink(self, name, f"platforms/{default}/{name}")
         raise NoEntryError(name)
 
-    def _merged(self, digest: Digest) -> MergedLayers:
-        return MergedLayers.of(self._scope.opener, self._scope.repository, self._manifest(digest))
+    def _merged(self, digest: Digest) -> inside.MergedLayers:
+        return inside.MergedLayers.of(self._scope.opener, self._scope.repository, self._manifest(digest))
 
     def image(self) -> tuple[Scope, ImageManifest | Schema1Manifest]:
         """Give the image, with what to read it; of an index, the one that it shows as its own.

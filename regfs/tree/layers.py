@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from regfs.errors import NoEntryError
 from regfs.graph.outline import Named, Outline
-from regfs.layers import Layer
 from regfs.oci.media_types import suffix
 from regfs.oci.naming import LAYERS, layer_name
+from regfs.tree import inside
 from regfs.tree.blob import BlobFile, entry_of_blob
-from regfs.tree.inside import LayerTar, OneLayer, TopDirectory
 from regfs.tree.link import FixedLink
 from regfs.tree.node import Attributes, Child, Directory, Node, Part
 from regfs.tree.scope import Scope
+
+if TYPE_CHECKING:
+    from regfs.layers import Layer
 
 #: What a foreign layer's symlink may point to (image-spec, descriptor.md, "urls"). Anything else, the kernel
 #: would take for a path of the host.
@@ -93,8 +96,8 @@ class LayersDirectory(Part):
             return opener.layer(repository, graph.manifest(repository, self._outline.itself.digest), position)
 
         if uncompressed:
-            return LayerTar(opener, self, name, layer)
-        return TopDirectory(self, name, opener, lambda: OneLayer(opener, layer()))
+            return inside.LayerTar(opener, self, name, layer)
+        return inside.TopDirectory(self, name, opener, lambda: inside.OneLayer(opener, layer()))
 
     def _name(self, layer: Named) -> str:
         return layer_name(layer.position, len(self._outline.layers), layer.media_type, layer.title)

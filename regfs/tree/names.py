@@ -10,10 +10,9 @@ from itertools import islice
 from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
 from regfs.oci.naming import revision_name, tag_name
 from regfs.storage.protocol import FileStat, FileType
-from regfs.tree import inode
+from regfs.tree import inode, interop
 from regfs.tree.broken import BrokenDirectory
 from regfs.tree.image import RevisionDirectory
-from regfs.tree.interop import LayoutDirectory, tagged_images
 from regfs.tree.interop.names import REPOSITORY_LAYOUT, TAG_MARK, read_digest
 from regfs.tree.node import Attributes, Child, Directory, Node, NodeType
 from regfs.tree.scope import Scope
@@ -115,7 +114,9 @@ class NamesDirectory(Directory):
             return self._reserved(name)
         graph, repository = self._scope.graph, self._scope.repository
         if name == REPOSITORY_LAYOUT and graph.listing(repository).repository:
-            return LayoutDirectory(self._scope, self, name, lambda: tagged_images(self._scope))
+            return interop.LayoutDirectory(
+                self._scope, self, name, lambda: interop.tagged_images(self._scope)
+            )
         found = graph.find(repository, name)
         if found == (None, None) and name.startswith(TAG_MARK):
             return self._tag(name[1:], graph.find(repository, name[1:]).tag)

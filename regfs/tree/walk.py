@@ -5,7 +5,8 @@ from __future__ import annotations
 from regfs.errors import LoopError, NoEntryError, NotDirectoryError, TreeError
 from regfs.storage.protocol import Space
 from regfs.tree.node import Directory, Node, Symlink
-from regfs.tree.views import RootDirectory, Source
+from regfs.tree.views.root import RootDirectory
+from regfs.tree.views.source import Source
 
 #: As many symlinks as Linux follows (path_resolution(7)).
 _MOST_LINKS = 40

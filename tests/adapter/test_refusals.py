@@ -92,6 +92,7 @@ NUMBERS = {
     errors.NotDirectoryError("p"): errno.ENOTDIR,
     errors.IsDirectoryError("p"): errno.EISDIR,
     errors.IndexFileError("damaged"): errno.EIO,
+    errors.ReplacedError("regfs.layers.layers"): errno.EIO,
     errors.NotKnownError("p", "gone"): errno.EIO,
     errors.NoFileSystemError("p", "text/plain"): errno.EIO,
     errors.NotSymlinkError("p"): errno.EINVAL,

@@ -10,6 +10,7 @@ from pathlib import Path
 from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.reports.catalogue import Reports
+from regfs.later import Later
 from regfs.layers import Layers
 from regfs.oci import Platform
 from regfs.registry import Contents, open_local
@@ -35,10 +36,10 @@ def tree_over(
     return Tree(
         Source(
             forward,
-            references,
-            Reports(references, contents),
+            Later(lambda: references),
+            Later(lambda: Reports(references, contents)),
             Platform.parse(platform),
-            Opener(forward, Layers(contents, cache), partial=partial),
+            Opener(forward, Later(lambda: Layers(contents, cache)), partial=partial),
             registry,
         )
     )

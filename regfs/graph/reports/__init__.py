@@ -4,3 +4,14 @@
 They take a snapshot of the index and turn its answers into tables and words; `table` gives them form.
 `contents` has the index keep what only the blobs tell, before a report asks for it.
 """
+
+from typing import TYPE_CHECKING
+
+from regfs.later import door
+
+if TYPE_CHECKING:
+    from regfs.graph.reports.catalogue import Reports
+else:
+    __getattr__ = door(__name__, {"Reports": "catalogue"})
+
+__all__ = ["Reports"]

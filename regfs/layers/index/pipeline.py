@@ -16,7 +16,8 @@ from threading import Thread
 from typing import NamedTuple
 
 from regfs.errors import LayerError
-from regfs.layers.streams import MAX_LAYER_SIZE, Limits, Note, recognise, scan
+from regfs.layers.sizes import MAX_LAYER_SIZE
+from regfs.layers.streams import Limits, Note, recognise, scan
 from regfs.oci.digest import Digest
 from regfs.storage.protocol import Content
 

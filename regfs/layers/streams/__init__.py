@@ -12,7 +12,7 @@ Nothing here opens a file or keeps a point; that is the caller's. gzip is decode
 
 from regfs.layers.streams.compression import Compression, recognise
 from regfs.layers.streams.foreign import FIRST, foreign
-from regfs.layers.streams.limits import MAX_LAYER_SIZE, Limits
+from regfs.layers.streams.limits import Limits
 from regfs.layers.streams.point import START, Note, Point
 from regfs.layers.streams.reader import Reader
 from regfs.layers.streams.scan import scan
@@ -20,7 +20,6 @@ from regfs.layers.streams.zstd import pack, transcode, unpack
 
 __all__ = [
     "FIRST",
-    "MAX_LAYER_SIZE",
     "START",
     "Compression",
     "Limits",

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from regfs.errors import LayerLimitError
-
-#: The most plain bytes of one layer, unless asked otherwise. Nothing tells a real layer of zeros (a large
-#: lastlog, of which deflate makes a thousandth) from one that is meant to keep the machine busy. So much
-#: takes some minutes.
-MAX_LAYER_SIZE: Final = 64 << 30
+from regfs.layers.sizes import MAX_LAYER_SIZE
 
 #: Seconds of the processor that any layer may take, and plain bytes that each further one has to bring: a
 #: tenth of what the slowest of real layers do.

@@ -5,9 +5,31 @@ merged; `nodes` are the files and directories of both. `steps` tells what each l
 layer a path is from, `search` in which images a file is.
 """
 
-from regfs.tree.inside.nodes import TopDirectory
-from regfs.tree.inside.opener import Opener
-from regfs.tree.inside.uncompressed import LayerTar
-from regfs.tree.inside.view import MergedLayers, OneLayer
+from typing import TYPE_CHECKING
 
-__all__ = ["LayerTar", "MergedLayers", "OneLayer", "Opener", "TopDirectory"]
+from regfs.later import door
+
+if TYPE_CHECKING:
+    from regfs.tree.inside.nodes import TopDirectory
+    from regfs.tree.inside.opener import Opener
+    from regfs.tree.inside.uncompressed import LayerTar
+    from regfs.tree.inside.view import MergedLayers, OneLayer
+else:
+    __getattr__ = door(
+        __name__,
+        {
+            "LayerTar": "uncompressed",
+            "MergedLayers": "view",
+            "OneLayer": "view",
+            "Opener": "opener",
+            "TopDirectory": "nodes",
+        },
+    )
+
+__all__ = [
+    "LayerTar",
+    "MergedLayers",
+    "OneLayer",
+    "Opener",
+    "TopDirectory",
+]

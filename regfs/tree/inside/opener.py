@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from regfs.errors import DamageError, LayerError, LayerProcessError, RegfsError, StoreError
 from regfs.graph import Graph
 from regfs.graph.cache import Cache, for_ever
-from regfs.layers import Layer, Layers, never
 from regfs.oci import Descriptor, Digest, Index, Manifest
 from regfs.oci.media_types import no_tar, suffix
 from regfs.storage import Content
 
+if TYPE_CHECKING:
+    from regfs.later import Later
+    from regfs.layers import Layer, Layers
+
 #: A layer, or why it cannot be read.
-Attempt: TypeAlias = Layer | RegfsError
+Attempt: TypeAlias = "Layer | RegfsError"
 
 
 class Wanted(NamedTuple):
@@ -38,8 +41,8 @@ class Opener:
     def __init__(
         self,
         graph: Graph,
-        layers: Layers,
-        given_up: Callable[[], bool] = never,
+        layers: Later[Layers],
+        given_up: Callable[[], bool] = lambda: False,
         *,
         partial: bool = False,
     ) -> None:
@@ -70,7 +73,7 @@ class Opener:
             except (LayerError, DamageError, StoreError) as error:
                 found.append(error)
         wanted = [each for each in found if isinstance(each, Wanted)]
-        opened = iter(self._layers.try_all(wanted, given_up=self.given_up))
+        opened = iter(self._layers().try_all(wanted, given_up=self.given_up))
         attempts: list[Attempt] = [next(opened) if isinstance(each, Wanted) else each for each in found]
         return [
             _told(each, [descriptor]) if isinstance(each, LayerError) else each
@@ -85,7 +88,7 @@ class Opener:
             for descriptor, diff_id in zip(descriptors, diff_ids, strict=True)
         ]
         try:
-            return self._layers.get_all(wanted, given_up=self.given_up)
+            return self._layers().get_all(wanted, given_up=self.given_up)
         except LayerError as error:
             told = _told(error, [layer for layer in descriptors if str(layer.digest) in error.reason])
             if told is error:

@@ -9,10 +9,27 @@ All of them resolve and are in no listing. `image` says what belongs to an image
 say of it, `layout` and `archive` are the nodes, `names` are the names.
 """
 
-from regfs.tree.interop.archive import Archive, ArchiveFile
-from regfs.tree.interop.image import NamedImage, tagged_images
-from regfs.tree.interop.layout import LayoutDirectory
-from regfs.tree.interop.names import child_of_image, is_interop_name
+from typing import TYPE_CHECKING
+
+from regfs.later import door
+
+if TYPE_CHECKING:
+    from regfs.tree.interop.archive import Archive, ArchiveFile
+    from regfs.tree.interop.children import child_of_image
+    from regfs.tree.interop.image import NamedImage, tagged_images
+    from regfs.tree.interop.layout import LayoutDirectory
+else:
+    __getattr__ = door(
+        __name__,
+        {
+            "Archive": "archive",
+            "ArchiveFile": "archive",
+            "LayoutDirectory": "layout",
+            "NamedImage": "image",
+            "child_of_image": "children",
+            "tagged_images": "image",
+        },
+    )
 
 __all__ = [
     "Archive",
@@ -20,6 +37,5 @@ __all__ = [
     "LayoutDirectory",
     "NamedImage",
     "child_of_image",
-    "is_interop_name",
     "tagged_images",
 ]

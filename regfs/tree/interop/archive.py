@@ -21,11 +21,11 @@ from regfs.tree import inode
 from regfs.tree.blob import BlobFile
 from regfs.tree.interop.documents import LAYOUT, blob_path, docker_json, docker_loads, index_json
 from regfs.tree.interop.image import Members, NamedImage, lacking, stored_size
+from regfs.tree.interop.names import ARCHIVE
 from regfs.tree.node import Attributes, Directory, File
 
 _log = logging.getLogger(__name__)
 
-NAME = "image.tar"
 
 #: A tar's blocks, and its end (pax(1), "ustar Interchange Format"), in bytes.
 _BLOCK = 512
@@ -177,7 +177,7 @@ class ArchiveFile(File):
     XATTRS = ("digest", "kind", "name", "docker_load")
 
     def __init__(self, parent: Directory, image: NamedImage) -> None:
-        super().__init__(inode.of_child(parent.inode, NAME))
+        super().__init__(inode.of_child(parent.inode, ARCHIVE))
         self._parent = parent
         self.image = image
         self._archive: Archive | None = None

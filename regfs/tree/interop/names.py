@@ -6,66 +6,29 @@ Programs that read images cut a path at `:` (containers/image, umoci), so each n
 
 from __future__ import annotations
 
-import logging
 import re
 
-from regfs.errors import DigestError, NoEntryError
-from regfs.oci import Digest, Schema1Manifest
-from regfs.tree.blob import BlobFile
-from regfs.tree.interop.archive import NAME as ARCHIVE
-from regfs.tree.interop.archive import ArchiveFile
-from regfs.tree.interop.image import Members, NamedImage
-from regfs.tree.interop.layout import LayoutDirectory
-from regfs.tree.node import Directory, Node
-
-_log = logging.getLogger(__name__)
+from regfs.errors import DigestError
+from regfs.oci import Digest
 
 #: The layout of an image, and of a repository: no tag and no repository can have that name.
 LAYOUT = "oci"
 REPOSITORY_LAYOUT = ".oci"
+
+#: The archive of an image.
+ARCHIVE = "image.tar"
 
 #: Stands for `:` before a tag, and for the `:` of a digest.
 TAG_MARK = "+"
 _DIGEST_MARK = "-"
 
 #: containers/image, directory/directory_transport.go: a blob by its hex digits, an index's child so.
-_DIR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})(\.manifest\.json)?")
+IN_DIR = re.compile(r"([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})(\.manifest\.json)?")
 
 
 def is_interop_name(name: str) -> bool:
     """Tell whether a name in an image's directory is one of those that are for other tools."""
-    return name in (LAYOUT, ARCHIVE) or _DIR.fullmatch(name) is not None
-
-
-def child_of_image(parent: Directory, image: NamedImage, name: str) -> Node:
-    """Find what an image's directory has under such a name. Raises NoEntryError."""
-    if found := _DIR.fullmatch(name):
-        return _blob(parent, image, found[1], manifest=bool(found[2]))
-    if isinstance(image.manifest, Schema1Manifest):
-        _log.warning(
-            "%s: a schema 1 image has no %s: its layers' DiffIDs, which the config in it would have to list,"
-            " are stored nowhere; skopeo reads the image's directory as dir:",
-            image.name or image.digest,
-            name,
-        )
-        raise NoEntryError(name)
-    if name == ARCHIVE:
-        return ArchiveFile(parent, image)
-    if name == LAYOUT:
-        return LayoutDirectory(image.scope, parent, name, lambda: [image])
-    raise NoEntryError(name)
-
-
-def _blob(parent: Directory, image: NamedImage, encoded: str, *, manifest: bool) -> Node:
-    """Find a blob under the name that skopeo's `dir:` has for it."""
-    members = Members()
-    members.add(image)
-    parts = (members.manifests,) if manifest else (members.configs, members.layers)
-    for part in parts:
-        for digest, member in part.items():
-            if digest.hex == encoded and digest != image.digest:
-                return BlobFile(image.scope, member.named, member.kind, parent)
-    raise NoEntryError(encoded)
+    return name in (LAYOUT, ARCHIVE) or IN_DIR.fullmatch(name) is not None
 
 
 def read_digest(name: str) -> Digest:

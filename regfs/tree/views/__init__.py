@@ -13,7 +13,13 @@ What they show by the reference graph comes from its index, which is built when 
 into.
 """
 
-from regfs.tree.views.root import RootDirectory
-from regfs.tree.views.source import Source
+from typing import TYPE_CHECKING
 
-__all__ = ["RootDirectory", "Source"]
+from regfs.later import door
+
+if TYPE_CHECKING:
+    from regfs.tree.views.shown import views_of
+else:
+    __getattr__ = door(__name__, {"views_of": "shown"})
+
+__all__ = ["views_of"]

@@ -91,7 +91,7 @@ class BlobDirectory(Directory):
 
     def _info(self) -> TextFile:
         digest = str(self._digest)
-        with self._source.reports.explaining(digest) as snapshot:
+        with self._source.reports().explaining(digest) as snapshot:
             found, when = describe(snapshot, digest), snapshot.changed
         text = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
         return TextFile(text, inode.of_child(self.inode, "info.json"), when)
@@ -122,7 +122,7 @@ class ReferrersDirectory(Part):
         return FixedLink(self, name, _TO_ROOT + image)
 
     def _links(self) -> dict[str, str]:
-        with self._source.references.snapshot() as snapshot:
+        with self._source.references().snapshot() as snapshot:
             blob = number_of(snapshot, str(self._digest))
             holders = () if blob is None else Paths(snapshot).holders(blob)
             return {holder.image.replace("/", _FOR_SLASH): holder.image for holder in holders}

@@ -30,7 +30,7 @@ class Broken(Shelf):
 
     def repositories(self) -> list[str]:
         """Name the repositories that have some."""
-        with self._source.references.snapshot(*_NEEDS, thorough=True) as snapshot:
+        with self._source.references().snapshot(*_NEEDS, thorough=True) as snapshot:
             return repositories_with_findings(snapshot)
 
     def entries(self, repository: str, parent: Directory) -> Iterable[Child]:
@@ -55,7 +55,7 @@ class Broken(Shelf):
 
     def _findings(self, repository: str) -> tuple[list[KeptFinding], int]:
         """Give what is wrong in a repository, and the time of the index that says so."""
-        with self._source.references.snapshot(*_NEEDS, thorough=True) as snapshot:
+        with self._source.references().snapshot(*_NEEDS, thorough=True) as snapshot:
             return loudest_first(findings(snapshot, repository=repository)), snapshot.changed
 
     def _shown(self, repository: str, tag: str, plain: str) -> str:

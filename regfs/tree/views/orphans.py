@@ -50,7 +50,7 @@ class OrphansOfAlgorithm(OfAlgorithm):
         raise NoEntryError(name)
 
     def _find(self, first: str, behind: str) -> list[BlobInState]:
-        with self._source.reports.recognised_orphans() as snapshot:
+        with self._source.reports().recognised_orphans() as snapshot:
             return blobs_in_state(snapshot, self.state, first, behind)
 
 

@@ -50,7 +50,7 @@ class MadeReports:
         """Give a report by its file's name, made anew if the index has changed."""
         with self._locks[name]:  # so that many who ask at once wait for one, and nobody for another report
             thorough, elsewhere = _made_from(name)
-            when = self._source.references.changed(thorough=thorough, elsewhere=elsewhere)
+            when = self._source.references().changed(thorough=thorough, elsewhere=elsewhere)
             made = self._made.get(name)
             if made is None or made.when != when:
                 made = self._made[name] = self._make(name, when)
@@ -69,10 +69,10 @@ class MadeReports:
 
     def _pieces(self, name: str) -> Iterator[bytes]:
         if name == _PAGE:
-            yield self._source.reports.page(self._source.registry)
+            yield self._source.reports().page(self._source.registry)
             return
         report, _, suffix = name.partition(".")
-        with self._source.reports.making(report) as table:
+        with self._source.reports().making(report) as table:
             for text in render(table, _FORMS[suffix]):
                 yield text.encode("utf-8", "backslashreplace")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from regfs.graph import Graph
-from regfs.graph.index import ReferenceIndex
-from regfs.graph.reports.catalogue import Reports
+from regfs.later import Later
 from regfs.oci import Platform
-from regfs.tree.inside import Opener
+from regfs.tree.inside.opener import Opener
 from regfs.tree.scope import Scope
+
+if TYPE_CHECKING:
+    from regfs.graph.index import ReferenceIndex
+    from regfs.graph.reports.catalogue import Reports
 
 
 class Source(NamedTuple):
@@ -19,8 +22,8 @@ class Source(NamedTuple):
     """
 
     graph: Graph
-    references: ReferenceIndex
-    reports: Reports
+    references: Later[ReferenceIndex]
+    reports: Later[Reports]
     platform: Platform
     opener: Opener
     registry: str = ""

@@ -25,12 +25,12 @@ class Untagged(Shelf):
 
     def repositories(self) -> list[str]:
         """Name the repositories that have some."""
-        with self._source.references.snapshot() as snapshot:
+        with self._source.references().snapshot() as snapshot:
             return repositories_with_untagged(snapshot)
 
     def entries(self, repository: str, parent: Directory) -> Iterable[Child]:
         """List their digests."""
-        with self._source.references.snapshot() as snapshot:
+        with self._source.references().snapshot() as snapshot:
             digests = untagged_digests(snapshot, repository)
         return [Child(name, NodeType.DIRECTORY, inode.of_child(parent.inode, name)) for name in digests]
 
@@ -40,7 +40,7 @@ class Untagged(Shelf):
             digest = read_digest(name)
         except DigestError:
             raise NoEntryError(name) from None
-        with self._source.references.snapshot() as snapshot:
+        with self._source.references().snapshot() as snapshot:
             found = untagged_digests(snapshot, repository, str(digest))
         if not found:
             raise NoEntryError(name)

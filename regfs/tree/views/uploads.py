@@ -23,7 +23,7 @@ class UploadShelf(Shelf):
 
     def repositories(self) -> list[str]:
         """Name the repositories that have some."""
-        with self._source.references.snapshot() as snapshot:
+        with self._source.references().snapshot() as snapshot:
             return repositories_with_uploads(snapshot)
 
     def entries(self, repository: str, parent: Directory) -> Iterable[Child]:
