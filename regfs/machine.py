@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import secrets
 import signal
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,7 @@ def boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return secrets.token_hex(8)  # cannot be told: each call is another
+        return os.urandom(8).hex()  # cannot be told: each call is another
 
 
 def host() -> str:

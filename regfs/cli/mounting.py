@@ -23,7 +23,8 @@ from regfs.cli.opening import (
 from regfs.cli.service import READY, STOPPING, tell_service_manager
 from regfs.errors import OptionError
 from regfs.machine import on_network
-from regfs.mount.mountpoint import check_mountpoint, unmount
+from regfs.mount import programs
+from regfs.mount.mountpoint import check_mountpoint
 from regfs.mount.options import DEFAULT_TTL, OBJECTS_TTL, Session, parse_options
 from regfs.mount.requirements import check_allow_other, check_requirements
 from regfs.mount.session import LoggedLayers, LoggedProgress, in_background, serve
@@ -178,4 +179,4 @@ def mount(
 @click.option("-l", "--lazy", is_flag=True, help="Detach now, and end when the last open file is closed.")
 def umount(mountpoint: str, lazy: bool) -> None:
     """End the mount at MOUNTPOINT."""
-    unmount(mountpoint, lazy=lazy)
+    programs.unmount(mountpoint, lazy=lazy)

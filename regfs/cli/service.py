@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 
 _log = logging.getLogger(__name__)
 
@@ -17,6 +16,8 @@ def tell_service_manager(state: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
+    import socket  # only now: it takes a while to load
+
     if address.startswith("@"):  # unix(7): a name in the abstract namespace
         address = "\0" + address[1:]
     try:

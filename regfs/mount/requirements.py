@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 
 from regfs.errors import RequirementError
+from regfs.mount import programs
 
 DEVICE = "/dev/fuse"
 
 #: fusepy is written for libfuse 2. Its soname first; the bare name is for systems that have no other.
 LIBRARIES = ("libfuse.so.2", "libfuse.so")
 
-#: One of these mounts for everyone but root; libfuse 2 runs the last.
+#: One of these mounts for everyone but root, the first that is there; libfuse 2 runs the last.
 HELPERS = ("fusermount3", "fusermount")
 
 _WITHOUT = "Without a mount, regfs ls and regfs cat show the same tree."
@@ -39,7 +39,7 @@ def check_requirements(
     if fusepy:
         check_libfuse()
     helpers = HELPERS[-1:] if fusepy else HELPERS
-    if uid != 0 and not any(shutil.which(helper, path=path) for helper in helpers):
+    if uid != 0 and not programs.installed(helpers, path):
         raise RequirementError(
             helpers[0],
             f"{helpers[0]} is missing, which mounts for users other than root: apt-get install fuse3 "

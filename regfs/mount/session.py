@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 from regfs.errors import MountpointError
 from regfs.machine import collect_cycles_seldom, hold_little_memory
+from regfs.mount import programs
 from regfs.mount.kernel.agreement import Settings
 from regfs.mount.kernel.ending import Ending
 from regfs.mount.kernel.files import max_read
-from regfs.mount.kernel.mounting import AutoUnmount, mount, unmount
+from regfs.mount.kernel.mounting import mount, unmount
 from regfs.mount.kernel.requests import Lifetimes
 from regfs.mount.kernel.session import KernelSession, KernelTooOldError
 from regfs.mount.kernel.wire import Agreed, Flag
@@ -116,7 +117,7 @@ def serve_by_kernel(
             agreed = session.begin()
             stack.callback(session.close)
             if given.get("auto_unmount") and (mounted := topmost(mountpoint)):
-                stack.callback(AutoUnmount(mountpoint, mounted.device).close)
+                stack.callback(programs.AutoUnmount(mountpoint, mounted.device).close)
             session.crew.start()
             mark_process(mountpoint)
             ends.ready(_in_words(agreed))

@@ -22,9 +22,9 @@ from tests.mount.conftest import until
 #: other storages, pages, bars: with what of it comes from elsewhere and takes long to load.
 _NOT_NEEDED = re.compile(
     r"regfs\.(layers\.(?!sizes)|graph\.reports\.|graph\.index\.(update|ledger|derived|collector|reference_index)"
-    r"|tree\.(views\.(?!root|source)|inside\.(?!opener)|interop\.(?!names))|mount\.portable|page|serve"
+    r"|mount\.programs\.|tree\.(views\.(?!root|source)|inside\.(?!opener)|interop\.(?!names))|mount\.portable|page|serve"
     r"|storage\.objects|cli\.(?!main|mounting|opening|progress|logs|service))"
-    r"|tarfile$|json$|csv$|tempfile$|backports|jinja2|rich|fuse$|obstore|http|multiprocessing|concurrent"
+    r"|tarfile$|shutil$|socket$|subprocess$|secrets$|json$|csv$|tempfile$|backports|jinja2|rich|fuse$|obstore|http|multiprocessing|concurrent"
 )
 
 

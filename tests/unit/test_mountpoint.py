@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from regfs.errors import MountpointError
-from regfs.mount.mountpoint import check_mountpoint, mounted_at, unmount
+from regfs.mount.mountpoint import check_mountpoint, mounted_at
+from regfs.mount.programs import unmount
 
 
 def refused(path: Path | str, store: Path, *, nonempty: bool = False) -> str:

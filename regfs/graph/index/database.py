@@ -27,8 +27,6 @@ import functools
 import hashlib
 import logging
 import os
-import secrets
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -198,7 +196,7 @@ class Database:
             self._connection, self._name, self._file = found, current, self.in_use
         else:
             self._sweep(self._directory)
-            self._name = f"{secrets.token_hex(8)}.sqlite"
+            self._name = f"{os.urandom(8).hex()}.sqlite"
             self._connection = _connect(str(self._directory / self._name))
             # Until it is published nobody reads it, and what a crash leaves is swept away.
             self._connection.executescript(f"PRAGMA journal_mode = OFF; {SCHEMA}")
@@ -313,6 +311,8 @@ class Database:
 
     def _sweep(self, directory: Path) -> None:
         """Remove what earlier indexes and crashes left; called under the lock."""
+        import shutil  # only now: it takes a while to load, and a mount hardly ever sweeps
+
         keep = self._current()
         try:
             paths = list(directory.iterdir())
