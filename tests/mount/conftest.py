@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.builder import StoreBuilder
-from tests.conftest import REGFS, Mount, cannot_run, need, output, run
+from tests.conftest import REGFS, Mount, cannot_run, clear, mount_entry, need, output, run
+
+__all__ = ["clear", "mount_entry"]  # for the tests of mounts
 
 #: The user whom nothing belongs to.
 NOBODY = 65534
@@ -40,13 +42,6 @@ def until(condition: Callable[[], object], what: str, seconds: float = 20) -> No
 
 def lines(text: str) -> list[str]:
     return [line for line in text.split("\n") if line]
-
-
-def mount_entry(path: Path | str) -> list[str] | None:
-    """Give the topmost line of /proc/mounts for a mountpoint, split: source, mountpoint, type, options."""
-    entries = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    found = [entry for entry in entries if entry[1].encode().decode("unicode_escape") == str(path)]
-    return found[-1] if found else None
 
 
 def mounts_below(path: Path) -> list[Path]:
@@ -94,13 +89,6 @@ def mountpoint(tmp_path: Path, fuse: None) -> Iterator[Path]:
     path.mkdir()
     yield path
     clear(path)
-
-
-def clear(path: Path) -> None:
-    """Unmount all that is mounted at a path, in layers, even if it is dead."""
-    command = ("umount", "-l") if os.geteuid() == 0 else ("fusermount", "-u", "-z")
-    while mount_entry(path) is not None:
-        output(*command, path)
 
 
 @pytest.fixture
