@@ -377,7 +377,7 @@ def test_nodes_that_are_remembered_hold_no_layers_open(store: StoreBuilder, cach
     with opened_tree(store) as tree:
         files = [file_at(tree, f"app/v{number}/rootfs/d/f") for number in range(most)]
         gc.collect()
-        assert held_open() <= (64 + 16) * 2  # what Layers and Opener keep; an index may have a log besides
+        assert held_open() <= (64 + 8) * 2  # what Layers and Opener keep; an index may have a log besides
         for number, file in enumerate(files):
             assert content_bytes(file.open()) == b"%d" % number
             assert file.attributes().size == len(str(number))
