@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from regfs.mount.kernel.session import KernelTooOldError
 from regfs.oci import Digest
 from regfs.tree.inode import of_blob
+from regfs.tree.tag import TagDirectory
 from tests.adapter import kernels
 from tests.adapter.kernels import KERNELS, NEWEST, AskedError, FakeKernel, KernelVersion
 from tests.builder import StoreBuilder
@@ -362,6 +364,40 @@ def test_with_all_threads_stuck_interrupts_are_still_read(
         _, error, unique = struct.unpack_from("<IiQ", kernel.ours.recv(4096))
         assert error == 0
         left.remove(unique)
+
+
+# --- what is expected ----------------------------------------------------------------------------------
+
+
+def test_a_walk_finds_the_next_listings_made_and_whoever_lists_one_directory_has_none_made(
+    store: StoreBuilder, mounted: Mounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    plain = TagDirectory.entries
+
+    def entries(self: TagDirectory) -> object:
+        listed.append(self.tag)
+        return plain(self)
+
+    monkeypatch.setattr(TagDirectory, "entries", entries)
+    for tag in "abcde":
+        store.image("app", tag)
+    kernel = mounted()
+    expected = kernel.session._requests.expected  # while there is something, the leader is at it
+    app = kernel.lookup(1, "app").nodeid
+    for shown in kernel.children(app):
+        assert shown.entry
+        below = kernel.children(shown.entry.nodeid)
+        assert (listed == ["a"]) is (shown.name == "a")
+        for one in below:
+            if one.entry and stat.S_ISDIR(one.entry.attr.mode):
+                kernel.children(one.entry.nodeid)
+        while expected() is not None:
+            time.sleep(0.001)
+    assert listed == list("abcde")  # each of them once
+    kernel.forget_all()
+    assert kernel.statfs()
+    assert kernel.session.remembered == 0
 
 
 # --- what a kernel would not send ----------------------------------------------------------------------

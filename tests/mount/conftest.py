@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builder import StoreBuilder
-from tests.conftest import REGFS, Mount, cannot_run, clear, mount_entry, need, output, run
+from tests.conftest import REGFS, Mount, cannot_run, clear, mount_entry, need, run
 
 __all__ = ["clear", "mount_entry"]  # for the tests of mounts
 

@@ -63,8 +63,8 @@ class Crew(Generic[T]):
     """Threads that serve a source of requests until it ends.
 
     `read` waits for the next request and gives its number and itself, None at the end; `serve` answers one;
-    `quick` tells of those that never touch the storage; `on_end` is called when there are no more. None
-    of them raises.
+    `quick` tells of those that never touch the storage; `meanwhile` gives what may be done while none has
+    come (its number is 0); `on_end` is called when there are no more. None of them raises.
     """
 
     def __init__(
@@ -72,11 +72,13 @@ class Crew(Generic[T]):
         read: Callable[[], tuple[int, T] | None],
         serve: Callable[[Work[T]], None],
         quick: Callable[[T], bool],
+        meanwhile: Callable[[], T | None] = lambda: None,
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._read = read
         self._serve = serve
         self._quick = quick
+        self._meanwhile = meanwhile
         self._on_end = on_end
         self._lead = threading.Lock()
         self._lock = threading.Lock()
@@ -136,7 +138,8 @@ class Crew(Generic[T]):
     def _at_the_lead(self) -> None:
         """Serve requests until another takes over, or there are no more."""
         while not self.ended.is_set():
-            found = self._read()
+            task = None if self._stuck >= _MOST else self._meanwhile()
+            found = self._read() if task is None else (0, task)
             if found is None:
                 self.end()
                 break

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from regfs.errors import (
@@ -18,9 +19,11 @@ from regfs.errors import (
     NoEntryError,
     NotDirectoryError,
     NotSymlinkError,
+    RegfsError,
 )
 from regfs.mount.kernel import wire
 from regfs.mount.kernel.files import OpenFiles, seek
+from regfs.mount.kernel.foresight import Foresight, KernelAnswer, Listed
 from regfs.mount.kernel.inodes import InodeTable, bytes_of, text_of
 from regfs.mount.kernel.listings import DOTS, Listings
 from regfs.mount.kernel.wire import KernelRequest, Opcode
@@ -46,13 +49,6 @@ class Lifetimes(NamedTuple):
     missing: float
 
 
-class KernelAnswer(NamedTuple):
-    """The body of an answer, and the numbers that it tells the kernel: it counts them as known."""
-
-    body: bytes
-    told: list[int]
-
-
 class KernelRequests:
     """The operations of one mount. `drop` has the kernel drop what it caches of a node."""
 
@@ -74,7 +70,10 @@ class KernelRequests:
         self._drop = drop
         self._stateless = stateless
         self.inodes = InodeTable(tree.root)
+        self._foresight = Foresight(self.take_back)
         self._listings = Listings()
+        #: Bytes that the kernel wants of a listing.
+        self._room = 0
         #: Directories whose listings the kernel may have cached and that may change, with how they were.
         self._listed: dict[int, object] = {}
         #: For how long a name, and what is told of it, is valid: by whether each lasts.
@@ -106,9 +105,9 @@ class KernelRequests:
         """Answer a request, but READ and those that are the session's own."""
         match request.opcode:
             case Opcode.READDIRPLUS:
-                return self._readdir(request, plus=True)
+                return self._readdirplus(request)
             case Opcode.READDIR:
-                return self._readdir(request, plus=False)
+                return self._readdir(request, plus=False).answer
             case Opcode.LOOKUP:
                 return self._lookup(request)
         found = self._answers.get(request.opcode)
@@ -121,8 +120,28 @@ class KernelRequests:
         many = request.opcode == Opcode.BATCH_FORGET
         pairs = wire.read_forgets(request.body) if many else [(request.nodeid, wire.read_u64(request.body))]
         for nodeid, count in pairs:
+            self._foresight.forget(nodeid)
             self.inodes.forget(nodeid, count)
             self._listed.pop(nodeid, None)
+
+    def take_back(self, answer: KernelAnswer) -> None:
+        """Nobody took the answer: the kernel does not know the numbers in it."""
+        for nodeid in answer.told:
+            self.inodes.forget(nodeid, 1)
+
+    def expected(self) -> KernelRequest | None:
+        """Give the request that will come next, as far as that can be told."""
+        nodeid = self._foresight.next()
+        return None if nodeid is None else wire.readdirplus(nodeid, self._room)
+
+    def foresee(self, request: KernelRequest) -> None:
+        """Make the answer to a request that is expected."""
+        made = None
+        with suppress(RegfsError, OSError):  # whoever asks for it shall meet that
+            directory = self.inodes.node(request.nodeid)
+            if isinstance(directory, Directory) and not directory.dear and not directory.holds_image:
+                made = self._readdir(request, plus=True)
+        self._foresight.made(request.nodeid, made, self._room)
 
     # --- names -------------------------------------------------------------------------------------------
 
@@ -173,7 +192,15 @@ class KernelRequests:
             rest = mode, uid, gid, device & 0xFFFFFFFF, BLOCK_SIZE
         return wire.pack_attributes((inode, size, blocks, links), mtime_ns, rest)
 
-    def _readdir(self, request: KernelRequest, *, plus: bool) -> KernelAnswer:
+    def _readdirplus(self, request: KernelRequest) -> KernelAnswer:
+        _, offset, self._room = wire.read_read(request.body)
+        found = None if offset else self._foresight.begun(request.nodeid, self._room)
+        found = found or self._readdir(request, plus=True)
+        if found.below:
+            self._foresight.listed(request.nodeid, found.below)
+        return found.answer
+
+    def _readdir(self, request: KernelRequest, *, plus: bool) -> Listed:
         _, offset, size = wire.read_read(request.body)
         nodeid = request.nodeid
         reading = self._listings.go_on(nodeid, offset) if offset else None
@@ -188,7 +215,7 @@ class KernelRequests:
             reading.place += 1
             buffer.add(dots, reading.cookie, reading.directory.inode, _KINDS[NodeType.DIRECTORY])
         whole = self.inodes.whole(nodeid, reading.directory) if plus else 0
-        parts = 0
+        parts, below = 0, list[int]()
         for entry in reading if reading.place >= len(DOTS) else ():
             (name, kind, inode, node, part), attributes = entry
             raw = bytes_of(name)
@@ -204,12 +231,14 @@ class KernelRequests:
             elif attributes is not None and node is not None and plus:
                 number, packed = self._entry(nodeid, reading.directory, raw, node, attributes)
                 told.append(number)
+            if packed and kind is NodeType.DIRECTORY:
+                below.append(told[-1])
             buffer.add(raw, reading.cookie, inode, _KINDS[kind], packed)
         if parts:
             self.inodes.tell(whole, parts)
         if answer := buffer.packed():
             self._listings.put(reading)
-        return KernelAnswer(answer, told)
+        return Listed(KernelAnswer(answer, told), below)
 
     def _opendir(self, _request: KernelRequest) -> bytes:
         if self._stateless:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import select
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,7 @@ from regfs.mount.kernel import wire
 from regfs.mount.kernel.agreement import Settings, acceptable, agree, stateless
 from regfs.mount.kernel.crew import Crew, Work
 from regfs.mount.kernel.files import MOST, OpenedFile, OpenFiles, ReadPipe, readable
-from regfs.mount.kernel.requests import KernelAnswer, KernelRequests, Lifetimes
+from regfs.mount.kernel.requests import KernelRequests, Lifetimes
 from regfs.mount.kernel.wire import Flag, KernelRequest, Opcode
 from regfs.mount.owner import Owner
 from regfs.tree import Tree
@@ -48,8 +49,16 @@ class PerThread(threading.local):
 
     def __init__(self) -> None:
         self.buffer = memoryview(bytearray(_BUFFER))
+        self._poll: select.poll | None = None
         self.pipe: ReadPipe | None = None
         self.copied = memoryview(b"")
+
+    def poll(self, descriptor: int) -> bool:
+        """Tell whether there is something to read."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(descriptor, select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def room(self, size: int) -> memoryview:
         """Give a buffer of some bytes."""
@@ -81,7 +90,7 @@ class KernelSession:
         self._only_for = only_for
         self._mine = PerThread()
         self.crew: Crew[KernelRequest] = Crew(
-            self._next, self._serve, lambda task: task.opcode in wire.UNANSWERED, on_end
+            self._next, self._serve, lambda task: task.opcode in wire.UNANSWERED, self._meanwhile, on_end
         )
 
     # --- the connection ----------------------------------------------------------------------------------
@@ -146,6 +155,11 @@ class KernelSession:
                 continue
             return request.unique, request
 
+    def _meanwhile(self) -> KernelRequest | None:
+        """Give a request that will come, to make its answer, unless one has come."""
+        expected = self._requests.expected()
+        return None if expected is None or self._mine.poll(self._device) else expected
+
     # --- answers -----------------------------------------------------------------------------------------
 
     def _write(self, unique: int, body: bytes | memoryview) -> bool:
@@ -189,6 +203,9 @@ class KernelSession:
 
     def _answer(self, work: Work[KernelRequest]) -> None:
         request = work.task
+        if not work.unique:
+            self._requests.foresee(request)
+            return
         if request.opcode in (Opcode.FORGET, Opcode.BATCH_FORGET):
             self._requests.forget(request)
             return
@@ -207,16 +224,11 @@ class KernelSession:
         if _log.isEnabledFor(logging.DEBUG):
             self._say(logging.DEBUG, request, f"{len(answer.body)} bytes")
         if not (work.claim() and self._write(request.unique, answer.body)):
-            self._take_back(answer)
-
-    def _take_back(self, answer: KernelAnswer) -> None:
-        """Nobody took the answer: the kernel does not know the numbers in it."""
-        for nodeid in answer.told:
-            self._requests.inodes.forget(nodeid, 1)
+            self._requests.take_back(answer)
 
     def _refuse(self, work: Work[KernelRequest], number: int) -> None:
         request = work.task
-        if request.opcode not in wire.UNANSWERED and work.claim():
+        if work.unique and request.opcode not in wire.UNANSWERED and work.claim():
             if _log.isEnabledFor(logging.DEBUG):
                 self._say(logging.DEBUG, request, os.strerror(number))
             self._fail(request.unique, number)

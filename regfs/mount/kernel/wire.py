@@ -272,6 +272,11 @@ def read_read(body: memoryview) -> tuple[int, int, int]:
     return handle, offset, size
 
 
+def readdirplus(nodeid: int, size: int) -> KernelRequest:
+    """Make a READDIRPLUS of a directory from its beginning, as nobody sent it: its number is 0."""
+    return KernelRequest(Opcode.READDIRPLUS, 0, nodeid, 0, 0, memoryview(_READ_IN.pack(0, 0, size)))
+
+
 def read_lseek(body: memoryview) -> tuple[int, int, int]:
     """Read LSEEK: handle, offset, whence."""
     handle, offset, whence = _unpack(_LSEEK, body)

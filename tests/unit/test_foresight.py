@@ -1,0 +1,90 @@
+"""Which directories a walk is expected to list, and what becomes of what was made for them."""
+
+from __future__ import annotations
+
+from regfs.mount.kernel.foresight import Foresight, KernelAnswer, Listed
+from tests.unit.fakes import FakeClock
+
+ROOM = 4096
+
+
+class Walk:
+    """A walk over a tree that is a mapping, with the answers that were made ahead and taken back."""
+
+    def __init__(self, tree: dict[int, list[int]]) -> None:
+        self.tree = tree
+        self.clock = FakeClock()
+        self.returned: list[int] = []
+        self.foresight = Foresight(lambda answer: self.returned.extend(answer.told), self.clock)
+
+    def answer(self, nodeid: int) -> Listed:
+        return Listed(KernelAnswer(b"%d" % nodeid, [nodeid]), self.tree[nodeid])
+
+    def ask(self, nodeid: int, room: int = ROOM) -> bool:
+        """List a directory; tell whether the answer was made before."""
+        made = self.foresight.begun(nodeid, room)
+        self.foresight.listed(nodeid, (made or self.answer(nodeid)).below)
+        return made is not None
+
+    def idle(self) -> list[int]:
+        """Make what is expected."""
+        made = []
+        while (nodeid := self.foresight.next()) is not None:
+            self.foresight.made(nodeid, self.answer(nodeid), ROOM)
+            made.append(nodeid)
+        return made
+
+
+def of_tags(count: int) -> Walk:
+    """Give a walk over one repository, 1, whose tags 10, 20 … have one directory each."""
+    tags = [10 * number for number in range(1, count + 1)]
+    return Walk({1: tags, **{tag: [tag + 1] for tag in tags}, **{tag + 1: [] for tag in tags}})
+
+
+def test_nothing_is_foreseen_of_who_lists_one_directory_or_jumps() -> None:
+    walk = of_tags(9)
+    for nodeid in (1, 50, 1, 20, 70):
+        assert not walk.ask(nodeid)
+        assert walk.idle() == []
+
+
+def test_who_goes_on_finds_each_answer_made_in_the_order_of_a_walk() -> None:
+    walk = of_tags(5)
+    for nodeid in (1, 10, 11):
+        assert not walk.ask(nodeid)
+    assert walk.idle() == [20, 30, 40]
+    for nodeid, then in ((20, [21]), (21, [50]), (30, [31]), (31, []), (40, [41]), (41, []), (50, [51])):
+        assert walk.ask(nodeid)
+        assert walk.idle() == then  # three at most are kept
+    assert walk.returned == []
+
+
+def test_what_a_listing_tells_in_several_parts_is_in_its_order() -> None:
+    walk = of_tags(6)
+    walk.foresight.begun(1, ROOM)
+    walk.foresight.listed(1, [10, 20])
+    walk.foresight.listed(1, [30, 40])
+    walk.ask(10)
+    walk.ask(11)
+    assert walk.idle() == [20, 30, 40]
+    walk.foresight.listed(1, [50])  # of a directory that nobody is at any more
+    walk.ask(20)
+    assert walk.idle() == [21]
+
+
+def test_what_is_old_or_too_large_or_not_asked_for_is_taken_back() -> None:
+    walk = of_tags(9)
+    for nodeid in (1, 10, 11):
+        walk.ask(nodeid)
+    assert walk.idle() == [20, 30, 40]
+    walk.clock.now += 1
+    assert not walk.ask(20)
+    assert walk.returned == [20]
+    assert walk.idle() == [21]
+    assert not walk.ask(21, room=ROOM - 1)
+    assert walk.returned == [20, 21]
+    walk.foresight.forget(30)
+    assert walk.returned == [20, 21, 30]
+    walk.ask(90)  # it jumps
+    assert sorted(walk.returned) == [20, 21, 30, 40]
+    assert walk.idle() == []
