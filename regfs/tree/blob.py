@@ -64,8 +64,7 @@ class BlobFile(File):
 
     def open(self) -> Content:
         """Open the stored file. Raises BlobMissingError, SizeError, StoreError."""
-        blob = self._graph.sound_blob(self._repository, self._named)
-        return self._graph.open_blob(blob.digest, blob.size)
+        return self._graph.open_sound(self._repository, self._named)
 
 
 def entry_of_blob(
