@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from regfs.mount.kernel.insides import Insides
 from regfs.mount.kernel.session import KernelTooOldError
 from regfs.oci import Digest
 from regfs.tree.inode import of_blob
@@ -364,6 +365,42 @@ def test_with_all_threads_stuck_interrupts_are_still_read(
         _, error, unique = struct.unpack_from("<IiQ", kernel.ours.recv(4096))
         assert error == 0
         left.remove(unique)
+
+
+# --- inside images ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_what_is_inside_keeps_its_number_until_it_is_forgotten(
+    store: StoreBuilder, mounted: Mounts, caches: object, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    """Where an image has more than a million names, each of the others is a thing of its own."""
+    if not room:
+        monkeypatch.setattr(Insides, "number", lambda *_: None)
+    files = {f"d{number}/e/f{number}": b"%d" % number for number in range(300)}
+    store.image("app", "1", [store.layer(files)], store.config(rootfs={"type": "layers"}))
+    kernel = mounted()
+    top = kernel.walk("app/1/rootfs").nodeid
+    found = {one.name: one.entry for one in kernel.children(top)}
+    assert set(found) == {f"d{number}" for number in range(300)}
+    for number in (7, 299, 0, 7):
+        below = kernel.walk(f"app/1/rootfs/d{number}/e")
+        entry = found[f"d{number}"]
+        assert entry
+        assert kernel.walk(f"app/1/rootfs/d{number}").nodeid == entry.nodeid
+        (file,) = kernel.children(below.nodeid)
+        assert file.entry
+        assert kernel.content(file.entry.nodeid) == b"%d" % number
+        assert kernel.getattr(file.entry.nodeid)[1] == file.entry.attr
+        assert kernel.session._requests.inodes.path(file.entry.nodeid) == (
+            f"/app/1/rootfs/d{number}/e/f{number}"
+        )
+    kernel.forget_all()
+    assert kernel.statfs()
+    assert kernel.session.remembered == 0
+    with pytest.raises(AskedError) as refused:
+        kernel.getattr(below.nodeid)
+    assert refused.value.errno == errno.ESTALE
 
 
 # --- what is expected ----------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ are of two kinds:
 
 - a naming (odd numbers): a tag with what it named at one time, in `Namings`, by slot and generation;
 - any other node (even numbers), kept as it is, by the directory where it was found, its name and, where a
-  name does not always stand for the same, its identity.
+  name does not always stand for the same, its identity. What is inside an image is a part of the image's
+  top directory, by its place (`Insides`).
 
 A tag that moves is another naming, and so another inode; the kernel drops what it knew of the old one. So is
 a manifest whose blobs are damaged or mended: else the kernel would go on telling what it had heard of them.
@@ -21,11 +22,15 @@ import sys
 import threading
 from typing import NamedTuple
 
+from cachetools import LRUCache
+
 from regfs.errors import ForgottenError, RegfsError
 from regfs.mount.kernel import wire
+from regfs.mount.kernel.insides import Insides, Place
 from regfs.mount.kernel.namings import NOT_ENTERED, Namings
 from regfs.tree import Directory, File, Node, Symlink
 from regfs.tree.image import ManifestDirectory
+from regfs.tree.inside.nodes import InsideDirectory, TopDirectory
 from regfs.tree.names import NamesDirectory
 from regfs.tree.tag import Naming, TagDirectory
 
@@ -34,6 +39,9 @@ _PART_BITS = 20
 _PART = (1 << _PART_BITS) - 1
 _SLOT_BITS = 24
 _SLOT = (1 << _SLOT_BITS) - 1
+
+#: Directories inside images that are kept: what a walk, or a few side by side, goes through.
+_LOOKED_INTO = 512
 
 #: Names of a path in the log.
 _DEEPEST = 100
@@ -51,15 +59,16 @@ class EntryKey(NamedTuple):
 
 
 class InodeEntry:
-    """A node that the kernel knows, and how often it was told so."""
+    """A node that the kernel knows, and how often it was told so. `insides`: what it knows inside of it."""
 
-    __slots__ = ("damage", "key", "lookups", "node")
+    __slots__ = ("damage", "insides", "key", "lookups", "node")
 
     def __init__(self, node: Node, key: EntryKey) -> None:
         self.node = node
         self.key = key
         self.lookups = 0
         self.damage = NOT_ENTERED
+        self.insides = Insides() if isinstance(node, TopDirectory) else None
 
 
 def text_of(name: bytes) -> str:
@@ -82,6 +91,8 @@ class InodeTable:
         self._entries: dict[int, InodeEntry] = {}
         self._numbers: dict[EntryKey, int] = {}
         self._next = 1
+        #: Directories inside images that were looked into last: to find one again asks each above it.
+        self._looked_into: LRUCache[int, Directory] = LRUCache(_LOOKED_INTO)
 
     def __len__(self) -> int:
         """Tell how many things are kept."""
@@ -97,9 +108,31 @@ class InodeTable:
         whole = self._naming(thing, read=part > 0) if thing & 1 else self._entry(thing).node
         if part == 0:
             return whole
-        if not isinstance(whole, ManifestDirectory):
+        if isinstance(whole, ManifestDirectory):
+            return whole.member(part)
+        return self._inside(thing, part)
+
+    def _inside(self, thing: int, part: int) -> Node:
+        """Find again what is inside an image."""
+        nodeid = thing << _PART_BITS | part
+        with self._lock:
+            entry = self._entry(thing)
+            known = self._looked_into.get(nodeid)
+            if known is not None:
+                return known
+            if entry.insides is None or part > len(entry.insides):
+                raise ForgottenError(str(nodeid))
+            above, name = entry.insides.place(part)
+        directory = self._inside(thing, above) if above else entry.node
+        if not isinstance(directory, Directory):
             raise ForgottenError(str(nodeid))
-        return whole.member(part)
+        found = directory.lookup(text_of(name))
+        if not directory.lasts(found):  # a layer is missing since: this may be something else
+            raise ForgottenError(str(nodeid))
+        if isinstance(found, Directory):
+            with self._lock:
+                self._looked_into[nodeid] = found
+        return found
 
     def entered(self, nodeid: int) -> Node:
         """Find the node of a directory that is looked into, and note how a manifest's blobs are just now."""
@@ -157,7 +190,12 @@ class InodeTable:
             if Namings.can_keep(naming.digest):
                 return self._number_of_naming(above, bytes_of(node.tag), node.pinned(naming), naming)
             node = node.pinned(naming)
-        key = EntryKey(parent, name, type(node), "" if above.lasts(node) else _identity(node))
+        lasts = above.lasts(node)
+        if lasts and isinstance(above, (TopDirectory, InsideDirectory)):
+            inside = self._number_inside(parent, name)
+            if inside is not None:
+                return inside
+        key = EntryKey(parent, name, type(node), "" if lasts else _identity(node))
         with self._lock:
             thing = self._numbers.get(key)
             entry = None if thing is None else self._entries[thing]
@@ -173,6 +211,18 @@ class InodeTable:
             entry.node = node
             entry.lookups += 1
         return thing << _PART_BITS
+
+    def _number_inside(self, parent: int, name: bytes) -> int | None:
+        """Give the number of what is inside an image, and count it; None if there are too many for that."""
+        thing = parent >> _PART_BITS
+        with self._lock:
+            entry = self._entry(thing)
+            insides = entry.insides
+            number = None if insides is None else insides.number(Place(parent & _PART, name), _PART)
+            if number is None:
+                return None
+            entry.lookups += 1
+        return thing << _PART_BITS | number
 
     def _seen(self, above: NamesDirectory, tag: bytes, node: TagDirectory) -> Naming:
         """Tell what a tag names; reads its link only where what was known of it may have changed."""
@@ -249,8 +299,13 @@ class InodeTable:
             try:
                 if part:
                     whole = self.node(thing << _PART_BITS)
-                    names.append(whole.name_of(part) if isinstance(whole, ManifestDirectory) else "?")
                     nodeid = thing << _PART_BITS
+                    if isinstance(whole, ManifestDirectory):
+                        names.append(whole.name_of(part))
+                    elif (insides := self._entry(thing).insides) and part <= len(insides):
+                        above, name = insides.place(part)
+                        names.append(text_of(name))
+                        nodeid |= above
                 elif thing & 1:
                     directory = self._naming(thing, read=False)
                     names += [directory.tag, self._namings.parent(_slot(thing)).repository]

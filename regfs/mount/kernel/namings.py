@@ -7,8 +7,8 @@ kept in columns, some 120 bytes for each, and not as nodes. Not safe for threads
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 
+from regfs.mount.kernel.slots import SlotIndex
 from regfs.oci import Digest
 from regfs.tree.names import NamesDirectory
 from regfs.tree.tag import Naming
@@ -17,13 +17,6 @@ from regfs.tree.tag import Naming
 _ALGORITHM = "sha256"
 _BYTES = 32
 _UNREAD = bytes(_BYTES)
-
-#: A place in the index that was never used, and one that is free again; else a slot's number plus one.
-_EMPTY, _DELETED = 0, 0xFFFFFFFF
-
-#: Places in the index for each slot: half of them stay empty.
-_SPARSE = 2
-_FEWEST = 1024
 
 #: What `damage` is before anybody looked.
 NOT_ENTERED = -2
@@ -44,29 +37,17 @@ class Namings:
         self._generations = array("I")
         self._damage = array("h")
         self._free: list[int] = []
-        self._index = array("I", bytes(4 * _FEWEST))
-        self._used = 0  # places of the index that are not empty
+        self._index = SlotIndex(self._hash)
 
     def __len__(self) -> int:
         return len(self._names) - len(self._free)
 
     def find(self, parent: NamesDirectory, tag: bytes) -> int | None:
         """Give the slot of what a tag named when it was last looked at."""
-        for place in self._places(parent, tag):
-            entry = self._index[place]
-            if entry == _EMPTY:
-                return None
-            if entry != _DELETED and self._is(entry - 1, parent, tag):
-                return entry - 1
-        return None
+        return self._index.find(hash((parent.inode, tag)), lambda slot: self._is(slot, parent, tag))
 
-    def _places(self, parent: NamesDirectory, tag: bytes) -> Iterator[int]:
-        """Give the places of the index where a tag may be, in their order, without end: half are empty."""
-        mask = len(self._index) - 1
-        place = hash((parent.inode, tag)) & mask
-        while True:
-            yield place
-            place = (place + 1) & mask
+    def _hash(self, slot: int) -> int:
+        return hash((self.parent(slot).inode, self._names[slot]))
 
     def _is(self, slot: int, parent: NamesDirectory, tag: bytes) -> bool:
         other = self._parents[slot]
@@ -119,6 +100,9 @@ class Namings:
 
     def add(self, parent: NamesDirectory, tag: bytes, naming: Naming) -> int:
         """Keep what a tag names now, in place of what it named before; the old slot keeps its number."""
+        before = self.find(parent, tag)
+        if before is not None:
+            self.supersede(before)
         raw = _UNREAD if naming.digest is None else bytes.fromhex(naming.digest.hex)
         if self._free:
             slot = self._free.pop()
@@ -134,44 +118,13 @@ class Namings:
             self._lookups.append(0)
             self._generations.append(0)
             self._damage.append(NOT_ENTERED)
-        self._point(parent, tag, slot)
+        self._index.add(self._hash(slot), slot)
         return slot
-
-    def _point(self, parent: NamesDirectory, tag: bytes, slot: int) -> None:
-        if self._used * _SPARSE >= len(self._index):
-            self._rebuild()
-        free = None
-        for place in self._places(parent, tag):
-            entry = self._index[place]
-            if entry == _EMPTY:
-                self._used += free is None
-                self._index[place if free is None else free] = slot + 1
-                return
-            if entry == _DELETED:
-                free = place if free is None else free
-            elif self._is(entry - 1, parent, tag):
-                self._index[place] = slot + 1
-                return
-
-    def _rebuild(self) -> None:
-        """Make the index anew, with room for twice as many."""
-        current = [entry - 1 for entry in self._index if entry not in (_EMPTY, _DELETED)]
-        size = _FEWEST
-        while size < 2 * _SPARSE * len(current):
-            size *= 2
-        self._index = array("I", bytes(4 * size))
-        self._used = len(current)
-        mask = size - 1
-        for slot in current:
-            place = hash((self.parent(slot).inode, self._names[slot])) & mask
-            while self._index[place] != _EMPTY:
-                place = (place + 1) & mask
-            self._index[place] = slot + 1
 
     def supersede(self, slot: int) -> None:
         """Have a tag found no more: it does not name what it did, and what it names is not known."""
         if self._parents[slot] is not None:
-            self._unpoint(slot)
+            self._index.remove(self._hash(slot), slot)
 
     def looked_up(self, slot: int, times: int = 1) -> None:
         """Count lookups of a slot, or of parts of it."""
@@ -184,16 +137,8 @@ class Namings:
             self._lookups[slot] = left
             return
         self._lookups[slot] = 0
-        self._unpoint(slot)
+        self._index.remove(self._hash(slot), slot)
         self._parents[slot], self._names[slot] = None, b""
         if self._generations[slot] < MOST_GENERATIONS:
             self._generations[slot] += 1
             self._free.append(slot)
-
-    def _unpoint(self, slot: int) -> None:
-        for place in self._places(self.parent(slot), self._names[slot]):
-            entry = self._index[place]
-            if entry == slot + 1:
-                self._index[place] = _DELETED
-            if entry in (_EMPTY, slot + 1):
-                return
