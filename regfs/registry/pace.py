@@ -71,7 +71,7 @@ class Pace:
     ) -> None:
         self._clock = clock
         self._idle = idle
-        self._far = FAR_NETWORK if network else FAR_DISK
+        self._slow, self._far = (SLOW, FAR_NETWORK) if network else (FAR_DISK, FAR_DISK)
         #: The last slow calls, each with what `idle` took just after.
         self._calls: tuple[tuple[float, float], ...] = ()
         self._until = 0.0
@@ -85,7 +85,7 @@ class Pace:
     def took(self, began: float) -> None:
         """Note a call that began at `began` and has just ended."""
         now = self._clock()
-        if now - began <= SLOW:
+        if now - began <= self._slow:
             self._calls = () if self.expired() else self._calls[1:]
             self.slow = self.slow and bool(self._calls)
             self.far = self.far and self.slow
