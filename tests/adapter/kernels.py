@@ -146,9 +146,9 @@ class FakeKernel:
         self.ours.close()
         self.theirs.close()
 
-    def send(self, opcode: int, nodeid: int, body: bytes = b"", uid: int = 0) -> int:
+    def send(self, opcode: int, nodeid: int, body: bytes = b"", uid: int = 0, pid: int = 0) -> int:
         unique = next(self._uniques)
-        header = _HEADER.pack(40 + len(body), opcode, unique, nodeid, uid, 0, 1, 0)
+        header = _HEADER.pack(40 + len(body), opcode, unique, nodeid, uid, 0, pid, 0)
         self.ours.send(header + body)
         return unique
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -77,3 +78,53 @@ def test_what_is_stuck_does_not_hold_up_unmounting(far: Far) -> None:
         assert far.mount.process.wait(10) == 0
     finally:
         far.overlay.tell(stick="")
+
+
+#: Asks one thing, while a timer's signal comes every 20 ms, and tells how it went. No restart: see signal(7).
+TIMED = """
+import os, signal, sys
+came = 0
+def tick(*_):
+    global came
+    came += 1
+signal.signal(signal.SIGALRM, tick)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+found = {"stat": os.stat, "listdir": os.listdir}[sys.argv[1]](sys.argv[2])
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert came, "no signal"
+"""
+
+
+def asking(far: Far, how: str) -> subprocess.Popen[str]:
+    """Have a program with a timer ask for what is stuck."""
+    place = far.top / "team/app" / STUCK
+    program = [sys.executable, "-c", TIMED, how, place]
+    return subprocess.Popen(program, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("how", ["stat", "listdir"])
+def test_a_signal_that_ends_nothing_interrupts_nothing(far: Far, how: str) -> None:
+    """As on NFS: a program with timers, or with children that end, never hears EINTR of a file."""
+    with asking(far, how) as waiting:
+        time.sleep(0.5)
+        assert waiting.poll() is None
+        far.overlay.tell(stick="")
+        _, said = waiting.communicate(timeout=60)
+    assert (waiting.returncode, said) == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL, signal.SIGINT])
+def test_what_ends_a_program_does_so_after_signals_that_did_not(far: Far, number: signal.Signals) -> None:
+    """The kernel tells of the first signal only. SIGINT has a handler in Python, and is for people."""
+    with asking(far, "listdir") as waiting:
+        time.sleep(0.5)
+        waiting.send_signal(number)
+        try:
+            _, said = waiting.communicate(timeout=10)
+        finally:
+            far.overlay.tell(stick="")
+    if number is signal.SIGINT:  # Python raises InterruptedError, or its handler KeyboardInterrupt
+        assert "Interrupt" in said
+    else:
+        assert (waiting.returncode, said) == (-number, "")

@@ -6,11 +6,11 @@ leader is still at the same one: then it is at a slow disk, a dead server, or wa
 thread takes the lead. So a request that is stuck holds up no other, and there are as many threads as are
 stuck, and one.
 
-INTERRUPT (somebody pressed Ctrl-C, or was killed) is read by the leader, which answers the request that it
-names: each request is answered by the first thread that claims it. So the caller is free at once; the thread
-that is stuck finds its request claimed, and is silent. When as many threads are stuck as there may be, the
-leader touches no storage: it reads on, for INTERRUPT and FORGET, and lays the rest aside for the first
-thread that is free.
+INTERRUPT (somebody pressed Ctrl-C, or was killed) is read by the leader, which may answer the request that
+it names (`interrupts`): each request is answered by the first thread that claims it. So the caller is free at
+once; the thread that is stuck finds its request claimed, and is silent. When as many threads are stuck as
+there may be, the leader touches no storage: it reads on, for INTERRUPT and FORGET, and lays the rest aside
+for the first thread that is free.
 """
 
 from __future__ import annotations
@@ -112,6 +112,12 @@ class Crew(Generic[T]):
         """Tell whether nobody waits for what the calling thread is at."""
         work: Work[T] | None = getattr(self._here, "work", None)
         return self.ended.is_set() or (work is not None and work.given_up)
+
+    def under_way(self, unique: int) -> T | None:
+        """Give a request that somebody is at, and that nobody has answered yet."""
+        with self._lock:
+            work = self._under_way.get(unique)
+        return None if work is None or work.given_up else work.task
 
     def take(self, unique: int) -> bool:
         """Take a request off those under way, to answer it; tell whether that is the caller's to do."""

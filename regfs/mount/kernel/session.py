@@ -20,6 +20,7 @@ from regfs.mount.kernel import wire
 from regfs.mount.kernel.agreement import Settings, acceptable, agree, stateless
 from regfs.mount.kernel.crew import Crew, Work
 from regfs.mount.kernel.files import MOST, OpenedFile, OpenFiles, ReadPipe, readable
+from regfs.mount.kernel.interrupts import Interrupts
 from regfs.mount.kernel.requests import KernelRequests, Lifetimes
 from regfs.mount.kernel.wire import Flag, KernelRequest, Opcode
 from regfs.mount.owner import Owner
@@ -92,6 +93,7 @@ class KernelSession:
         self.crew: Crew[KernelRequest] = Crew(
             self._next, self._serve, lambda task: task.opcode in wire.UNANSWERED, self._meanwhile, on_end
         )
+        self._interrupts = Interrupts(self._who_waits, self._interrupt)
 
     # --- the connection ----------------------------------------------------------------------------------
 
@@ -160,6 +162,15 @@ class KernelSession:
         expected = self._requests.expected()
         return None if expected is None or self._mine.poll(self._device) else expected
 
+    def _who_waits(self, unique: int) -> int | None:
+        """Give the thread that waits for a request; None if nobody does."""
+        request = self.crew.under_way(unique)
+        return None if request is None or self.crew.ended.is_set() else request.pid
+
+    def _interrupt(self, unique: int) -> None:
+        if self.crew.take(unique):
+            self._fail(unique, errno.EINTR)
+
     # --- answers -----------------------------------------------------------------------------------------
 
     def _write(self, unique: int, body: bytes | memoryview) -> bool:
@@ -210,9 +221,7 @@ class KernelSession:
             self._requests.forget(request)
             return
         if request.opcode == Opcode.INTERRUPT:
-            unique = wire.read_u64(request.body)
-            if self.crew.take(unique):
-                self._fail(unique, errno.EINTR)
+            self._interrupts.came(wire.read_u64(request.body))
             return
         if self._only_for is not None and request.opcode in _NAMED and request.uid not in self._only_for:
             self._refuse(work, errno.EACCES)
