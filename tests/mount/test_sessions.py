@@ -54,6 +54,19 @@ def test_a_mount_of_our_own_loads_no_libfuse(image: StoreBuilder, mount: Make) -
     assert "libfuse" not in Path(f"/proc/{made.process.pid}/maps").read_text()
 
 
+def test_root_needs_no_program_for_a_mount(
+    image: StoreBuilder, mount: Make, as_root: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the image that scripts/Containerfile makes: no libfuse, no fusermount3."""
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        made = mount(image, "session=kernel")
+    assert os.listdir(made.path) == ["team"]
+    made.process.send_signal(signal.SIGTERM)
+    assert made.process.wait(10) == 0
+    assert mount_entry(made.path) is None
+
+
 def test_auto_unmount_clears_up_behind_a_mount_that_is_killed(
     image: StoreBuilder, mount: Make, as_root: None
 ) -> None:
