@@ -525,3 +525,16 @@ def test_reports_are_listed_and_not_made(store: StoreBuilder, mounted: Mounts) -
     listed = kernel.children(reports)
     assert "summary.txt" in [one.name for one in listed]
     assert all(one.entry is None for one in listed)
+
+
+@pytest.mark.parametrize("name", [b".\0", b"..\0"])
+def test_no_kernel_is_told_that_it_may_look_for_a_forgotten_number(
+    store: StoreBuilder, mounted: Mounts, name: bytes
+) -> None:
+    """EXPORT_SUPPORT (bit 4, see WANTED) is for NFS servers: LOOKUP of `.` would have to find any number."""
+    store.image("app", "1.0")
+    kernel = mounted()
+    for nodeid in (1, kernel.walk("app/1.0").nodeid):
+        with pytest.raises(AskedError) as refused:
+            kernel.ask(kernels.LOOKUP, nodeid, name)
+        assert refused.value.errno == errno.EINVAL

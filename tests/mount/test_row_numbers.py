@@ -6,6 +6,7 @@ content all the same.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -21,8 +22,10 @@ import pytest
 from tests.builder import Blob, StoreBuilder
 from tests.conftest import REGFS, Mount, output
 from tests.mount.conftest import until
+from tests.mount.handles import FileHandle, handle_of, open_by_handle
 
-pytestmark = pytest.mark.fuse
+#: Alone: it has the kernel forget what it knows of all mounts.
+pytestmark = [pytest.mark.fuse, pytest.mark.alone]
 
 #: Tags, and bytes of each layer: many pages, of which some are read only after the index was replaced.
 TAGS = 12
@@ -113,6 +116,20 @@ def holding(top: Path, names: Iterable[str]) -> Iterator[dict[str, Held]]:
             each.close()
 
 
+def read_by_handle(top: Path, handle: FileHandle) -> bytes | None:
+    """Read the file that the kernel has under a number; None where it has forgotten it."""
+    try:
+        descriptor = open_by_handle(top, handle)
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return None
+    try:
+        return os.pread(descriptor, 2 * LAYER, 0)
+    finally:
+        os.close(descriptor)
+
+
 def read(place: Path) -> Pushed:
     return Pushed(
         *((place / name).read_bytes() for name in ("manifest.json", "config.json", "layers/00.bin"))
@@ -120,13 +137,15 @@ def read(place: Path) -> Pushed:
 
 
 def test_row_numbers_that_are_used_again_stand_for_nothing_else(
-    store: StoreBuilder, mount: Callable[..., Mount]
+    store: StoreBuilder, mount: Callable[..., Mount], as_root: None
 ) -> None:
     first = push_all(store, 0)
     build_index(store)
     before = rows()
     top = mount(store, f"ttl={TTL}").path
     output("find", top, "-ls")
+    told = [(handle_of(top / name / "config.json"), pushed.config) for name, pushed in first.items()]
+    assert all(read_by_handle(top, handle) == config for handle, config in told)
     with holding(top, first) as held:
         for round_ in (1, 2):
             gone = [Path(path) for path in store.v2.glob("repositories/*/app/_manifests/tags/v0")]
@@ -139,5 +158,8 @@ def test_row_numbers_that_are_used_again_stand_for_nothing_else(
             assert {name: each.read() for name, each in held.items()} == first
             assert {name: each.read_by_name() for name, each in held.items()} == first
             assert {name: read(top / name) for name in now} == now
+            assert all(read_by_handle(top, handle) == config for handle, config in told), "held open"
         reused = [number for number, digest in rows().items() if before.get(number, digest) != digest]
         assert len(reused) > TAGS, "rows that were given to other blobs"
+    Path("/proc/sys/vm/drop_caches").write_text("2")
+    assert all(read_by_handle(top, handle) in (None, config) for handle, config in told), "or forgotten"
