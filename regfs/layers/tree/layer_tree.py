@@ -32,6 +32,12 @@ FROM name CROSS JOIN node ON node.id = name.node LEFT JOIN directory ON director
 WHERE parent = ? AND name >= ? ORDER BY name LIMIT ?
 """
 
+#: Makes a named tuple in half the time that its own constructor takes: a listing makes three for each name.
+_new = tuple.__new__
+
+#: SQLite's "no limit".
+_ALL = -1
+
 _MEMBERS = """
 SELECT name, name.node, type, ifnull(traits, 0)
 FROM name LEFT JOIN directory ON directory.node = name.node WHERE parent = ? ORDER BY name
@@ -103,6 +109,11 @@ class LayerTree:
             rows = self._connection.execute(_MEMBERS, (parent,)).fetchall()
         return [Member(name, node, _TYPES[kind], traits) for name, node, kind, traits in rows]
 
+    def listing(self, parent: int) -> list[Row]:
+        """List a directory with what stands there, in the order of the names' bytes."""
+        with self._lock:
+            return self._read(parent, b"", _ALL)
+
     def node(self, node: int) -> LayerNode:
         """Read a node. Raises LayerError if there is none."""
         found = self._runs.found
@@ -164,7 +175,7 @@ class LayerTree:
         found = []
         for member, traits, *columns in self._connection.execute(_ROWS, (parent, name, most)).fetchall():
             node = _node(*columns)
-            found.append(Row(Member(member, node.id, node.type, traits), node))
+            found.append(_new(Row, (_new(Member, (member, node.id, node.type, traits)), node)))
         return found
 
 
@@ -193,4 +204,5 @@ def _node(
 ) -> LayerNode:
     """Make a node of _COLUMNS."""
     device = (major, minor)
-    return LayerNode(number, _TYPES[kind], mode, uid, gid, size, mtime_ns, target, device, links, offset)
+    parts = (number, _TYPES[kind], mode, uid, gid, size, mtime_ns, target, device, links, offset)
+    return _new(LayerNode, parts)

@@ -25,7 +25,7 @@ Safe for many threads, as the layers' trees are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -123,6 +123,10 @@ def _file(layer: int, member: Member) -> Merged:
     return Merged(identity, member.type, identity)
 
 
+def _shown(node: LayerNode) -> LayerNode:
+    return node if 0 <= node.mtime_ns < _LATEST else node._replace(mtime_ns=0)
+
+
 def _begin(layer: int, member: Member) -> Merged | _Gathering:
     if member.type is not EntryType.DIRECTORY:
         return _file(layer, member)
@@ -183,9 +187,30 @@ class MergedTree:
 
     def children(self, directory: Merged) -> list[tuple[bytes, Merged]]:
         """List a directory, in no order."""
+        return list(self._children(directory, lambda part: self._layers[part.layer].children(part.id)))
+
+    def listing(self, directory: Merged) -> list[tuple[bytes, Merged, LayerNode | None]]:
+        """List a directory with what stands there, None where only `node` can tell that."""
+        nodes: dict[tuple[int, int], LayerNode] = {}
+
+        def members(part: MergedPart) -> list[Member]:
+            rows = self._layers[part.layer].listing(part.id)
+            nodes.update(((part.layer, row.node.id), row.node) for row in rows)
+            return [row.member for row in rows]
+
+        children = list(self._children(directory, members))
+        found = ((name, merged, nodes.get(merged.source)) for name, merged in children)
+        return [
+            (name, merged, None if node is None or node.type is EntryType.HARDLINK else _shown(node))
+            for name, merged, node in found
+        ]
+
+    def _children(
+        self, directory: Merged, members_of: Callable[[MergedPart], list[Member]]
+    ) -> Iterator[tuple[bytes, Merged]]:
         gathered: dict[bytes, Merged | _Gathering] = {}
         for part in directory.parts:
-            members = self._layers[part.layer].children(part.id)
+            members = members_of(part)
             hidden: list[bytes] = []
             if part.traits & WHITEOUTS:
                 hidden = [member.name for member in members if member.hides]
@@ -200,7 +225,7 @@ class MergedTree:
                 above = gathered.setdefault(whiteout.removeprefix(WHITEOUT), _Gathering())
                 if isinstance(above, _Gathering):
                     above.end()
-        return list(self._settled(gathered))
+        return self._settled(gathered)
 
     def node(self, merged: Merged) -> LayerNode:
         """Read a node. Its id is that of `source`, its links are the names in the layer that has the file.
@@ -214,7 +239,7 @@ class MergedTree:
             raise LayerError(
                 f"a hard link to {node.target.decode(errors='replace')!r}, which no layer below has"
             )
-        return node if 0 <= node.mtime_ns < _LATEST else node._replace(mtime_ns=0)
+        return _shown(node)
 
     def xattrs(self, merged: Merged) -> dict[bytes, bytes]:
         """Read the extended attributes of a node."""

@@ -40,10 +40,15 @@ class Insides:
         start, end = self._ends[number - 1], self._ends[number]
         return Place(self._directories[number], bytes(self._names[start:end]))
 
+    def _is(self, number: int, place: Place) -> bool:
+        directory, name = place
+        names, ends = self._names, self._ends
+        return self._directories[number] == directory and names[ends[number - 1] : ends[number]] == name
+
     def number(self, place: Place, most: int) -> int | None:
         """Give the number of a place, a new one if it has none; None if that were more than `most`."""
         key = hash(place)
-        found = self._index.find(key, lambda number: self.place(number) == place)
+        found = self._index.find(key, lambda number: self._is(number, place))
         if found is not None:
             return found
         number = len(self._directories)

@@ -46,6 +46,10 @@ class View(abc.ABC, Generic[Key]):
         """List a directory."""
 
     @abc.abstractmethod
+    def listing(self, directory: Key) -> Sequence[tuple[bytes, Key, LayerNode | None]]:
+        """List a directory with what stands there, None where only `node` can tell that, or why not."""
+
+    @abc.abstractmethod
     def node(self, key: Key) -> LayerNode:
         """Read what stands there."""
 
@@ -119,6 +123,14 @@ class OneLayer(View[Member]):
         """List a directory."""
         found = asked(self._layer.tree.children, directory.id)
         return [(member.name, member) for member in found if can_show(member.name)]
+
+    def listing(self, directory: Member) -> Sequence[tuple[bytes, Member, LayerNode | None]]:
+        """List a directory with what stands there."""
+        return [
+            (member.name, member, None if node.type is EntryType.HARDLINK else node)
+            for member, node in asked(self._layer.tree.listing, directory.id)
+            if can_show(member.name)
+        ]
 
     def node(self, key: Member) -> LayerNode:
         """Read what stands there. A hard link into another layer has nothing here."""
@@ -201,6 +213,10 @@ class MergedLayers(View[Merged]):
     def children(self, directory: Merged) -> Sequence[tuple[bytes, Merged]]:
         """List a directory."""
         return asked(self._tree.children, directory)
+
+    def listing(self, directory: Merged) -> Sequence[tuple[bytes, Merged, LayerNode | None]]:
+        """List a directory with what stands there."""
+        return asked(self._tree.listing, directory)
 
     def node(self, key: Merged) -> LayerNode:
         """Read what stands there."""
