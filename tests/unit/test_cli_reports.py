@@ -337,6 +337,8 @@ DATES = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def as_csv(cell: object) -> str:
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
     return " ".join(map(str, cell)) if isinstance(cell, list) else "" if cell is None else str(cell)
 
 

@@ -53,6 +53,7 @@ def test_columns_are_those_of_the_report(root: Path) -> None:
     assert offered("report", "repositories", root, "--columns", "tags,u") == [
         "tags,untagged ",
         "tags,uploads ",
+        "tags,uploads_at_least ",
     ]
 
 
