@@ -156,7 +156,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        sys.exit(INTERRUPTED)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # all is closed: a thread that waits for an object store holds up nobody
     except (UsageError, StoreNotFoundError) as error:
         _fail(error, MISUSED)
     except RegfsError as error:

@@ -142,7 +142,7 @@ def take_credentials(path: str) -> None:
 
 
 def open_object_store(
-    store: str, given_up: Callable[[], bool] = lambda: False, **reached: Any
+    store: str, given_up: Callable[[], bool] | None = None, **reached: Any
 ) -> ObjectStorage:
     """Open the store in a bucket. `reached`: see `Address.reached_by`; else as the environment says."""
     from regfs.machine import reuse_large_pieces  # only now: few need it

@@ -123,13 +123,16 @@ class Survey:
     ) -> None:
         self._store = store
         self._looks = looks
+        # To ask whether something is as a protocol says takes as long as to look at ten files: once for all.
+        self._lists = store if isinstance(store, ListingStorage) else None
+        self._listing = store if self._lists is None and isinstance(store, Listed) else None
         #: None, where the store tells no MD5 with what it lists.
         self._evidence = evidence or (Evidence() if self.lists else None)
 
     @property
     def lists(self) -> bool:
         """Whether the store tells of a thousand files at once, and what changed in no other way."""
-        return isinstance(self._store, ListingStorage)
+        return self._lists is not None
 
     def listed(self, path: str, known: int = 0) -> tuple[Survey, int]:
         """List a directory of such a store with all below it: what reads that, and its stamp (0: none).
@@ -137,8 +140,8 @@ class Survey:
         If it cannot be listed, everything that is read there is an error. With the stamp that is `known`,
         nothing can be read there.
         """
-        assert isinstance(self._store, ListingStorage)  # noqa: S101 - see `lists`
-        found = self._store.listed(path, known)
+        assert self._lists is not None  # noqa: S101 - see `lists`
+        found = self._lists.listed(path, known)
         return Survey(found, evidence=self._evidence), found.stamp
 
     def looking_by(self, looks: Executor) -> Survey:
@@ -174,9 +177,9 @@ class Survey:
     def directory(self, path: str) -> DirectorySeen:
         """List a directory; one that is not there is empty, and so is what cannot be read, with the error."""
         try:
-            if isinstance(self._store, ListingStorage):  # one request, not two
-                entries = self._store.list(path)
-                return DirectorySeen(self._store.names_stamp(entries), entries)
+            if self._lists is not None:  # one request, not two
+                entries = self._lists.list(path)
+                return DirectorySeen(self._lists.names_stamp(entries), entries)
             return DirectorySeen(self._stamp(path), self._store.list(path))
         except MissingError:
             return DirectorySeen(0, [])
@@ -382,11 +385,11 @@ class Survey:
 
         What cannot be read is left out as well.
         """
-        if isinstance(self._store, Listed):
-            yield from _files_in_listing(self._store, path, passed)
+        if self._listing is not None:
+            yield from _files_in_listing(self._listing, path, passed)
             return
-        if isinstance(self._store, ListingStorage):
-            yield from _files_listed(self._store, path, passed)
+        if self._lists is not None:
+            yield from _files_listed(self._lists, path, passed)
             return
         waiting = [path]
         while waiting:

@@ -153,6 +153,31 @@ def test_ctrl_c_ends_an_index_that_waits(ours: tuple[Seaweed, Pair]) -> None:
         server.go_on()
 
 
+def test_ctrl_c_ends_a_pass_that_waits_in_many_threads(ours: tuple[Seaweed, Pair], tmp_path: Path) -> None:
+    server, pair = ours
+    with slow(server.port, 200) as proxy:
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": proxy.endpoint,
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        }
+        command = [*REGFS, "index", pair.address]
+        index = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        while proxy.requests() < 12:  # the shards are being listed
+            assert index.poll() is None
+            time.sleep(0.02)
+        server.stop()
+        try:
+            time.sleep(1)
+            began = time.monotonic()
+            index.send_signal(signal.SIGINT)
+            _, said = index.communicate(timeout=15)
+            assert time.monotonic() - began < 3
+            assert (index.returncode, "Traceback" in said) == (130, False)
+        finally:
+            server.go_on()
+
+
 def test_whoever_may_list_and_get_needs_no_more(ours: tuple[Seaweed, Pair]) -> None:
     server, pair = ours
     reader = {**os.environ, **server.environment(*READER)}

@@ -7,7 +7,9 @@ import json
 import random
 import re
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -190,6 +192,30 @@ def test_who_gives_up_waits_no_longer(counted: Counted) -> None:
     with pytest.raises(GivenUpError):
         bucket.head("key")
     stuck.set()
+
+
+def test_a_thread_asks_by_itself_where_neither_a_signal_nor_anybody_can_end_its_waiting(
+    counted: Counted,
+) -> None:
+    """To hand a request to another thread costs as much as the request."""
+    counted.put("d/f")
+    askers: list[str] = []
+
+    class Told:
+        def head(self, path: str) -> object:
+            askers.append(threading.current_thread().name)
+            return obstore.head(counted.objects, path)
+
+    def asked_by(given_up: Callable[[], bool] | None) -> list[str]:
+        askers.clear()
+        bucket = Bucket(Address.parse("s3://b"), given_up, lambda: cast("ObjectStore", Told()))
+        bucket.head("d/f")
+        with ThreadPoolExecutor(1, "worker") as pool:
+            pool.submit(bucket.head, "d/f").result()
+        return askers
+
+    assert asked_by(None) == ["regfs-request", "worker_0"]
+    assert asked_by(lambda: False) == ["regfs-request", "regfs-request"]
 
 
 # --- directories -------------------------------------------------------------------------------------------

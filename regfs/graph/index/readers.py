@@ -102,11 +102,14 @@ def side_by_side(survey: Survey, readers: Readers) -> Iterator[Beside | None]:
 @contextmanager
 def _threads(survey: Survey, count: int) -> Iterator[tuple[Survey, ThreadPoolExecutor]]:
     """Start threads for units, and as many that look at single files for them."""
-    with ThreadPoolExecutor(count, "regfs-look") as looks, ThreadPoolExecutor(count, "regfs-index") as tasks:
-        try:
-            yield survey.looking_by(looks), tasks
-        finally:
-            tasks.shutdown(wait=False, cancel_futures=True)  # what is left is for nobody
+    looks, tasks = ThreadPoolExecutor(count, "regfs-look"), ThreadPoolExecutor(count, "regfs-index")
+    try:
+        yield survey.looking_by(looks), tasks
+    finally:
+        tasks.shutdown(wait=False, cancel_futures=True)  # what is left is for nobody
+        # Who waits for an object store may do so for long, and reads no file that would be closed meanwhile.
+        tasks.shutdown(wait=not survey.lists)
+        looks.shutdown(wait=not survey.lists)
 
 
 @contextmanager

@@ -123,7 +123,8 @@ class DigestCheck:
             self._hash_all(pool, progress)
         finally:
             self._stop.set()
-            pool.shutdown(cancel_futures=True)
+            # Who waits for an object store may do so for long, and has no file open.
+            pool.shutdown(wait=not self._contents.lists, cancel_futures=True)
         self._index.write(end_check)
 
     def _hash_all(self, pool: ThreadPoolExecutor, progress: Callable[[int], object]) -> None:

@@ -119,7 +119,9 @@ class Comparison:
                         progress(blob.size)
         finally:
             self._stop.set()
-            pool.shutdown(cancel_futures=True)
+            # Who waits for an object store may do so for long; who reads a file must be through with it.
+            wait_for_all = not (self._first.lists and self._second.lists)
+            pool.shutdown(wait=wait_for_all, cancel_futures=True)
 
     def _keep(self, blob: NumberedBlob, compared: Compared) -> None:
         if Holds.GONE in compared or compared == (Holds.SOUND, Holds.SOUND):

@@ -101,13 +101,13 @@ class OddKeyError(UnreadableError):
 class Bucket:
     """One bucket; `address` is what a person called it by, with a prefix that plays no part here.
 
-    `given_up` tells whether nobody waits any more for the calling thread.
+    `given_up` tells whether nobody waits any more for the calling thread; None where nobody ever gives up.
     """
 
     def __init__(
         self,
         address: Address,
-        given_up: Callable[[], bool] = lambda: False,
+        given_up: Callable[[], bool] | None = None,
         connect: Callable[[], ObjectStore] | None = None,
     ) -> None:
         self.address = address
@@ -210,9 +210,14 @@ class Bucket:
             self._counts[kind] += max(1, -(-keys // _PAGE))
 
     def _ask(self, path: str, ask: Callable[[ObjectStore], T]) -> T:
-        """Make one request in a thread of its own, as `Requests` tells why."""
-        asked = self._requests.begin(lambda: self._translated(path, lambda: ask(self.connected())))
-        return asked.wait(self.given_up, path or str(self.address))
+        """Make one request, in another thread where `Requests` tells why: that costs as much as a request."""
+
+        def translated() -> T:
+            return self._translated(path, lambda: ask(self.connected()))
+
+        if self.given_up is None and threading.current_thread() is not threading.main_thread():
+            return translated()
+        return self._requests.begin(translated).wait(self.given_up, path or str(self.address))
 
     def _translated(self, path: str, ask: Callable[[], T]) -> T:
         away = self._away

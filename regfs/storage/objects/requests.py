@@ -1,8 +1,8 @@
 """Asking in a thread of its own, so that whoever waits can be interrupted.
 
-A request of obstore's sees no signal until it has its answer, which may take as long as its timeout. So it is
-made by a thread from here, and the caller waits for that: Ctrl-C reaches him, and so does `given_up`. Threads
-are daemons, started as needed, and rest for a few seconds; one that is stuck holds up no exit.
+A request of obstore's sees no signal until it has its answer, which may take as long as its timeout. So where
+a signal or `given_up` may come, it is made by a thread from here, and the caller waits for that. Threads are
+daemons, started as needed, and rest for a few seconds; one that is stuck holds up no exit.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Asked(Generic[T]):
         """Whether it was answered."""
         return self._done.is_set()
 
-    def wait(self, given_up: Callable[[], bool], what: str) -> T:
+    def wait(self, given_up: Callable[[], bool] | None, what: str) -> T:
         """Wait for the answer. Raises GivenUpError if `given_up` says that nobody waits any more."""
-        while not self._done.wait(_PAUSE):
-            if given_up():
+        while not self._done.wait(_PAUSE if given_up else None):
+            if given_up and given_up():
                 raise GivenUpError(what)
         if self._error is not None:
             raise self._error
