@@ -21,8 +21,8 @@ from tests.mount.conftest import until
 #: What belongs to views, reports, the insides of layers, other tools, passes over the store, other sessions,
 #: other storages, pages, bars: with what of it comes from elsewhere and takes long to load.
 _NOT_NEEDED = re.compile(
-    r"regfs\.(layers\.(?!sizes)|graph\.reports\.|graph\.index\.(update|ledger|derived|collector|reference_index)"
-    r"|mount\.programs\.|tree\.(views\.(?!root|source)|inside\.(?!opener)|interop\.(?!names))|mount\.portable|page|serve"
+    r"regfs\.(layers\.(?!sizes|entry)|graph\.reports\.|graph\.index\.(update|ledger|derived|collector|reference_index)"
+    r"|mount\.programs\.|tree\.(views\.(?!root|source)|inside\.(?!nodes|view|opener)|interop\.(?!names))|mount\.portable|page|serve"
     r"|storage\.objects|cli\.(?!main|mounting|opening|progress|logs|service))"
     r"|tarfile$|shutil$|socket$|subprocess$|secrets$|json$|csv$|tempfile$|backports|jinja2|rich|fuse$|obstore|http|multiprocessing|concurrent"
 )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from regfs.errors import NoAttributeError, NoEntryError, RegfsError
 from regfs.layers.entry import EntryType
-from regfs.layers.tree import LayerNode
 from regfs.storage import Content
 from regfs.tree import inode
 from regfs.tree.inside.opener import Opener
@@ -26,6 +25,9 @@ from regfs.tree.node import (
     Symlink,
     blocks_of,
 )
+
+if TYPE_CHECKING:
+    from regfs.layers.tree import LayerNode
 
 #: The file at the top of an image that is shown without some layers: no image has one of that name.
 MISSING = "REGFS-LAYERS-ARE-MISSING"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from regfs.layers import Layer
 from regfs.layers.entry import EntryType
 from regfs.layers.tree import Merged, MergedTree
-from regfs.tree.inside.view import asked
+from regfs.tree.inside.layered import asked
 
 
 class Event(NamedTuple):

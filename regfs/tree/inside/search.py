@@ -10,8 +10,8 @@ from regfs.errors import LayerError, RegfsError
 from regfs.layers import Layer
 from regfs.layers.tree import Hit, MergedTree
 from regfs.oci import Digest
+from regfs.tree.inside.layered import asked
 from regfs.tree.inside.opener import Attempt
-from regfs.tree.inside.view import asked
 
 
 class FoundFile(NamedTuple):

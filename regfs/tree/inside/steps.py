@@ -9,7 +9,7 @@ from regfs.errors import RegfsError
 from regfs.layers import Layer
 from regfs.layers.changes import Change, Changes, changes
 from regfs.oci import ImageManifest, Schema1Manifest
-from regfs.tree.inside.view import asked
+from regfs.tree.inside.layered import asked
 from regfs.tree.scope import Scope
 
 
