@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
 
 
 #: Views of images and layers that are kept open at once, with all layers of each.
-_VIEWS = 8
+_VIEWS = 4
 
 
 class Opener:
