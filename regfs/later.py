@@ -11,6 +11,7 @@ come to those that are loaded: so who opens a door then gets ReplacedError. What
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from threading import Lock
@@ -42,9 +43,10 @@ def door(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
     def find(name: str) -> object:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if _stamp() != _LOADED:
-            raise ReplacedError(f"{package}.{modules[name]}")
-        return getattr(import_module(f"{package}.{modules[name]}"), name)
+        module = f"{package}.{modules[name]}"
+        if module not in sys.modules and _stamp() != _LOADED:
+            raise ReplacedError(module)
+        return getattr(import_module(module), name)
 
     return find
 

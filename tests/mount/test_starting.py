@@ -57,7 +57,8 @@ def loaded(told: Path) -> set[str]:
 
 @pytest.fixture
 def image(store: StoreBuilder) -> StoreBuilder:
-    store.image("team/app", "1.0")
+    for tag in ("1.0", "2.0"):
+        store.image("team/app", tag)
     return store
 
 
@@ -85,7 +86,7 @@ def test_a_mount_whose_regfs_is_gone_shows_what_it_has_loaded(
     code = tmp_path / "code"
     shutil.copytree(Path(regfs.__file__).parent, code / "regfs")
     with mounted(image, mountpoint, code=code) as told:
-        output("ls", mountpoint / "team/app/1.0/rootfs")
+        output("ls", mountpoint / "team/app/1.0/rootfs", mountpoint / "team/app/1.0/layers/00")
         if what == "upgraded":
             version = code / "regfs/__init__.py"
             (code / "new").write_text(version.read_text() + "# another\n")
@@ -94,7 +95,8 @@ def test_a_mount_whose_regfs_is_gone_shows_what_it_has_loaded(
             shutil.rmtree(code)
         output("ls", "-lR", mountpoint)
         output("cat", mountpoint / "team/app/1.0/config.json")
-        output("find", mountpoint / "team/app/1.0/rootfs")
+        # Anew: the kernel knows the first of them.
+        output("find", mountpoint / "team/app/1.0/rootfs", mountpoint / "team/app/2.0/rootfs")
         done = run("ls", mountpoint / "@reports")
         assert "Input/output error" in done.stderr
         assert "regfs was upgraded or removed since this process began" in told.read_text()

@@ -47,10 +47,11 @@ def test_a_door_stays_closed_where_another_regfs_lies(
     monkeypatch.setattr(later, "_VERSION_FILE", str(version))
     monkeypatch.setattr(later, "_LOADED", later._stamp())
     assert door(package, {"CHAIR": "room"})("CHAIR") == "a chair"
-    del sys.modules[f"{package}.room"]
     version.unlink()
     if what == "replaced":
         version.write_text('__version__ = "2.0"\n')
+    assert door(package, {"CHAIR": "room"})("CHAIR") == "a chair", "it is loaded"
+    del sys.modules[f"{package}.room"]
     with pytest.raises(ReplacedError, match="start it anew"):
         door(package, {"CHAIR": "room"})("CHAIR")
     assert f"{package}.room" not in sys.modules
