@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regfs.mount.kernel.foresight import Foresight, KernelAnswer, Listed
+from regfs.mount.kernel.foresight import Foresight, KernelAnswer, ListingAnswer
 from tests.unit.fakes import FakeClock
 
 ROOM = 4096
@@ -17,8 +17,8 @@ class Walk:
         self.returned: list[int] = []
         self.foresight = Foresight(lambda answer: self.returned.extend(answer.told), self.clock)
 
-    def answer(self, nodeid: int) -> Listed:
-        return Listed(KernelAnswer(b"%d" % nodeid, [nodeid]), self.tree[nodeid])
+    def answer(self, nodeid: int) -> ListingAnswer:
+        return ListingAnswer(KernelAnswer(b"%d" % nodeid, [nodeid]), self.tree[nodeid])
 
     def ask(self, nodeid: int, room: int = ROOM) -> bool:
         """List a directory; tell whether the answer was made before."""

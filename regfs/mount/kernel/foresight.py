@@ -31,7 +31,7 @@ class KernelAnswer(NamedTuple):
     told: list[int]
 
 
-class Listed(NamedTuple):
+class ListingAnswer(NamedTuple):
     """An answer to READDIRPLUS, with the numbers of the directories in it."""
 
     answer: KernelAnswer
@@ -41,7 +41,7 @@ class Listed(NamedTuple):
 class _Made(NamedTuple):
     """What was made for a directory (None: it cannot be listed), with room for `size` bytes."""
 
-    listed: Listed | None
+    listed: ListingAnswer | None
     size: int
     until: float
 
@@ -63,7 +63,7 @@ class Foresight:
         self._steps = 0
         self._made: dict[int, _Made] = {}
 
-    def begun(self, nodeid: int, size: int) -> Listed | None:
+    def begun(self, nodeid: int, size: int) -> ListingAnswer | None:
         """Note that somebody lists a directory from its beginning; give the answer, if it was made."""
         with self._lock:
             if self._way and self._way[-1] == nodeid:
@@ -100,7 +100,7 @@ class Foresight:
                     return nodeid
         return None
 
-    def made(self, nodeid: int, listed: Listed | None, size: int) -> None:
+    def made(self, nodeid: int, listed: ListingAnswer | None, size: int) -> None:
         """Keep an answer until it is asked for."""
         with self._lock:
             before = self._made.get(nodeid)
@@ -114,12 +114,12 @@ class Foresight:
                 made = self._made.pop(nodeid, None)
             self._give_back([made.listed] if made else [])
 
-    def _drop_all(self) -> list[Listed | None]:
+    def _drop_all(self) -> list[ListingAnswer | None]:
         dropped = [made.listed for made in self._made.values()]
         self._made.clear()
         return dropped
 
-    def _give_back(self, useless: list[Listed | None]) -> None:
+    def _give_back(self, useless: list[ListingAnswer | None]) -> None:
         for listed in useless:
             if listed is not None:
                 self._take_back(listed.answer)

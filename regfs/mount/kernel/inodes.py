@@ -26,7 +26,7 @@ from cachetools import LRUCache
 
 from regfs.errors import ForgottenError, RegfsError
 from regfs.mount.kernel import wire
-from regfs.mount.kernel.insides import Insides, Place
+from regfs.mount.kernel.insides import InsidePlace, Insides
 from regfs.mount.kernel.namings import NOT_ENTERED, Namings
 from regfs.tree import Directory, File, Node, Symlink
 from regfs.tree.image import ManifestDirectory
@@ -218,7 +218,7 @@ class InodeTable:
         with self._lock:
             entry = self._entry(thing)
             insides = entry.insides
-            number = None if insides is None else insides.number(Place(parent & _PART, name), _PART)
+            number = None if insides is None else insides.number(InsidePlace(parent & _PART, name), _PART)
             if number is None:
                 return None
             entry.lookups += 1

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from regfs.mount.kernel.slots import SlotIndex
 
 
-class Place(NamedTuple):
+class InsidePlace(NamedTuple):
     """Where something is: the number of its directory, 0 for the top, and its name there."""
 
     directory: int
@@ -35,17 +35,17 @@ class Insides:
     def __len__(self) -> int:
         return len(self._directories) - 1
 
-    def place(self, number: int) -> Place:
+    def place(self, number: int) -> InsidePlace:
         """Tell what a number stands for. Raises IndexError."""
         start, end = self._ends[number - 1], self._ends[number]
-        return Place(self._directories[number], bytes(self._names[start:end]))
+        return InsidePlace(self._directories[number], bytes(self._names[start:end]))
 
-    def _is(self, number: int, place: Place) -> bool:
+    def _is(self, number: int, place: InsidePlace) -> bool:
         directory, name = place
         names, ends = self._names, self._ends
         return self._directories[number] == directory and names[ends[number - 1] : ends[number]] == name
 
-    def number(self, place: Place, most: int) -> int | None:
+    def number(self, place: InsidePlace, most: int) -> int | None:
         """Give the number of a place, a new one if it has none; None if that were more than `most`."""
         key = hash(place)
         found = self._index.find(key, lambda number: self._is(number, place))

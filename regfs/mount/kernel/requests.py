@@ -23,7 +23,7 @@ from regfs.errors import (
 )
 from regfs.mount.kernel import wire
 from regfs.mount.kernel.files import OpenFiles, seek
-from regfs.mount.kernel.foresight import Foresight, KernelAnswer, Listed
+from regfs.mount.kernel.foresight import Foresight, KernelAnswer, ListingAnswer
 from regfs.mount.kernel.inodes import InodeTable, bytes_of, text_of
 from regfs.mount.kernel.listings import DOTS, Listings
 from regfs.mount.kernel.wire import KernelRequest, Opcode
@@ -200,7 +200,7 @@ class KernelRequests:
             self._foresight.listed(request.nodeid, found.below)
         return found.answer
 
-    def _readdir(self, request: KernelRequest, *, plus: bool) -> Listed:
+    def _readdir(self, request: KernelRequest, *, plus: bool) -> ListingAnswer:
         _, offset, size = wire.read_read(request.body)
         nodeid = request.nodeid
         reading = self._listings.go_on(nodeid, offset) if offset else None
@@ -238,7 +238,7 @@ class KernelRequests:
             self.inodes.tell(whole, parts)
         if answer := buffer.packed():
             self._listings.put(reading)
-        return Listed(KernelAnswer(answer, told), below)
+        return ListingAnswer(KernelAnswer(answer, told), below)
 
     def _opendir(self, _request: KernelRequest) -> bytes:
         if self._stateless:
