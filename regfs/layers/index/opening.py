@@ -21,7 +21,8 @@ _POINT = "SELECT plain, stored, bits, window FROM point WHERE plain <= ? ORDER B
 #: The extended attribute of an index that was found whole: in which run of the machine, and its time then.
 _MARK = "user.regfs.whole"
 
-#: KiB of memory for SQLite's pages: a point's row has 30 KiB at most.
+#: KiB of memory for SQLite's pages: a point's row has 30 KiB at most, and a listing reads rows in a row. The
+#: kernel has them as well; and some hundred connections are open, where images with many layers are read.
 _PAGES = 256
 
 
@@ -36,7 +37,6 @@ class LayerIndex:
         self._lock = Lock()
         self._connection = _connect(path)
         try:
-            self._connection.execute(f"PRAGMA cache_size = -{_PAGES}")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             if version != VERSION:
                 raise ValueError(f"version {version}")
@@ -105,9 +105,11 @@ def _whole(descriptor: int) -> bool:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # immutable: SQLite neither locks the file nor looks for a journal beside it.
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.execute(f"PRAGMA cache_size = -{_PAGES}")
+    return connection
