@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.conftest import as_root, mountpoint
+from tests.mount.conftest import as_root, mountpoint, until
 from tests.mount.namespace import Namespace, namespace
 from tests.objects.pair import Pair
 from tests.objects.server import KEY, SECRET, Seaweed
@@ -32,7 +32,9 @@ def credentials(seaweed: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def told_of_secrets(namespace: Namespace) -> str:
     """Give what everybody can see of the machine's processes and mounts, without environments."""
-    return namespace.output("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/mounts /proc/self/mountinfo")
+    seen = namespace.run("sh", "-c", "cat /proc/[0-9]*/cmdline /proc/mounts /proc/self/mountinfo").stdout
+    assert "regfs" in seen  # whatever else has ended meanwhile
+    return seen
 
 
 def test_mount_t_fuse_regfs_takes_the_endpoint_as_an_option_and_credentials_from_the_environment(
@@ -51,7 +53,7 @@ def test_mount_t_fuse_regfs_takes_the_endpoint_as_an_option_and_credentials_from
     assert namespace.entry(mountpoint)[:3] == [pair.address, str(mountpoint), "fuse.regfs"]
     assert SECRET not in told_of_secrets(namespace) + log.read_text()
     namespace.output("umount", mountpoint)
-    assert "is unmounted" in log.read_text()
+    until(lambda: "is unmounted" in log.read_text(), "regfs ends")
 
 
 def test_a_line_in_fstab_mounts_with_a_file_of_credentials(
