@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import struct
 import threading
@@ -18,7 +19,7 @@ from regfs.oci import Digest
 from regfs.tree.inode import of_blob
 from regfs.tree.tag import TagDirectory
 from tests.adapter import kernels
-from tests.adapter.kernels import KERNELS, NEWEST, AskedError, FakeKernel, KernelVersion
+from tests.adapter.kernels import KERNELS, NEWEST, AskedError, Entry, FakeKernel, KernelVersion
 from tests.builder import StoreBuilder
 from tests.unit.trees import opened_tree
 
@@ -538,3 +539,64 @@ def test_no_kernel_is_told_that_it_may_look_for_a_forgotten_number(
         with pytest.raises(AskedError) as refused:
             kernel.ask(kernels.LOOKUP, nodeid, name)
         assert refused.value.errno == errno.EINVAL
+
+
+# --- nodes that are not kept ---------------------------------------------------------------------------
+
+
+def all_below(kernel: FakeKernel, nodeid: int, path: str = "") -> dict[str, Entry]:
+    """Walk; give what is told of each name that is told of."""
+    found: dict[str, Entry] = {}
+    for one in kernel.children(nodeid):
+        entry = one.entry or kernel.lookup(nodeid, one.name)
+        found[f"{path}/{one.name}"] = entry
+        if stat.S_ISDIR(entry.attr.mode):
+            found |= all_below(kernel, entry.nodeid, f"{path}/{one.name}")
+    return found
+
+
+def test_a_node_that_was_not_kept_is_found_again_by_its_name(
+    store: StoreBuilder, mounted: Mounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel remembers all that anybody looked at, and the mount keeps the nodes that were used last."""
+    monkeypatch.setattr("regfs.mount.kernel.inodes._KEPT", 1)
+    for number in range(3):
+        store.image("team/app", "1.0", config=store.config(number=number), mtime=1_700_000_000 + number)
+    child = store.image("team/multi", None)
+    store.index("team/multi", "1", [child.descriptor(platform={"os": "linux", "architecture": "amd64"})])
+    kernel = mounted()
+    found: dict[str, Entry] = {}
+    for view in ("@untagged", "@history", "@blobs", "team"):
+        top = kernel.lookup(1, view)
+        assert top.nodeid
+        found |= all_below(kernel, top.nodeid, view)
+    assert {path.partition("/")[0] for path in found} == {"@untagged", "@history", "@blobs", "team"}
+    assert [path for path in found if path.startswith("team/multi/1/platforms/linux-amd64/layers/")]
+    for path, entry in sorted(found.items(), key=lambda item: hash(item[0])):
+        assert kernel.getattr(entry.nodeid)[1] == entry.attr, path
+        if stat.S_ISREG(entry.attr.mode):
+            assert len(kernel.content(entry.nodeid)) == entry.attr.size, path
+
+
+def test_a_name_that_stands_for_something_else_is_stale_and_what_is_open_stays(
+    store: StoreBuilder, mounted: Mounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("regfs.mount.kernel.inodes._KEPT", 1)
+    pushed = store.image("app/x", "1.0")
+    store.image("app", "1.0")
+    kernel = mounted()
+    nested = kernel.walk("app/x").nodeid
+    data = kernel.walk(f"@blobs/sha256/{pushed.digest.removeprefix('sha256:')}/data")
+    handle, _ = kernel.open(data.nodeid)
+    before = store.data(pushed.digest).read_bytes()
+    shutil.rmtree(store.repository("app/x"))
+    store.image("app", "x")
+    shutil.rmtree(store.data(pushed.digest).parent)
+    with pytest.raises(AskedError) as refused:
+        kernel.getattr(nested)
+    assert refused.value.errno == errno.ESTALE
+    assert kernel.read(data.nodeid, handle, 0, 1 << 16) == before
+    kernel.release(data.nodeid, handle)
+    with pytest.raises(AskedError) as refused:
+        kernel.getattr(data.nodeid)
+    assert refused.value.errno == errno.ENOENT

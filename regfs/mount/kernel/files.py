@@ -49,10 +49,11 @@ def max_read(options: Mapping[str, str | bool]) -> int:
 class OpenedFile:
     """What is open of one inode. `size`: bytes when it was opened; `descriptor` -1: it has none."""
 
-    __slots__ = ("backing", "content", "descriptor", "nodeid", "readers", "size")
+    __slots__ = ("backing", "content", "descriptor", "node", "nodeid", "readers", "size")
 
     def __init__(self, nodeid: int, node: File) -> None:
         self.nodeid = nodeid
+        self.node = node
         content = self.content = node.open()
         self.descriptor = content.fileno() if isinstance(content, FileContent) else -1
         found = os.fstat(self.descriptor).st_size if self.descriptor >= 0 else node.attributes().size
@@ -129,6 +130,11 @@ class OpenFiles:
                 self._passthrough = False
             return 0
         return number
+
+    def node(self, nodeid: int) -> File | None:
+        """Give the node of an inode that is open: its name may stand for something else by now."""
+        opened = self._by_node.get(nodeid)
+        return opened.node if opened else None
 
     def get(self, handle: int) -> OpenedFile:
         """Give what was opened. Raises BadRequestError."""

@@ -5,9 +5,12 @@ thing and 20 bits for a part of it (`Node.part`): what a manifest names needs no
 are of two kinds:
 
 - a naming (odd numbers): a tag with what it named at one time, in `Namings`, by slot and generation;
-- any other node (even numbers), kept as it is, by the directory where it was found, its name and, where a
-  name does not always stand for the same, its identity. What is inside an image is a part of the image's
-  top directory, by its place (`Insides`).
+- any other node (even numbers), by the directory where it was found, its name and, where a name does not
+  always stand for the same, its identity. What is inside an image is a part of the image's top directory, by
+  its place (`Insides`).
+
+Nodes themselves are kept only as long as they are in use: what the kernel remembers grows with what anybody
+has ever looked at. They are found again as they were first, by their names, and must be the same.
 
 A tag that moves is another naming, and so another inode; the kernel drops what it knew of the old one. So is
 a manifest whose blobs are damaged or mended: else the kernel would go on telling what it had heard of them.
@@ -40,8 +43,8 @@ _PART = (1 << _PART_BITS) - 1
 _SLOT_BITS = 24
 _SLOT = (1 << _SLOT_BITS) - 1
 
-#: Directories inside images that are kept: what a walk, or a few side by side, goes through.
-_LOOKED_INTO = 512
+#: Nodes that are kept: what a few walks side by side go through.
+_KEPT = 1024
 
 #: Names of a path in the log.
 _DEEPEST = 100
@@ -61,14 +64,13 @@ class EntryKey(NamedTuple):
 class InodeEntry:
     """A node that the kernel knows, and how often it was told so. `insides`: what it knows inside of it."""
 
-    __slots__ = ("damage", "insides", "key", "lookups", "node")
+    __slots__ = ("damage", "insides", "key", "lookups")
 
-    def __init__(self, node: Node, key: EntryKey) -> None:
-        self.node = node
+    def __init__(self, key: EntryKey) -> None:
         self.key = key
         self.lookups = 0
         self.damage = NOT_ENTERED
-        self.insides = Insides() if isinstance(node, TopDirectory) else None
+        self.insides = Insides() if issubclass(key.kind, TopDirectory) else None
 
 
 def text_of(name: bytes) -> str:
@@ -91,8 +93,8 @@ class InodeTable:
         self._entries: dict[int, InodeEntry] = {}
         self._numbers: dict[EntryKey, int] = {}
         self._next = 1
-        #: Directories inside images that were looked into last: to find one again asks each above it.
-        self._looked_into: LRUCache[int, Directory] = LRUCache(_LOOKED_INTO)
+        #: The nodes of numbers that were used last: to find one again asks each directory above it.
+        self._nodes: LRUCache[int, Node] = LRUCache(_KEPT)
 
     def __len__(self) -> int:
         """Tell how many things are kept."""
@@ -105,34 +107,52 @@ class InodeTable:
         if nodeid == wire.ROOT:
             return self._root
         thing, part = nodeid >> _PART_BITS, nodeid & _PART
-        whole = self._naming(thing, read=part > 0) if thing & 1 else self._entry(thing).node
+        whole = self._naming(thing, read=part > 0) if thing & 1 else self._found_again(thing)
         if part == 0:
             return whole
         if isinstance(whole, ManifestDirectory):
             return whole.member(part)
         return self._inside(thing, part)
 
+    def _found_again(self, thing: int) -> Node:
+        """Find the node of an entry. Raises ForgottenError if its name stands for something else by now."""
+        nodeid = thing << _PART_BITS
+        with self._lock:
+            key = self._entry(thing).key
+            node = self._nodes.get(nodeid)
+        if node is None:
+            node = self._look_up(key.parent, key.name)
+            if type(node) is not key.kind or (key.identity and _identity(node) != key.identity):
+                raise ForgottenError(str(nodeid))
+            with self._lock:
+                self._nodes[nodeid] = node
+        return node
+
     def _inside(self, thing: int, part: int) -> Node:
-        """Find again what is inside an image."""
+        """Find what is inside an image."""
         nodeid = thing << _PART_BITS | part
         with self._lock:
-            entry = self._entry(thing)
-            known = self._looked_into.get(nodeid)
-            if known is not None:
-                return known
-            if entry.insides is None or part > len(entry.insides):
+            insides = self._entry(thing).insides
+            node = self._nodes.get(nodeid)
+            if insides is None or part > len(insides):
                 raise ForgottenError(str(nodeid))
-            above, name = entry.insides.place(part)
-        directory = self._inside(thing, above) if above else entry.node
+            above, name = insides.place(part)
+        if node is None:
+            node = self._look_up(thing << _PART_BITS | above, name, lasts=True)
+            if isinstance(node, Directory):
+                with self._lock:
+                    self._nodes[nodeid] = node
+        return node
+
+    def _look_up(self, parent: int, name: bytes, *, lasts: bool = False) -> Node:
+        """Find a name. Raises ForgottenError where it `lasts` and does not any more: a layer is missing."""
+        directory = self.node(parent)
         if not isinstance(directory, Directory):
-            raise ForgottenError(str(nodeid))
-        found = directory.lookup(text_of(name))
-        if not directory.lasts(found):  # a layer is missing since: this may be something else
-            raise ForgottenError(str(nodeid))
-        if isinstance(found, Directory):
-            with self._lock:
-                self._looked_into[nodeid] = found
-        return found
+            raise ForgottenError(str(parent))
+        node = directory.lookup(text_of(name))
+        if lasts and not directory.lasts(node):
+            raise ForgottenError(str(parent))
+        return node
 
     def entered(self, nodeid: int) -> Node:
         """Find the node of a directory that is looked into, and note how a manifest's blobs are just now."""
@@ -144,10 +164,10 @@ class InodeTable:
             if self._namings.damage(_slot(thing)) == NOT_ENTERED:
                 self._namings.entered(_slot(thing), _first_damage(node))
             return node
-        entry = self._entry(thing)
+        node, entry = self._found_again(thing), self._entry(thing)
         if entry.damage == NOT_ENTERED:
-            entry.damage = _first_damage(entry.node)
-        return entry.node
+            entry.damage = _first_damage(node)
+        return node
 
     def _entry(self, thing: int) -> InodeEntry:
         try:
@@ -206,9 +226,9 @@ class InodeTable:
             if entry is None or thing is None or thing not in self._entries:
                 thing = self._next = self._next + 1
                 thing *= 2
-                entry = self._entries[thing] = InodeEntry(node, key)
+                entry = self._entries[thing] = InodeEntry(key)
                 self._numbers[key] = thing
-            entry.node = node
+            self._nodes[thing << _PART_BITS] = node
             entry.lookups += 1
         return thing << _PART_BITS
 
@@ -288,6 +308,7 @@ class InodeTable:
             entry.lookups -= count
             if entry.lookups <= 0:
                 del self._entries[thing]
+                self._nodes.pop(thing << _PART_BITS, None)
                 if self._numbers.get(entry.key) == thing:
                     del self._numbers[entry.key]
 

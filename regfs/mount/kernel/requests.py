@@ -248,7 +248,7 @@ class KernelRequests:
     # --- attributes --------------------------------------------------------------------------------------
 
     def _getattr(self, request: KernelRequest) -> bytes:
-        node = self.inodes.node(request.nodeid)
+        node = self._files.node(request.nodeid) or self.inodes.node(request.nodeid)
         if request.nodeid in self._listed:
             self._see_listing(request.nodeid, node)
         attributes = node.attributes()
