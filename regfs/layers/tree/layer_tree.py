@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
@@ -83,6 +84,8 @@ class LayerTree:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = Lock()
+        # No method of its own: in a cycle the tree, and its file, stay open until Python looks for those.
+        self._read = partial(_read, connection)
         self._runs = NodeRuns(self._read)
 
     def root(self) -> Member:
@@ -170,13 +173,14 @@ class LayerTree:
         with self._lock:
             self._connection.close()
 
-    def _read(self, parent: int, name: bytes, most: int) -> list[Row]:
-        """Read rows of a directory from a name on."""
-        found = []
-        for member, traits, *columns in self._connection.execute(_ROWS, (parent, name, most)).fetchall():
-            node = _node(*columns)
-            found.append(_new(Row, (_new(Member, (member, node.id, node.type, traits)), node)))
-        return found
+
+def _read(connection: sqlite3.Connection, parent: int, name: bytes, most: int) -> list[Row]:
+    """Read rows of a directory from a name on."""
+    found = []
+    for member, traits, *columns in connection.execute(_ROWS, (parent, name, most)).fetchall():
+        node = _node(*columns)
+        found.append(_new(Row, (_new(Member, (member, node.id, node.type, traits)), node)))
+    return found
 
 
 def _path(above: Mapping[int, tuple[int, bytes]], parent: int, name: bytes) -> bytes:

@@ -30,7 +30,7 @@ class Insides:
         self._names = bytearray()
         #: Where the name of each number ends.
         self._ends = array("Q", [0])
-        self._index = SlotIndex(lambda number: hash(self.place(number)))
+        self._index = SlotIndex()
 
     def __len__(self) -> int:
         return len(self._directories) - 1
@@ -57,5 +57,5 @@ class Insides:
         self._directories.append(place.directory)
         self._names += place.name
         self._ends.append(len(self._names))
-        self._index.add(key, number)
+        self._index.add(key, number, lambda other: hash(self.place(other)))
         return number

@@ -37,7 +37,7 @@ class Namings:
         self._generations = array("I")
         self._damage = array("h")
         self._free: list[int] = []
-        self._index = SlotIndex(self._hash)
+        self._index = SlotIndex()
 
     def __len__(self) -> int:
         return len(self._names) - len(self._free)
@@ -118,7 +118,7 @@ class Namings:
             self._lookups.append(0)
             self._generations.append(0)
             self._damage.append(NOT_ENTERED)
-        self._index.add(self._hash(slot), slot)
+        self._index.add(self._hash(slot), slot, self._hash)
         return slot
 
     def supersede(self, slot: int) -> None:

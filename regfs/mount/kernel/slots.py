@@ -14,15 +14,11 @@ _FEWEST = 16
 
 
 class SlotIndex:
-    """Numbers by hashes, with open addressing. `hash_of` gives the hash of what is in a slot.
+    """Numbers by hashes, with open addressing. Not safe for threads."""
 
-    Not safe for threads.
-    """
+    __slots__ = ("_places", "_used")
 
-    __slots__ = ("_hash_of", "_places", "_used")
-
-    def __init__(self, hash_of: Callable[[int], int]) -> None:
-        self._hash_of = hash_of
+    def __init__(self) -> None:
         self._places = array("I", bytes(4 * _FEWEST))
         self._used = 0  # places that are not empty
 
@@ -36,10 +32,13 @@ class SlotIndex:
             place = (place + 1) & mask
         return None
 
-    def add(self, key: int, slot: int) -> None:
-        """Have a slot found; none of those that are has the same in it."""
+    def add(self, key: int, slot: int, hash_of: Callable[[int], int]) -> None:
+        """Have a slot found; none of those that are has the same in it.
+
+        `hash_of` gives the hash of what is in a slot, for when there must be more places.
+        """
         if (self._used + 1) * _SPARSE > len(self._places):
-            self._rebuild()
+            self._rebuild(hash_of)
         self._put(key, slot)
 
     def _put(self, key: int, slot: int) -> None:
@@ -60,7 +59,7 @@ class SlotIndex:
                 return
             place = (place + 1) & mask
 
-    def _rebuild(self) -> None:
+    def _rebuild(self, hash_of: Callable[[int], int]) -> None:
         """Make it anew, with room for twice as many."""
         slots = [entry - 1 for entry in self._places if entry not in (_EMPTY, _DELETED)]
         size = _FEWEST
@@ -69,4 +68,4 @@ class SlotIndex:
         self._places = array("I", bytes(4 * size))
         self._used = 0
         for slot in slots:
-            self._put(self._hash_of(slot), slot)
+            self._put(hash_of(slot), slot)
