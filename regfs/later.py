@@ -46,7 +46,9 @@ def door(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
         module = f"{package}.{modules[name]}"
         if module not in sys.modules and _stamp() != _LOADED:
             raise ReplacedError(module)
-        return getattr(import_module(module), name)
+        found = getattr(import_module(module), name)
+        setattr(sys.modules[package], name, found)  # so that nobody comes here for it again
+        return found
 
     return find
 

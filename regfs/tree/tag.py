@@ -29,7 +29,7 @@ class TagDirectory(ManifestDirectory):
     With a `naming` it stands for what that names, wherever the tag moves.
     """
 
-    __slots__ = ("_naming", "_tag")
+    __slots__ = ("_known", "_naming", "_tag")
 
     XATTRS = (*ManifestDirectory.XATTRS, "pushed")
 
@@ -37,6 +37,7 @@ class TagDirectory(ManifestDirectory):
         super().__init__(scope, number)
         self._tag = tag
         self._naming = naming
+        self._known: Outline | None = None
 
     def naming(self) -> Naming:
         """Tell what the tag names, as far as that is known without reading its link.
@@ -66,6 +67,13 @@ class TagDirectory(ManifestDirectory):
     def tag(self) -> str:
         """The tag."""
         return self._tag
+
+    def _outline(self, digest: Digest) -> Outline:
+        if self._naming is None:
+            return super()._outline(digest)
+        if self._known is None:
+            self._known = super()._outline(digest)
+        return self._known
 
     def _listed(self) -> Outline:
         self._scope.graph.tag_entered(self._scope.repository, self._tag)

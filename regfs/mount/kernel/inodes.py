@@ -247,10 +247,11 @@ class InodeTable:
     def _seen(self, above: NamesDirectory, tag: bytes, node: TagDirectory) -> Naming:
         """Tell what a tag names; reads its link only where what was known of it may have changed."""
         naming = node.naming()
+        if naming.digest is not None:
+            return naming
         with self._lock:
             slot = self._namings.find(above, tag)
-            known = None if slot is None else self._namings.naming(slot)
-            if slot is None or naming.digest is not None or known is None or known.digest is None:
+            if slot is None or self._namings.naming(slot).digest is None:
                 return naming
         try:
             return Naming(node.digest(), naming.pushed)

@@ -39,7 +39,7 @@ class Reading:
         self.nodeid = nodeid
         self.directory = directory
         self.place = place
-        self._entries = _entries(directory)
+        self._entries = _with_names_alone(directory) if directory.dear else directory.entries()
         if place > len(DOTS):
             next(islice(self._entries, place - len(DOTS) - 1, None), None)
 
@@ -64,10 +64,7 @@ class Reading:
 DOTS = (b".", b"..")
 
 
-def _entries(directory: Directory) -> Iterator[tuple[Child, Attributes | None]]:
-    if not directory.dear:
-        yield from directory.entries()
-        return
+def _with_names_alone(directory: Directory) -> Iterator[tuple[Child, Attributes | None]]:
     for child in directory.children():
         try:
             yield child, child.node.attributes() if child.node else None

@@ -41,6 +41,10 @@ _TYPE_SHIFT = 12
 _KINDS = {kind: mode >> _TYPE_SHIFT for kind, mode in MODES.items()}
 
 
+#: Makes a named tuple in half the time that its own constructor takes.
+_new = tuple.__new__
+
+
 class Lifetimes(NamedTuple):
     """For how many seconds the kernel may believe names, attributes, and that a name is not there."""
 
@@ -238,7 +242,7 @@ class KernelRequests:
             self.inodes.tell(whole, parts)
         if answer := buffer.packed():
             self._listings.put(reading)
-        return ListingAnswer(KernelAnswer(answer, told), below)
+        return _new(ListingAnswer, (_new(KernelAnswer, (answer, told)), below))
 
     def _opendir(self, _request: KernelRequest) -> bytes:
         if self._stateless:
