@@ -80,15 +80,15 @@ class StoredBlobs:
 
     def look(self, name: str, named: Named) -> Blob:
         """Tell about a blob that a manifest names, damaged or not. Raises BlobMissingError, StoreError."""
-        seen = self.seen(named)
-        if seen is not None:
-            return Blob(named.digest, seen.size, seen.blocks, seen.mtime_ns)
-        return self.blob(name, named.digest)
+        told = self.told(name, named)
+        return told if isinstance(told, Blob) else Blob(named.digest, told.size, told.blocks, told.mtime_ns)
 
-    def seen(self, named: Named) -> Seen | None:
-        """Tell about a sound blob as the index has it, if that is still so."""
+    def told(self, name: str, named: Named) -> Seen | Blob:
+        """Tell the size, the blocks and the time of such a blob, as `look` does."""
         seen = named.seen
-        return seen if seen is not None and self._confirmed(named.digest, seen.version) else None
+        if seen is not None and self._confirmed(named.digest, seen.version):
+            return seen
+        return self.blob(name, named.digest)
 
     def _confirmed(self, digest: Digest, version: int) -> bool:
         """Tell whether the shard of a blob that was sound is as a version of the index says it is."""

@@ -44,7 +44,7 @@ class KnownManifests(StoredBlobs):
                 if self._keeper is not None:
                     self._keeper.outline(found)
             self._outlines.put(digest, found)
-        if (self.seen(found.itself) or self.look(name, found.itself)).size != found.itself.size:
+        if self.told(name, found.itself).size != found.itself.size:
             self.manifest(name, digest)  # raises what is wrong with it
         return found
 

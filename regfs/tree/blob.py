@@ -94,7 +94,7 @@ def _attributes_of(
     graph: Graph, repository: str, want: Named, number: int, fallback: Directory
 ) -> Attributes:
     try:
-        blob = graph.seen(want) or graph.blob(repository, want.digest)
+        blob = graph.told(repository, want)
     except (DamageError, StoreError):
         if want.size is None:
             raise

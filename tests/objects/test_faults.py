@@ -138,17 +138,21 @@ def test_a_reader_who_waits_can_be_interrupted_and_a_mount_unmounted(
     assert mounted.end() == 0
 
 
+def ends_by_ctrl_c(index: subprocess.Popen[str]) -> None:
+    began = time.monotonic()
+    index.send_signal(signal.SIGINT)
+    _, said = index.communicate(timeout=15)
+    assert time.monotonic() - began < 3
+    assert (index.returncode, "Traceback" in said) == (130, False)
+
+
 def test_ctrl_c_ends_an_index_that_waits(ours: tuple[Seaweed, Pair]) -> None:
     server, pair = ours
     server.stop()
     try:
         index = subprocess.Popen([*REGFS, "index", pair.address], stderr=subprocess.PIPE, text=True)
         time.sleep(1.5)
-        began = time.monotonic()
-        index.send_signal(signal.SIGINT)
-        _, said = index.communicate(timeout=15)
-        assert time.monotonic() - began < 3
-        assert (index.returncode, "Traceback" in said) == (130, False)
+        ends_by_ctrl_c(index)
     finally:
         server.go_on()
 
@@ -169,11 +173,7 @@ def test_ctrl_c_ends_a_pass_that_waits_in_many_threads(ours: tuple[Seaweed, Pair
         server.stop()
         try:
             time.sleep(1)
-            began = time.monotonic()
-            index.send_signal(signal.SIGINT)
-            _, said = index.communicate(timeout=15)
-            assert time.monotonic() - began < 3
-            assert (index.returncode, "Traceback" in said) == (130, False)
+            ends_by_ctrl_c(index)
         finally:
             server.go_on()
 
