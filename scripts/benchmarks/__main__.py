@@ -54,8 +54,18 @@ def _objects(bench: Bench) -> None:
     objects(bench)
 
 
+def _objects_memory(bench: Bench) -> None:
+    from scripts.benchmarks.objects import objects_memory
+
+    objects_memory(bench)
+
+
 #: Parts that take so long that they run only when they are named.
-LONG: dict[str, Callable[[Bench], None]] = {"indexing-cold": indexing_cold, "objects": _objects}
+LONG: dict[str, Callable[[Bench], None]] = {
+    "indexing-cold": indexing_cold,
+    "objects": _objects,
+    "objects-memory": _objects_memory,
+}
 
 
 def main() -> None:

@@ -55,6 +55,30 @@ def objects(bench: Bench) -> None:
         server.end()
 
 
+def objects_memory(bench: Bench) -> None:
+    """Index a store of a million objects: it is no question of time."""
+    server = Seaweed(bench.work / "seaweed")
+    try:
+        os.environ.update(server.environment())
+        server.make_bucket("store")
+        tags = bench.sizes.objects // _REPOSITORIES // _OBJECTS_OF_A_TAG + 1
+        found = _store(_REPOSITORIES, tags, b"")
+        count = len(found)
+        asyncio.run(_fill(server, "store", found))
+        del found
+        table = Table("objects", "objects-memory", f"peak memory: {count:,} objects", "MB", ("peak",), ())
+        for name in (INDEX, REFRESH):
+            done = run([*REGFS, "index", "s3://store"])
+            table.add(name, "peak", done.memory)
+            bench.results.note(f"{name}, {count:,} objects: {done.seconds:.1f} s, {done.memory:.0f} MB")
+        bench.results.add(table)
+    finally:
+        server.end()
+
+
+#: Repositories of that store, and the objects that a tag has of its own.
+_REPOSITORIES, _OBJECTS_OF_A_TAG = 100, 12
+
 _INDEXING = Table("objects", "objects", "24,000 objects: an index, and beside it", "s", _KINDS, (LIST,))
 _READING = Table("objects", "objects-cat", "cat of a layer of half the size", "s", _KINDS, (CURL,))
 

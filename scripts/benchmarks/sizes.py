@@ -29,6 +29,8 @@ class Sizes:
     entries: int
     unpacked: int
     reads: int
+    #: Objects of the object store whose index is weighed.
+    objects: int
 
 
 WHOLE = Sizes(
@@ -44,6 +46,7 @@ WHOLE = Sizes(
     entries=10_000,
     unpacked=200_000_000,
     reads=1_000,
+    objects=1_000_000,
 )
 
 QUICK = Sizes(
@@ -59,4 +62,5 @@ QUICK = Sizes(
     entries=1_000,
     unpacked=20_000_000,
     reads=100,
+    objects=5_000,
 )

@@ -45,16 +45,16 @@ def directory_stat(stamp: int, mtime_ns: int) -> FileStat:
 
 
 def stamp_of(texts: Iterable[str]) -> int:
-    """Give a stamp that is equal as long as these are; never 0."""
+    """Give a stamp that is equal as long as these are, in their order; never 0."""
     hashing = blake2b(digest_size=8)
-    for text in sorted(texts):
+    for text in texts:
         hashing.update(text.encode("utf-8", "surrogateescape") + b"\0")
     return int.from_bytes(hashing.digest(), "big") % _STAMPS + 1
 
 
 def names_stamp(entries: Iterable[Entry]) -> int:
     """Give the stamp of a directory: as a file system's, it changes with the names in it, and no more."""
-    return stamp_of(f"{name}\1{kind.value}" for name, kind in entries)
+    return stamp_of(sorted(f"{name}\1{kind.value}" for name, kind in entries))
 
 
 def entries_of(prefixes: Iterable[str], objects: Iterable[Key]) -> list[Entry]:

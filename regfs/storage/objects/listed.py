@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from regfs.errors import MissingError, StoreError, UnsafeError
@@ -79,14 +80,13 @@ class ListedStorage:
         bucket, prefix = self._whole.bucket, self._whole.key(self.path)
         skip = len(prefix) + 1 if prefix else 0
         keys, odd, unlisted = all_below(bucket, prefix)
-        self.stamp = stamp_of(
-            [f"{key.path}\1{key.size}\1{key.modified}\1{key.etag}" for key in keys] + odd + unlisted
-        )
+        keys.sort()
+        told = (f"{key.path}\1{key.size}\1{key.modified}\1{key.etag}" for key in keys)
+        self.stamp = stamp_of(chain(told, sorted(odd), sorted(unlisted)))
         if self.stamp == known:
             return
         self._odd = frozenset(above[skip:] for above in odd)
         self._unlisted = frozenset(above[skip:] for above in unlisted)
-        keys.sort()
         empty = markers(bucket, [key for key in keys if not key.size], [key.path for key in keys])
         self._empty = frozenset(path[skip:] for path in empty if len(path) > len(prefix))
         while keys and keys[0].path == prefix:
