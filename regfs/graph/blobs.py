@@ -6,7 +6,7 @@ Safe for many threads; no lock is held while anything is read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
@@ -23,6 +23,9 @@ from regfs.storage.protocol import FileContent
 
 #: Bytes of memory.
 _ROOM_FOR_BLOBS = 4 << 20
+
+#: So many shards are looked at one by one within `ttl`, and then all.
+_SEVERAL = 8
 
 
 class Blob(NamedTuple):
@@ -76,7 +79,9 @@ class StoredBlobs:
         self._blobs: Cache[tuple[str, Digest], Blob] = for_a_while(
             means.ttl, _ROOM_FOR_BLOBS // COST_OF_ENTRY, means.clock
         )
-        self._shards: dict[str, _Shard] = {}
+        self._shards: dict[tuple[str, str], _Shard] = {}
+        #: Shards that were looked at one by one, until when they are counted.
+        self._counted, self._counted_until = 0, float("-inf")
 
     def look(self, name: str, named: Named) -> Blob:
         """Tell about a blob that a manifest names, damaged or not. Raises BlobMissingError, StoreError."""
@@ -85,24 +90,38 @@ class StoredBlobs:
 
     def told(self, name: str, named: Named) -> Seen | Blob:
         """Tell the size, the blocks and the time of such a blob, as `look` does."""
-        seen = named.seen
-        if seen is not None and self._confirmed(named.digest, seen.version):
-            return seen
-        return self.blob(name, named.digest)
+        _, _, digest, _, _, _, _, _, _, seen = named
+        if seen is not None:
+            # A sound blob is as the index says if its shard is what that version of the index says.
+            shard = self._shards.get((digest.algorithm, digest.hex[:2]))
+            if shard is None or self._clock() >= shard.until:
+                shard = self._look_at_shard(digest.algorithm, digest.hex[:2])
+            if shard.version == seen.version:
+                return seen
+        return self.blob(name, digest)
 
-    def _confirmed(self, digest: Digest, version: int) -> bool:
-        """Tell whether the shard of a blob that was sound is as a version of the index says it is."""
-        key = digest.hex[:2] if digest.algorithm == "sha256" else f"{digest.algorithm}:{digest.hex[:2]}"
-        shard = self._shards.get(key)
-        if shard is None or self._clock() >= shard.until:
-            shard = self._shards[key] = self._look_at_shard(digest)
-        return shard.version == version
+    def _look_at_shard(self, algorithm: str, prefix: str) -> _Shard:
+        """Look at a shard. Who asks for several goes through many blobs: then all are looked at together.
 
-    def _look_at_shard(self, digest: Digest) -> _Shard:
+        Not where each takes a request, nor where the storage is slow: there blobs are asked for ahead.
+        """
         now = self._clock()
-        stamp, version = self._known.shard(digest.algorithm, digest.hex[:2]) if self._known else (0, 0)
-        same = stamp and stamp == self._aside.timed(lambda: self._contents.shard_stamp(digest))
-        return _Shard(version if same else None, now + self._ttl)
+        if now >= self._counted_until:
+            self._counted, self._counted_until = 0, now + self._ttl
+        self._counted += 1
+        one = self._counted != _SEVERAL or self._contents.lists or self._aside.slow
+        known, version = self._known.shards(algorithm, prefix if one else "") if self._known else ({}, 0)
+        known = {other: stamp for other, stamp in known.items() if stamp}
+
+        def look() -> Sequence[int]:
+            return self._contents.shard_stamps(algorithm, known) if known else ()
+
+        stamps = self._aside.timed(look) if one else look()
+        self._shards[algorithm, prefix] = _Shard(None, now + self._ttl)
+        for other, stamp in zip(known, stamps, strict=True):
+            same = stamp == known[other]
+            self._shards[algorithm, other] = _Shard(version if same else None, now + self._ttl)
+        return self._shards[algorithm, prefix]
 
     def blob(self, name: str, digest: Digest) -> Blob:
         """Tell about a blob as a repository names it. Raises BlobMissingError, StoreError.

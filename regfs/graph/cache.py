@@ -7,7 +7,7 @@ is read from the store. Two threads that miss at once both read: that costs a li
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import cachetools
@@ -35,13 +35,23 @@ class Cache(Generic[K, V]):
             except KeyError:
                 return None
 
+    def get_all(self, keys: Iterable[K]) -> dict[K, V]:
+        """Give the values kept for some keys."""
+        with self._lock:
+            return {key: self._cache[key] for key in keys if key in self._cache}
+
     def put(self, key: K, value: V) -> None:
         """Keep a value, in place of the one before."""
+        self.put_all([(key, value)])
+
+    def put_all(self, pairs: Iterable[tuple[K, V]]) -> None:
+        """Keep values, in place of those before."""
         with self._lock:
-            try:
-                self._cache[key] = value
-            except ValueError:  # larger than the whole cache
-                self._cache.pop(key, None)
+            for key, value in pairs:
+                try:
+                    self._cache[key] = value
+                except ValueError:  # larger than the whole cache
+                    self._cache.pop(key, None)
 
     def through(self, key: K, load: Callable[[], V]) -> V:
         """Give the value kept for a key, or else load it and keep it. What `load` raises is not kept."""

@@ -58,6 +58,10 @@ _BEING_WRITTEN = 60.0
 _TICK = 2_500_000_000
 
 
+#: Makes a named tuple in half the time that its own constructor takes; a walk makes one for each tag.
+_new = tuple.__new__
+
+
 class Found(NamedTuple):
     """What a name stands for: None if for no such thing, False for one that the registry cannot have made."""
 
@@ -232,17 +236,21 @@ class Graph(KnownManifests):
         """Look at a tag's link, which is not opened: it is what it was, or of an unknown digest."""
         return self._believed(name, tag, self._links.get((name, tag))) or self._look_at(name, tag)
 
-    def look_at_links(self, name: str, tags: Sequence[str]) -> None:
-        """Look at the links of some tags together, as far as that helps: their times will be asked for.
+    def look_at_links(self, name: str, tags: Sequence[str]) -> dict[str, Link]:
+        """Look at the links of some tags together, as far as that helps; give those that are known by now.
 
         What fails, or is no tag, is met by whoever asks for it.
         """
-        due = [tag for tag in tags if self._fresh(name, tag) is None]
+        now = self._clock()
+        kept = self._links.get_all((name, tag) for tag in tags)
+        links = {tag: link for (_, tag), link in kept.items() if now < link.until}
+        due = [tag for tag in tags if tag not in links]
         with suppress(StoreError):
-            known = self._look_at_known(name, due)
+            links |= self._look_at_known(name, due)
             for tag in due if self._aside.slow else ():
-                if tag not in known:
+                if tag not in links:
                     self._begin_link(name, tag)
+        return links
 
     def _believed(self, name: str, tag: str, link: Link | None) -> Link | None:
         """Give a tag's link as it is known, if its stamp is still the same."""
@@ -264,15 +272,14 @@ class Graph(KnownManifests):
         if not known:
             return {}
         now = self._clock()
-        stamps = self._aside.timed(lambda: self._contents.tag_stamps(name, [one.name for one in known]))
+        stamps = self._contents.tag_stamps(name, [one.name for one in known])  # no small question: not timed
         until = now + self._ttl
         links = {
-            one.name: Link(one.digest, stamp, one.pushed, until)
-            for one, stamp in zip(known, stamps, strict=True)
-            if one.stamp == stamp
+            tag: _new(Link, (digest, stamp, pushed, until))
+            for (tag, then, pushed, digest), stamp in zip(known, stamps, strict=True)
+            if then == stamp
         }
-        for tag, link in links.items():
-            self._links.put((name, tag), link)
+        self._links.put_all(((name, tag), link) for tag, link in links.items())
         return links
 
     def _look_at(self, name: str, tag: str) -> Link:

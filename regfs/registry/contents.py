@@ -280,12 +280,12 @@ class Contents:
                 self._gather(layout.tags(name))
         return self._store.stamps(paths)
 
-    def shard_stamp(self, digest: Digest) -> int:
-        """Give the stamp of the directory that holds a blob's."""
-        shard = layout.shard(digest.algorithm, digest.hex[:2])
+    def shard_stamps(self, algorithm: str, prefixes: Iterable[str]) -> Sequence[int]:
+        """Give the stamps of directories that hold blobs', by the first two digits of their digests."""
+        shards = [layout.shard(algorithm, prefix) for prefix in prefixes]
         if self._gathering is not None:
-            return self._gathering.tree_stamp(shard)
-        return self._store.stamps([shard])[0]
+            return [self._gathering.tree_stamp(shard) for shard in shards]
+        return self._store.stamps(shards)
 
     def space(self) -> Space:
         """Tell about the file system that holds the store."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -169,6 +169,30 @@ def test_what_another_pass_says_is_not_mixed_with_what_was_said_before(beside: B
         beside.graph.look("team/app", layer)
     after = beside.graph.outline("team/app", before.itself.digest)
     assert after.layers[0].seen is None
+
+
+def test_who_goes_through_many_blobs_has_all_shards_looked_at_together(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [beside.built.blob(b"%d" % number, "x/y") for number in range(60)]
+    image = beside.built.image("team/app", "many", layers)
+    beside.refresh()
+    looks: list[int] = []
+    stamps = beside.store.stamps
+
+    def counted(paths: Sequence[str]) -> Sequence[int]:
+        looks.append(len(paths))
+        return stamps(paths)
+
+    monkeypatch.setattr(beside.store, "stamps", counted)
+    outline = beside.graph.outline("team/app", Digest.parse(image.digest))
+    assert [beside.graph.look("team/app", layer).size for layer in outline.layers]
+    shards = {layer.digest.hex[:2] for layer in outline.layers}
+    assert looks[:-1] == [1] * len(looks[:-1])
+    assert len(looks) < 10 < len(shards) <= looks[-1]
+    beside.built.data(layers[-1].digest).parent.rename(beside.built.root / "collected")
+    beside.clock.now += TTL
+    assert [beside.graph.stored("team/app", layer) for layer in outline.layers] == [True] * 59 + [False]
 
 
 def test_the_outline_of_an_index_tells_its_platforms_as_its_manifest_does(beside: Beside) -> None:

@@ -100,6 +100,18 @@ class Known:
                 self._disconnect()
                 raise
 
+    def _rows(self, query: str, *values: str) -> list[Any]:
+        """Ask, without what `_reading` takes; nothing is known where nothing can be asked."""
+        with self._lock:
+            self._see_file()
+            if self._connection is None:
+                return []
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except sqlite3.Error:
+                self._disconnect()
+                return []
+
     def _see_file(self) -> None:
         """Connect to the file in use, if it is another one, or was not to be had the last time."""
         now = self._clock()
@@ -122,14 +134,12 @@ class Known:
             self.version += 1
         return self.version
 
-    def shard(self, algorithm: str, prefix: str) -> tuple[int, int]:
-        """Give the stamp of a shard of blobs (0: not known), and the version that it is of."""
-        try:
-            with self._reading() as connection:
-                row = connection and connection.execute(_SHARD, (layout.shard(algorithm, prefix),)).fetchone()
-        except sqlite3.Error:
-            row = None
-        return (row[0], self._note(row[1])) if row else (0, self.version)
+    def shards(self, algorithm: str, prefix: str = "") -> tuple[dict[str, int], int]:
+        """Give the stamps of an algorithm's shards, or of one, by prefix (0: not known); and the version."""
+        first, last = layout.shard(algorithm, prefix), layout.shard(algorithm, prefix or "g")  # no hex digit
+        rows = self._rows(_SHARDS, first, last)
+        stamps = {path.rpartition("/")[2]: stamp for path, stamp, _ in rows}
+        return stamps, self._note(rows[0][2]) if rows else self.version
 
     def names(self, name: str) -> NamesKnown | None:
         """Tell what is in a directory among the repositories ("" is the top)."""
@@ -141,32 +151,19 @@ class Known:
 
     def tags(self, repository: str, first: str, last: str) -> list[TagKnown]:
         """Tell what tags named, from one to another in their order: those that are known to hold a digest."""
-        try:
-            with self._reading() as connection:
-                if connection is None:
-                    return []
-                rows = [
-                    row
-                    for query in (_TAGS, _KEPT_TAGS)  # what a mount kept is newer than the last pass
-                    for row in connection.execute(query, (repository, first, last))
-                ]
-        except sqlite3.Error:
-            return []
-        tags = {name: TagKnown(name, stamp, pushed, _digest(text)) for name, stamp, pushed, text in rows}
+        between = repository, first, last
+        rows = self._rows(_TAGS, *between) + self._rows(_KEPT_TAGS, *between)  # what a mount kept is newer
+        tags = {
+            name: _new(TagKnown, (name, stamp, pushed, _digest(text))) for name, stamp, pushed, text in rows
+        }
         return list(tags.values())
 
     def outline(self, digest: Digest) -> Outline | None:
         """Tell what a manifest names, with the blobs as they are stored; None if it was never read."""
-        try:
-            with self._reading() as connection:
-                if connection is None:
-                    return None
-                rows = connection.execute(_OUTLINE, (str(digest),)).fetchall()
-                kept = None if rows else connection.execute(_KEPT, (str(digest),)).fetchone()
-        except sqlite3.Error:
-            return None
+        rows = self._rows(_OUTLINE, str(digest))
         if not rows:
-            return decode(kept[0]) if kept else None
+            kept = self._rows(_KEPT, str(digest))
+            return decode(kept[0][0]) if kept else None
         when, kind, media_type, size, blocks, mtime_ns = rows[0][:6]
         version = self._note(when)
         seen = Seen(size, blocks, mtime_ns, version)
@@ -181,7 +178,9 @@ def _fetch(file: IndexFile) -> None:
         os.posix_fadvise(opened.fileno(), 0, _FETCHED, os.POSIX_FADV_WILLNEED)
 
 
-_SHARD = f"SELECT stamp, (SELECT value FROM meta WHERE key = '{WHEN}') FROM place WHERE path = ?"
+_SHARDS = (
+    f"SELECT path, stamp, (SELECT value FROM meta WHERE key = '{WHEN}') FROM place WHERE path BETWEEN ? AND ?"
+)
 
 _TAGS = (
     "SELECT tag.name, stamp, pushed, digest FROM repository JOIN tag ON repository = repository.id "
