@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -30,6 +31,10 @@ _log = logging.getLogger(__name__)
 
 #: Bytes of the buffer that a request is read into: the kernel wants 8 KiB; FORGETs come many at once.
 _BUFFER = 64 << 10
+
+#: Seconds for which a thread asks again whether a request has come, before it sleeps, if the one before came
+#: so soon: to wake it on another processor takes as long as most answers.
+_SOON = 0.0002
 
 #: Bytes of a pipe's page, which an answer's header takes.
 _PAGE = 4096
@@ -90,6 +95,8 @@ class KernelSession:
         self._owner = owner
         self._only_for = only_for
         self._mine = PerThread()
+        #: Whether the last request came soon after the one before it was answered.
+        self._eager = False
         self.crew: Crew[KernelRequest] = Crew(
             self._next, self._serve, lambda task: task.opcode in wire.UNANSWERED, self._meanwhile, on_end
         )
@@ -138,9 +145,13 @@ class KernelSession:
     def _next(self) -> tuple[int, KernelRequest] | None:
         """Read the next request; None when the file system is unmounted."""
         buffer = self._mine.buffer
+        began = time.monotonic()
+        while self._eager and not self._mine.poll(self._device) and time.monotonic() - began < _SOON:
+            pass
         while True:
             try:
                 size = os.readv(self._device, [buffer])
+                self._eager = time.monotonic() - began < _SOON
             except OSError as error:
                 # ENOENT: it was interrupted before it was read.
                 if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):
