@@ -74,7 +74,8 @@ def entry_of_blob(
     scope: Scope, name: str, named: Named, fallback: Directory, part: int
 ) -> tuple[Child, Attributes | None]:
     """Give a blob's file as a listing has it, without making it; None for what is wrong with it."""
-    number = _inode_of(scope, named.digest)
+    digest = named.digest
+    number = inode.of_blob(digest) if digest.algorithm == "sha256" else _inode_of(scope, digest)
     child = _new(Child, (name, NodeType.FILE, number, None, part))
     try:
         return child, _attributes_of(scope.graph, scope.repository, named, number, fallback)

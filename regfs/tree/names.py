@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 #: What regfs's own names begin with; no name of a repository or tag does.
 _RESERVED = ("@", ":")
+
+#: Makes a named tuple in half the time that its own constructor takes; a walk makes one for each name.
+_new = tuple.__new__
 
 #: Names that are looked at together for a listing with attributes.
 _TOGETHER = 512
@@ -75,7 +78,7 @@ class NamesDirectory(Directory):
         for tag in listing.tags:
             if not tag.startswith(_RESERVED):
                 shown = tag_name(tag, ambiguous=tag in listing.nested)
-                yield Child(shown, NodeType.DIRECTORY, tag_inode(self.inode, tag))
+                yield _new(Child, (shown, NodeType.DIRECTORY, tag_inode(self.inode, tag), None, 0))
 
     def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
         """List them with what stat(2) tells of each; the times of many tags are looked at together.
@@ -83,30 +86,25 @@ class NamesDirectory(Directory):
         Where the storage is slow only their names: whoever lists shall not wait for a tag that is stuck, and
         whoever asks for one after the other has the next looked at ahead.
         """
-        graph = self._scope.graph
-        listing = graph.listing(self._scope.repository)
+        graph, repository = self._scope.graph, self._scope.repository
+        listing = graph.listing(repository)
         children = iter(self.children())
         while some := list(islice(children, _TOGETHER)):
-            if not graph.slow:
-                tags = [child.name.removeprefix(":") for child in some]
-                graph.look_at_links(self._scope.repository, tags)
-            left = iter(some)
-            yield from self._with_attributes(self._told_while_quick(left, listing.nested, listing.tags))
-            yield from ((child, None) for child in left)
-
-    def _told_while_quick(
-        self, children: Iterator[Child], nested: Container[str], tags: Mapping[str, bool]
-    ) -> Iterator[Child]:
-        """Give children their nodes until the storage proves slow."""
-        while not self._scope.graph.slow and (child := next(children, None)):
-            yield self._told(child, nested, tags)
-
-    def _told(self, child: Child, nested: Container[str], tags: Mapping[str, bool]) -> Child:
-        """Give a child its node, where the listing tells all that there is to know of it."""
-        tag = child.name.removeprefix(":")
-        if (tag == child.name and tag in nested) or not tags.get(tag):
-            return child
-        return child._replace(node=self._sound_tag(tag, child.inode))
+            links = {} if graph.slow else graph.look_at_links(repository, [_tag(child) for child in some])
+            for child in some:
+                tag = _tag(child)
+                is_tag = listing.tags.get(tag) and (tag != child.name or tag not in listing.nested)
+                link = links.get(tag) if is_tag else None
+                if link is not None and link.digest is not None:
+                    naming = _new(Naming, (link.digest, link.pushed))
+                    node: Node | None = TagDirectory(self._scope, child.inode, tag, naming)
+                    told = Attributes.of_directory(child.inode, link.pushed)
+                    yield _new(Child, (child.name, child.type, child.inode, node, 0)), told
+                elif graph.slow:
+                    yield child, None
+                else:
+                    node = self._sound_tag(tag, child.inode) if is_tag else None
+                    yield from self._with_attributes([child._replace(node=node)])
 
     def lookup(self, name: str) -> Node:
         """Find a nested repository, else a tag; `:tag` is a tag, `@digest` a revision."""
@@ -168,3 +166,8 @@ class NamesDirectory(Directory):
         if not repository or not graph.holds(repository, digest):
             raise NoEntryError(name)
         return RevisionDirectory(self._scope, inode.of_child(self.inode, revision_name(digest)), digest)
+
+
+def _tag(child: Child) -> str:
+    """Give the tag that a name in a listing stands for, if it is one's."""
+    return child.name.removeprefix(":")

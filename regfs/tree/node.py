@@ -119,11 +119,14 @@ class Child(NamedTuple):
     @classmethod
     def of(cls, name: str, node: Node) -> Child:
         """Give the child that a node is."""
-        return cls(name, node.type, node.inode, node, node.part)
+        return _new(cls, (name, node.type, node.inode, node, node.part))
 
 
-class Node(abc.ABC):
-    """One file, directory or symlink of the tree. `inode` is its identity, from 2 up (1 for the root)."""
+class Node:
+    """One file, directory or symlink of the tree. `inode` is its identity, from 2 up (1 for the root).
+
+    What is abstract mypy sees. An ABC at run time it is not: isinstance takes ten times as long for one.
+    """
 
     __slots__ = ("inode",)
 
@@ -204,7 +207,7 @@ class Directory(Node):
             except RegfsError:
                 yield child, None
             else:
-                yield child._replace(node=node), found
+                yield child if child.node else child._replace(node=node), found
 
 
 class Part(Directory):

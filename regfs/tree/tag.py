@@ -55,6 +55,8 @@ class TagDirectory(ManifestDirectory):
 
     def pinned(self, naming: Naming) -> TagDirectory:
         """Give the directory of what the tag names, or named."""
+        if naming is self._naming:
+            return self
         return TagDirectory(self._scope, self.inode, self._tag, naming)
 
     def digest(self) -> Digest:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from regfs.errors import BadRequestError
 from regfs.mount.kernel import wire
 
-ATTRIBUTES = wire.pack_attributes((7, 100, 1, 2), -1_500_000_000, (0o100444, 1, 2, 0, 4096))
+ATTRIBUTES = wire.pack_attributes((7, 100, 1, 2, -1_500_000_000), (0o100444, 1, 2, 0, 4096))
 
 
 @pytest.mark.parametrize(
@@ -94,10 +94,10 @@ def test_lifetimes_are_whole_seconds_and_nanoseconds(seconds: float, nodeid: int
 
 @given(st.lists(st.binary(min_size=1, max_size=60), max_size=30), st.integers(0, 2000), st.booleans())
 def test_a_listing_never_takes_more_room_than_there_is(names: list[bytes], size: int, plus: bool) -> None:
-    buffer = wire.ListingBuffer(size, plus=plus)
+    buffer = wire.ListingBuffer(size, 0, plus=plus)
     for name in names:
         if not buffer.reserve(name):
             break
-        buffer.add(name, 1, 1, 4)
+        buffer.add(name, 1, 4)
     assert len(buffer.packed()) <= size
     assert len(buffer.packed()) % 8 == 0

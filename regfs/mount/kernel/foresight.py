@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
+
+from regfs.tree import Directory
 
 #: A walk is one that came twice in a row where it was expected: `ls` of one directory has nothing foreseen.
 _STEPS = 2
 
 #: Answers that are made ahead, and the seconds for which one is good: none is much older than it may be.
 _AHEAD = 3
-_GOOD = 0.05
+_GOOD = 0.25
 
 #: Directories of a way that are remembered.
 _LONGEST = 20_000
@@ -32,10 +34,10 @@ class KernelAnswer(NamedTuple):
 
 
 class ListingAnswer(NamedTuple):
-    """An answer to READDIRPLUS, with the numbers of the directories in it."""
+    """An answer to READDIRPLUS, with the directories in it by their numbers."""
 
     answer: KernelAnswer
-    below: list[int]
+    below: dict[int, Directory]
 
 
 class _Made(NamedTuple):
@@ -62,9 +64,12 @@ class Foresight:
         self._below_here = 0
         self._steps = 0
         self._made: dict[int, _Made] = {}
+        #: Those that some thread is at: it may be held up, and another shall make what comes behind.
+        self._under_way: set[int] = set()
 
     def begun(self, nodeid: int, size: int) -> ListingAnswer | None:
         """Note that somebody lists a directory from its beginning; give the answer, if it was made."""
+        now = self._clock()
         with self._lock:
             if self._way and self._way[-1] == nodeid:
                 self._way.pop()
@@ -74,19 +79,20 @@ class Foresight:
                 self._steps = 0
             self._here, self._below_here = nodeid, 0
             made = self._made.pop(nodeid, None)
-            useless = [] if self._steps else self._drop_all()
-            if made and (made.size > size or made.until < self._clock()):
+            old = [number for number, other in self._made.items() if not self._steps or other.until < now]
+            useless = [self._made.pop(number).listed for number in old]
+            if made and (made.size > size or made.until < now):
                 useless.append(made.listed)
                 made = None
         self._give_back(useless)
         return made.listed if made else None
 
-    def listed(self, nodeid: int, below: list[int]) -> None:
+    def listed(self, nodeid: int, below: Collection[int]) -> None:
         """Note which directories the next part of a listing has."""
         with self._lock:
             if nodeid == self._here:
                 place = len(self._way) - self._below_here
-                self._way[place:place] = reversed(below)
+                self._way[place:place] = reversed(list(below))
                 self._below_here += len(below)
                 del self._way[:-_LONGEST]
 
@@ -96,16 +102,29 @@ class Foresight:
             return None
         with self._lock:
             for nodeid in self._way[: -_AHEAD - 1 : -1]:
-                if nodeid not in self._made:
+                if nodeid not in self._made and nodeid not in self._under_way:
                     return nodeid
         return None
 
-    def made(self, nodeid: int, listed: ListingAnswer | None, size: int) -> None:
-        """Keep an answer until it is asked for."""
+    def begin(self, nodeid: int) -> None:
+        """Note that somebody makes the answer for a directory: `made` is to follow."""
         with self._lock:
-            before = self._made.get(nodeid)
-            self._made[nodeid] = _Made(listed, size, self._clock() + _GOOD)
-        self._give_back([before.listed] if before else [])
+            self._under_way.add(nodeid)
+
+    def made(self, nodeid: int, answers: Mapping[int, ListingAnswer | None], size: int) -> None:
+        """Keep the answer for a directory, with those for what is in it, until they are asked for.
+
+        Not if the walk has come by meanwhile: nobody would ask, and what is kept is in the way of the next.
+        """
+        until = self._clock() + _GOOD
+        with self._lock:
+            self._under_way.discard(nodeid)
+            useless = list(answers.values())
+            if nodeid in self._way[-_AHEAD - 1 :]:
+                useless = [self._made[number].listed for number in answers if number in self._made]
+                for number, listed in answers.items():
+                    self._made[number] = _Made(listed, size, until)
+        self._give_back(useless)
 
     def forget(self, nodeid: int) -> None:
         """Drop what was made for a directory that nobody can ask for any more."""
@@ -114,12 +133,7 @@ class Foresight:
                 made = self._made.pop(nodeid, None)
             self._give_back([made.listed] if made else [])
 
-    def _drop_all(self) -> list[ListingAnswer | None]:
-        dropped = [made.listed for made in self._made.values()]
-        self._made.clear()
-        return dropped
-
-    def _give_back(self, useless: list[ListingAnswer | None]) -> None:
+    def _give_back(self, useless: Iterable[ListingAnswer | None]) -> None:
         for listed in useless:
             if listed is not None:
                 self._take_back(listed.answer)

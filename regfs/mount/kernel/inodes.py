@@ -206,10 +206,11 @@ class InodeTable:
             self.tell(whole)
             return whole | node.part
         if isinstance(node, TagDirectory) and isinstance(above, NamesDirectory):
-            naming = self._seen(above, bytes_of(node.tag), node)
-            if Namings.can_keep(naming.digest):
-                return self._number_of_naming(above, bytes_of(node.tag), node.pinned(naming), naming)
+            tag = bytes_of(node.tag)
+            naming = self._seen(above, tag, node)
             node = node.pinned(naming)
+            if Namings.can_keep(naming.digest):
+                return self._number_of_naming(above, tag, node, naming)
         lasts = above.lasts(node)
         if lasts and isinstance(above, (TopDirectory, InsideDirectory)):
             inside = self._number_inside(parent, name)
@@ -263,17 +264,24 @@ class InodeTable:
     def _number_of_naming(self, above: NamesDirectory, tag: bytes, node: TagDirectory, naming: Naming) -> int:
         with self._lock:
             slot = self._namings.find(above, tag)
+            if slot is not None and not _same(self._namings.naming(slot), naming):
+                slot = None
             damage = NOT_ENTERED if slot is None else self._namings.damage(slot)
-            same = slot is not None and _same(self._namings.naming(slot), naming)
-        if same and damage != NOT_ENTERED and node.damaged() != damage:
-            same = False
+            if damage == NOT_ENTERED:
+                return self._tell_naming(slot, above, tag, naming)
+        same = node.damaged() == damage
         with self._lock:
-            if not same or slot is None or self._namings.find(above, tag) != slot:
-                slot = self._namings.add(above, tag, naming)
-            elif naming.digest is not None:
-                self._namings.read(slot, naming.digest)
-            self._namings.looked_up(slot)
-            return self._naming_number(slot) << _PART_BITS
+            still = same and self._namings.find(above, tag) == slot
+            return self._tell_naming(slot if still else None, above, tag, naming)
+
+    def _tell_naming(self, slot: int | None, above: NamesDirectory, tag: bytes, naming: Naming) -> int:
+        """Give the number of a slot, of a new one for None, and count that the kernel is told."""
+        if slot is None:
+            slot = self._namings.add(above, tag, naming)
+        elif naming.digest is not None:
+            self._namings.read(slot, naming.digest)
+        self._namings.looked_up(slot)
+        return self._naming_number(slot) << _PART_BITS
 
     def _naming_number(self, slot: int) -> int:
         return (self._namings.generation(slot) << _SLOT_BITS | slot) << 1 | 1

@@ -25,7 +25,7 @@ from regfs.mount.kernel import wire
 from regfs.mount.kernel.files import OpenFiles, seek
 from regfs.mount.kernel.foresight import Foresight, KernelAnswer, ListingAnswer
 from regfs.mount.kernel.inodes import InodeTable, bytes_of, text_of
-from regfs.mount.kernel.listings import DOTS, Listings
+from regfs.mount.kernel.listings import DOTS, END, Listings, Reading
 from regfs.mount.kernel.wire import KernelRequest, Opcode
 from regfs.mount.owner import BLOCK_SIZE, Owner
 from regfs.tree import Attributes, Directory, File, Node, NodeType, Symlink, Tree
@@ -40,6 +40,9 @@ _LONGEST_NAME = 255
 _TYPE_SHIFT = 12
 _KINDS = {kind: mode >> _TYPE_SHIFT for kind, mode in MODES.items()}
 
+
+#: What comes behind the last name of any directory.
+_NOTHING = ListingAnswer(KernelAnswer(b"", []), {})
 
 #: Makes a named tuple in half the time that its own constructor takes.
 _new = tuple.__new__
@@ -139,13 +142,20 @@ class KernelRequests:
         return None if nodeid is None else wire.readdirplus(nodeid, self._room)
 
     def foresee(self, request: KernelRequest) -> None:
-        """Make the answer to a request that is expected."""
-        made = None
-        with suppress(RegfsError, OSError):  # whoever asks for it shall meet that
-            directory = self.inodes.node(request.nodeid)
-            if isinstance(directory, Directory) and not directory.dear and not directory.holds_image:
-                made = self._readdir(request, plus=True)
-        self._foresight.made(request.nodeid, made, self._room)
+        """Make the answer to a request that is expected; of a manifest, also those for what is in it."""
+        nodeid, room = request.nodeid, self._room
+        made: dict[int, ListingAnswer | None] = {nodeid: None}
+        self._foresight.begin(nodeid)
+        try:
+            with suppress(RegfsError, OSError):  # whoever asks for it shall meet that
+                directory = self._directory(nodeid)
+                if not directory.dear and not directory.holds_image:
+                    made[nodeid] = listed = self._list(self._begin(nodeid, directory), room)
+                    for number, part in listed.below.items():
+                        if part.part:
+                            made[number] = self._list(self._begin(number, part), room)
+        finally:
+            self._foresight.made(nodeid, made, room)
 
     # --- names -------------------------------------------------------------------------------------------
 
@@ -167,18 +177,18 @@ class KernelRequests:
             if len(name) > _LONGEST_NAME:
                 raise NameTooLongError(self.inodes.path(request.nodeid)) from None
             return KernelAnswer(wire.pack_no_entry(self._lifetimes.missing), [])
-        nodeid, entry = self._entry(request.nodeid, directory, name, node, attributes)
-        return KernelAnswer(entry, [nodeid])
+        nodeid, valid = self._numbered(request.nodeid, directory, name, node, attributes.lasting)
+        packed = wire.pack_attributes(*self._told(attributes))
+        return KernelAnswer(wire.pack_entry(nodeid, valid, packed), [nodeid])
 
-    def _entry(
-        self, parent: int, directory: Directory, name: bytes, node: Node, attributes: Attributes
+    def _numbered(
+        self, parent: int, directory: Directory, name: bytes, node: Node, lasting: bool
     ) -> tuple[int, bytes]:
-        """Give a number to a node that was found, and pack what the kernel is told of it."""
+        """Give a number to a node that was found, and for how long name and attributes are valid."""
         nodeid = self.inodes.number(parent, directory, name, node)
         if nodeid in self._listed:
             self._see_listing(nodeid, node)
-        lifetimes = self._valid[directory.lasts(node), attributes.lasting]
-        return nodeid, wire.pack_entry(nodeid, lifetimes, self._packed(attributes))
+        return nodeid, self._valid[directory.lasts(node), lasting]
 
     def _see_listing(self, nodeid: int, node: Node) -> None:
         """Have the kernel drop a listing that it may have cached, unless it is still the same."""
@@ -187,14 +197,15 @@ class KernelRequests:
             self._listed.pop(nodeid, None)
             self._drop(nodeid)
 
-    def _packed(self, attributes: Attributes) -> bytes:
+    def _told(self, attributes: Attributes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Give what the kernel is told of a node, as `pack_attributes` takes it."""
         kind, inode, links, size, blocks, mtime_ns, permissions, _, _, _ = attributes
         if permissions is None:
             rest = self._rests[kind]
         else:
             mode, uid, gid, device = self._owner.rights(attributes)
             rest = mode, uid, gid, device & 0xFFFFFFFF, BLOCK_SIZE
-        return wire.pack_attributes((inode, size, blocks, links), mtime_ns, rest)
+        return (inode, size, blocks, links, mtime_ns), rest
 
     def _readdirplus(self, request: KernelRequest) -> KernelAnswer:
         _, offset, self._room = wire.read_read(request.body)
@@ -206,43 +217,51 @@ class KernelRequests:
 
     def _readdir(self, request: KernelRequest, *, plus: bool) -> ListingAnswer:
         _, offset, size = wire.read_read(request.body)
+        if offset == END:
+            return _NOTHING
         nodeid = request.nodeid
         reading = self._listings.go_on(nodeid, offset) if offset else None
-        if reading is None:
-            directory = self._directory(nodeid)
-            if self._stateless and _changes(directory):
-                listed = directory.listed() if isinstance(directory, NamesDirectory) else None
-                self._listed.setdefault(nodeid, listed)
-            reading = self._listings.begin(nodeid, directory, offset)
-        buffer, told = wire.ListingBuffer(size, plus=plus), list[int]()
-        while reading.place < len(DOTS) and buffer.reserve(dots := DOTS[reading.place]):
-            reading.place += 1
-            buffer.add(dots, reading.cookie, reading.directory.inode, _KINDS[NodeType.DIRECTORY])
-        whole = self.inodes.whole(nodeid, reading.directory) if plus else 0
-        parts, below = 0, list[int]()
-        for entry in reading if reading.place >= len(DOTS) else ():
+        reading = reading or self._begin(nodeid, self._directory(nodeid), offset)
+        return self._list(reading, size, plus=plus)
+
+    def _begin(self, nodeid: int, directory: Directory, offset: int = 0) -> Reading:
+        if self._stateless and _changes(directory):
+            listed = directory.listed() if isinstance(directory, NamesDirectory) else None
+            self._listed.setdefault(nodeid, listed)
+        return self._listings.begin(nodeid, directory, offset)
+
+    def _list(self, reading: Reading, size: int, *, plus: bool = True) -> ListingAnswer:
+        """Give what comes next in a directory, as much as there is room for."""
+        nodeid, directory = reading.nodeid, reading.directory
+        buffer = wire.ListingBuffer(size, reading.cookie, plus=plus)
+        told: list[int] = []
+        below: dict[int, Directory] = {}
+        whole, parts = self.inodes.whole(nodeid, directory) if plus else 0, 0
+        for entry in reading.entries:
             (name, kind, inode, node, part), attributes = entry
             raw = bytes_of(name)
             if not buffer.reserve(raw):
                 reading.put_back(entry)
+                reading.cookie = buffer.cookie
+                self._listings.put(reading)
                 break
-            packed = b""
             if attributes is not None and part and whole:
-                told.append(whole | part)
+                number, valid = whole | part, self._valid[True, attributes.lasting]
                 parts += 1
-                lifetimes = self._valid[True, attributes.lasting]
-                packed = wire.pack_entry(whole | part, lifetimes, self._packed(attributes))
             elif attributes is not None and node is not None and plus:
-                number, packed = self._entry(nodeid, reading.directory, raw, node, attributes)
-                told.append(number)
-            if packed and kind is NodeType.DIRECTORY:
-                below.append(told[-1])
-            buffer.add(raw, reading.cookie, inode, _KINDS[kind], packed)
+                number, valid = self._numbered(nodeid, directory, raw, node, attributes.lasting)
+            else:
+                buffer.add(raw, inode, _KINDS[kind])
+                continue
+            told.append(number)
+            if kind is NodeType.DIRECTORY and isinstance(node, Directory):
+                below[number] = node
+            buffer.tell(raw, number, valid, *self._told(attributes))
+        else:
+            buffer.end(END)
         if parts:
             self.inodes.tell(whole, parts)
-        if answer := buffer.packed():
-            self._listings.put(reading)
-        return _new(ListingAnswer, (_new(KernelAnswer, (answer, told)), below))
+        return _new(ListingAnswer, (_new(KernelAnswer, (buffer.packed(), told)), below))
 
     def _opendir(self, _request: KernelRequest) -> bytes:
         if self._stateless:
@@ -258,7 +277,7 @@ class KernelRequests:
         attributes = node.attributes()
         lasts = attributes.lasting and not isinstance(node, ManifestDirectory)
         valid = wire.FOREVER if lasts else self._lifetimes.attributes
-        return wire.pack_attr_out(valid, self._packed(attributes))
+        return wire.pack_attr_out(valid, wire.pack_attributes(*self._told(attributes)))
 
     def _readlink(self, request: KernelRequest) -> bytes:
         node = self.inodes.node(request.nodeid)

@@ -126,10 +126,12 @@ _NOTIFY_INVAL_INODE = 2
 _IN = struct.Struct("=IIQQIIII")
 _OUT = struct.Struct("=IiQ")
 _ATTR = struct.Struct("=QQQqqqIIIIIIIIII")
-_ENTRY = struct.Struct("=Q32s")
+_ENTRY = struct.Struct("=Q32s88s")
 _LIFETIMES = struct.Struct("=QQQII")
 _ATTR_OUT = struct.Struct("=QII")
 _DIRENT = struct.Struct("=QQII")
+_COOKIE = struct.Struct("=QII")
+_DIRENTPLUS = struct.Struct("=Q32sQQQqqqIIIIIIIIIIQQII")
 _OPEN_OUT = struct.Struct("=QIi")
 _INIT_OUT = struct.Struct("=IIIIHHIIHHIIH22x")
 _STATFS = struct.Struct("=QQQQQIIII24x")
@@ -148,7 +150,7 @@ HEADER_OUT = _OUT.size
 _SHORT_INIT, _SHORT_BEFORE = 24, 23
 
 #: Nothing is known of a node: of `.` and `..`, of what was not looked at, of a name that is not there.
-_NO_ENTRY = bytes(_ENTRY.size + _ATTR.size)
+_NO_ENTRY = bytes(_ENTRY.size)
 
 #: What fills a name up to eight bytes, by its length modulo eight: all before it is of whole ones.
 _PADDING = [bytes(-length % 8) for length in range(8)]
@@ -301,9 +303,9 @@ def pack_inval_inode(nodeid: int) -> bytes:
     return _OUT.pack(HEADER_OUT + _INVAL_INODE.size, _NOTIFY_INVAL_INODE, 0) + _INVAL_INODE.pack(nodeid, 0, 0)
 
 
-def pack_attributes(values: tuple[int, int, int, int], mtime_ns: int, rest: tuple[int, ...]) -> bytes:
-    """Pack a struct fuse_attr: inode, size, blocks and links; times; mode, uid, gid, device, block size."""
-    ino, size, blocks, links = values
+def pack_attributes(attributes: tuple[int, ...], rest: tuple[int, ...]) -> bytes:
+    """Pack a struct fuse_attr: inode, size, blocks, links, time (ns); mode, uid, gid, device, block size."""
+    ino, size, blocks, links, mtime_ns = attributes
     mode, uid, gid, device, block_size = rest
     seconds, nanoseconds = divmod(mtime_ns, _NANO)
     times = seconds, seconds, seconds, nanoseconds, nanoseconds, nanoseconds
@@ -325,7 +327,7 @@ def pack_lifetimes(name: float, attributes: float) -> bytes:
 
 def pack_entry(nodeid: int, lifetimes: bytes, attributes: bytes) -> bytes:
     """Pack a struct fuse_entry_out."""
-    return _ENTRY.pack(nodeid, lifetimes) + attributes
+    return _ENTRY.pack(nodeid, lifetimes, attributes)
 
 
 def pack_no_entry(valid: float) -> bytes:
@@ -359,33 +361,55 @@ def pack_statfs(counts: tuple[int, ...], block_size: int, longest_name: int, fra
 
 
 class ListingBuffer:
-    """What goes into one answer to READDIR or READDIRPLUS (`plus`), of at most `size` bytes."""
+    """What goes into one answer to READDIR or READDIRPLUS (`plus`), of at most `size` bytes.
 
-    def __init__(self, size: int, *, plus: bool) -> None:
+    `cookie` is that of the name that was added last, where the next answer goes on: each name has the next.
+    """
+
+    def __init__(self, size: int, cookie: int, *, plus: bool) -> None:
+        self.cookie = cookie
         self._room = size
         self._overhead = _DIRENT.size + (len(_NO_ENTRY) if plus else 0)
         self._no_entry = _NO_ENTRY if plus else b""
+        #: Of each name: what is told of it and its struct fuse_dirent; the name; what fills it up.
         self._parts: list[bytes] = []
 
     def reserve(self, name: bytes) -> bool:
-        """Take the room that a name needs, for `add` to fill; False if there is not so much left."""
+        """Take the room that a name needs, for `add` or `tell` to fill; False if not so much is left."""
         needed = self._overhead + len(name) + 7 & ~7
         if needed > self._room:
             return False
         self._room -= needed
         return True
 
-    def add(self, name: bytes, cookie: int, ino: int, kind: int, entry: bytes = b"") -> None:
-        """Add a name that there is room for. `cookie` is where the next answer goes on.
+    def add(self, name: bytes, ino: int, kind: int) -> None:
+        """Add a name alone. `kind` is the type as in a mode, shifted by 12."""
+        self.cookie = cookie = self.cookie + 1
+        length = len(name)
+        dirent = _DIRENT.pack(ino, cookie, length, kind)
+        self._parts += (self._no_entry + dirent, name, _PADDING[length & 7])
 
-        `kind` is the type as in a mode, shifted by 12. Without an `entry` the name alone is told.
-        """
-        self._parts += (
-            entry or self._no_entry,
-            _DIRENT.pack(ino, cookie, len(name), kind),
-            name,
-            _PADDING[len(name) & 7],
-        )
+    def tell(
+        self, name: bytes, nodeid: int, lifetimes: bytes, attributes: tuple[int, ...], rest: tuple[int, ...]
+    ) -> None:
+        """Add a name with what is told of it, as `pack_entry` and `pack_attributes` take that."""
+        ino, size, blocks, links, mtime_ns = attributes
+        mode, uid, gid, device, block_size = rest
+        s, ns = divmod(mtime_ns, _NANO)
+        self.cookie = cookie = self.cookie + 1
+        length = len(name)
+        head = _DIRENTPLUS.pack(
+            nodeid, lifetimes, ino, size, blocks, s, s, s, ns, ns, ns, mode, links, uid, gid, device,
+            block_size, 0, ino, cookie, length, mode >> 12,
+        )  # fmt: skip
+        self._parts += (head, name, _PADDING[length & 7])
+
+    def end(self, cookie: int) -> None:
+        """Have the name that was added last be the last of the directory, by its cookie."""
+        if self._parts:
+            told = self._parts[-3]
+            _, length, kind = _COOKIE.unpack_from(told, len(told) - _COOKIE.size)
+            self._parts[-3] = told[: -_COOKIE.size] + _COOKIE.pack(cookie, length, kind)
 
     def packed(self) -> bytes:
         """Give the whole answer; empty at the end of a directory."""

@@ -6,7 +6,7 @@ The last is what it names now. Read from the links that the store keeps; no inde
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from regfs.errors import NoEntryError
 from regfs.graph.outline import Named
@@ -34,6 +34,10 @@ class HistoryDirectory(NamesDirectory):
     def _sound_tag(self, tag: str, number: int) -> TagHistory:
         """Make the directory of a tag."""
         return TagHistory(self._scope, number, tag)
+
+    def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
+        """List them with what stat(2) tells of each, one after the other."""
+        return self._with_attributes(self.children())
 
 
 class TagHistory(Directory):
