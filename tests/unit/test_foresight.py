@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
-from regfs.mount.kernel.foresight import Foresight, KernelAnswer, ListingAnswer
+from regfs.mount.kernel.foresight import AHEAD, Foresight, KernelAnswer, ListingAnswer
 from regfs.tree import Directory
 from tests.unit.fakes import FakeClock
 
 ROOM = 4096
+
+#: What is made of a walk over tags that is at the first.
+NEXT = [10 * number for number in range(2, 2 + AHEAD)]
 
 
 class Walk:
@@ -53,13 +57,14 @@ def test_nothing_is_foreseen_of_who_lists_one_directory_or_jumps() -> None:
 
 
 def test_who_goes_on_finds_each_answer_made_in_the_order_of_a_walk() -> None:
-    walk = of_tags(5)
+    walk = of_tags(AHEAD + 2)
     for nodeid in (1, 10, 11):
         assert not walk.ask(nodeid)
-    assert walk.idle() == [20, 30, 40]
-    for nodeid, then in ((20, [21]), (21, [50]), (30, [31]), (31, []), (40, [41]), (41, []), (50, [51])):
+    assert walk.idle() == NEXT
+    last = NEXT[-1] + 10
+    for nodeid, then in ((20, [21]), (21, [last]), (30, [31]), (31, []), (40, [41]), (41, [])):
         assert walk.ask(nodeid)
-        assert walk.idle() == then  # three at most are kept
+        assert walk.idle() == then  # so many at most are kept
     assert walk.returned == []
 
 
@@ -77,7 +82,7 @@ def test_what_a_listing_tells_in_several_parts_is_in_its_order() -> None:
 
 
 def test_what_is_old_or_too_large_or_not_asked_for_is_taken_back() -> None:
-    walk = of_tags(9)
+    walk = of_tags(4)
     for nodeid in (1, 10, 11):
         walk.ask(nodeid)
     assert walk.idle() == [20, 30, 40]
@@ -88,14 +93,14 @@ def test_what_is_old_or_too_large_or_not_asked_for_is_taken_back() -> None:
     assert not walk.ask(21, room=ROOM - 1)
     walk.foresight.forget(30)
     assert walk.returned[3:] == [21, 30]
-    walk.ask(90)  # it jumps
+    walk.ask(10)  # it jumps
     assert walk.returned[5:] == [40]
     assert walk.idle() == []
 
 
 def test_what_comes_too_late_is_taken_back_and_stands_in_nobodys_way() -> None:
     """A thread may be held up by a slow disk while the walk goes on past what it makes."""
-    walk = of_tags(9)
+    walk = of_tags(4)
     for nodeid in (1, 10, 11):
         walk.ask(nodeid)
     late = walk.foresight.next()
@@ -121,6 +126,18 @@ def test_what_one_thread_is_at_is_not_made_by_another() -> None:
     for nodeid in (1, 10, 11):
         walk.ask(nodeid)
     walk.foresight.begin(20)
-    assert walk.idle() == [30, 40]
+    assert walk.idle() == NEXT[1:]
     walk.foresight.made(20, {20: walk.answer(20)}, ROOM)
     assert walk.ask(20)
+
+
+def test_who_asks_for_what_a_thread_is_at_waits_for_it() -> None:
+    walk = of_tags(9)
+    for nodeid in (1, 10, 11):
+        walk.ask(nodeid)
+    walk.foresight.begin(20)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(walk.ask, 20)
+        assert not asked.done()
+        walk.foresight.made(20, {20: walk.answer(20)}, ROOM)
+        assert asked.result(10)

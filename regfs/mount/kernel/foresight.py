@@ -19,8 +19,11 @@ from regfs.tree import Directory
 _STEPS = 2
 
 #: Answers that are made ahead, and the seconds for which one is good: none is much older than it may be.
-_AHEAD = 3
+AHEAD = 8
 _GOOD = 0.25
+
+#: Seconds to wait for an answer that is being made.
+_PATIENCE = 1.0
 
 #: Directories of a way that are remembered.
 _LONGEST = 20_000
@@ -56,7 +59,7 @@ class Foresight:
     ) -> None:
         self._take_back = take_back
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         #: Directories in the order in which the walk comes to them, the next one last.
         self._way: list[int] = []
         #: The directory that is being listed, and how many on the way are in it.
@@ -68,9 +71,13 @@ class Foresight:
         self._under_way: set[int] = set()
 
     def begun(self, nodeid: int, size: int) -> ListingAnswer | None:
-        """Note that somebody lists a directory from its beginning; give the answer, if it was made."""
-        now = self._clock()
+        """Note that somebody lists a directory from its beginning; give the answer, if it was made.
+
+        Where a thread is at it, this waits: to make it once more would take as long.
+        """
         with self._lock:
+            self._lock.wait_for(lambda: nodeid not in self._under_way, _PATIENCE)
+            now = self._clock()
             if self._way and self._way[-1] == nodeid:
                 self._way.pop()
                 self._steps += 1
@@ -98,10 +105,10 @@ class Foresight:
 
     def next(self) -> int | None:
         """Give a directory whose listing will be asked for, and was not made yet."""
-        if self._steps < _STEPS or len(self._made) >= _AHEAD:
+        if self._steps < _STEPS or len(self._made) >= AHEAD:
             return None
         with self._lock:
-            for nodeid in self._way[: -_AHEAD - 1 : -1]:
+            for nodeid in self._way[: -AHEAD - 1 : -1]:
                 if nodeid not in self._made and nodeid not in self._under_way:
                     return nodeid
         return None
@@ -119,8 +126,9 @@ class Foresight:
         until = self._clock() + _GOOD
         with self._lock:
             self._under_way.discard(nodeid)
+            self._lock.notify_all()
             useless = list(answers.values())
-            if nodeid in self._way[-_AHEAD - 1 :]:
+            if nodeid in self._way[-AHEAD - 1 :]:
                 useless = [self._made[number].listed for number in answers if number in self._made]
                 for number, listed in answers.items():
                     self._made[number] = _Made(listed, size, until)
