@@ -19,7 +19,7 @@ from regfs.oci import Digest
 from regfs.registry import Contents
 from regfs.registry.side_by_side import SideBySide
 from regfs.storage import Content
-from regfs.storage.protocol import FileContent
+from regfs.storage.protocol import descriptor_of
 
 #: Bytes of memory.
 _ROOM_FOR_BLOBS = 4 << 20
@@ -200,8 +200,8 @@ class StoredBlobs:
             content = self._contents.open_blob(digest)
         except MissingError as error:
             raise BlobMissingError(str(digest)) from error
-        if size is not None and isinstance(content, FileContent):
-            found = os.fstat(content.fileno()).st_size
+        if size is not None and (descriptor := descriptor_of(content)) >= 0:
+            found = os.fstat(descriptor).st_size
             if found != size:
                 content.close()
                 raise SizeError(str(digest), found, size)

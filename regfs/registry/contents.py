@@ -70,14 +70,11 @@ class Contents:
 
     def __init__(self, store: Storage) -> None:
         self._store = store
+        #: Whether the store tells of a thousand files in one request, with what may be their MD5s.
+        self.lists = isinstance(store, ListingStorage)
         #: Where one request tells of all below a directory: what is about to be asked is gathered first.
         self._gathering = store if isinstance(store, GatheringStorage) else None
         self._evidence = Evidence()
-
-    @property
-    def lists(self) -> bool:
-        """Whether the store tells of a thousand files in one request, with what may be their MD5s."""
-        return isinstance(self._store, ListingStorage)
 
     def _gather(self, path: str) -> None:
         if self._gathering is not None:

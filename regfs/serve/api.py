@@ -6,11 +6,10 @@ store is away.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from regfs.errors import DigestError, MissingError, SizeError
+from regfs.errors import DigestError, MissingError
 from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.referrers import referrers
@@ -21,7 +20,6 @@ from regfs.serve import ranges
 from regfs.serve.answers import Answer, Request, document, refusal
 from regfs.serve.sending import Sending
 from regfs.serve.soundness import Soundness
-from regfs.storage.protocol import FileContent
 
 #: Digits of the largest number of names that is a number of names.
 _LONGEST_NUMBER = 18
@@ -99,10 +97,7 @@ class RegistryApi:
         length = part.end - part.start
         if not request.wants_body or not length:
             return Answer(status, headers, b"", length)
-        content = self._graph.open_blob(blob.digest)
-        if isinstance(content, FileContent) and (now := os.fstat(content.fileno()).st_size) != blob.size:
-            content.close()
-            raise SizeError(str(digest), now, blob.size)
+        content = self._graph.open_blob(blob.digest, blob.size)
         return Answer(status, headers, Sending(content, part.start, part.end, f"{name}@{digest}"), length)
 
     @staticmethod

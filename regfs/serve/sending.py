@@ -8,7 +8,7 @@ import logging
 import os
 
 from regfs.storage import Content
-from regfs.storage.protocol import FileContent
+from regfs.storage.protocol import descriptor_of
 
 _log = logging.getLogger(__name__)
 
@@ -28,9 +28,9 @@ class Sending:
 
     def fileno(self) -> int:
         """Give the descriptor, positioned where the part begins. Raises io.UnsupportedOperation."""
-        if not isinstance(self._content, FileContent):
+        descriptor = descriptor_of(self._content)
+        if descriptor < 0:
             raise io.UnsupportedOperation("fileno")
-        descriptor = self._content.fileno()
         if not self._begun:
             os.lseek(descriptor, self._start, os.SEEK_SET)
             self._begun = True

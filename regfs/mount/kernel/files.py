@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from regfs.errors import BadRequestError, UnreadableError
 from regfs.mount.kernel import wire
-from regfs.storage.protocol import FileContent
+from regfs.storage.protocol import descriptor_of
 from regfs.tree import File
 from regfs.tree.blob import BlobFile
 
@@ -55,7 +55,7 @@ class OpenedFile:
         self.nodeid = nodeid
         self.node = node
         content = self.content = node.open()
-        self.descriptor = content.fileno() if isinstance(content, FileContent) else -1
+        self.descriptor = descriptor_of(content)
         found = os.fstat(self.descriptor).st_size if self.descriptor >= 0 else node.attributes().size
         self.size = found
         self.backing = 0
