@@ -58,6 +58,9 @@ _BEING_WRITTEN = 60.0
 _TICK = 2_500_000_000
 
 
+#: Seconds that a link takes of which a disk seeks the inode, at least; and links that are sought together.
+_SOUGHT, _WARMED = 30e-6, 2_000
+
 #: Makes a named tuple in half the time that its own constructor takes; a walk makes one for each tag.
 _new = tuple.__new__
 
@@ -104,6 +107,8 @@ class Graph(KnownManifests):
         # Kept past their ttl on purpose: a link with the same stamp is the same, and the last good value
         # stands in for one that is torn.
         self._links: Cache[tuple[str, str], Link] = for_ever(_ROOM_FOR_LINKS // COST_OF_ENTRY)
+        #: The repository whose links were sought last.
+        self._sought = ""
         self._walks: Cache[str, Walk] = for_a_while(2 * ttl, _ROOM_FOR_NAMES, clock, len)
 
     def close(self) -> None:
@@ -272,7 +277,10 @@ class Graph(KnownManifests):
         if not known:
             return {}
         now = self._clock()
+        began = time.perf_counter()
         stamps = self._contents.tag_stamps(name, [one.name for one in known])  # no small question: not timed
+        if (time.perf_counter() - began) / len(known) > _SOUGHT:
+            self._warm_links(name)
         until = now + self._ttl
         links = {
             tag: _new(Link, (digest, stamp, pushed, until))
@@ -281,6 +289,21 @@ class Graph(KnownManifests):
         }
         self._links.put_all(((name, tag), link) for tag, link in links.items())
         return links
+
+    def _warm_links(self, name: str) -> None:
+        """Note that a repository's links were sought on a disk.
+
+        For who goes from one to the next, those behind are sought while he is at this one.
+        """
+        before, self._sought = self._sought, name
+        if (
+            self._known is not None
+            and before
+            and before < name
+            and not (self._aside.slow or self._contents.lists)
+        ):
+            behind = self._known.tags_behind
+            self._aside.begin("links", lambda: self._contents.warm_links(behind(name, _WARMED)))
 
     def _look_at(self, name: str, tag: str) -> Link:
         """Look at a tag's link, without opening it."""

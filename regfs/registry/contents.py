@@ -268,6 +268,10 @@ class Contents:
             self._gather(layout.tag(name, tags[0]) if len(tags) == 1 else layout.tags(name))
         return self._store.stamps([layout.tag_link(name, tag) for tag in tags])
 
+    def warm_links(self, tags: Iterable[tuple[str, str]]) -> None:
+        """Look at the links of tags in many repositories, so that a disk need not seek for them again."""
+        self._store.stamps([layout.tag_link(name, tag) for name, tag in tags])
+
     def listing_stamps(self, name: str) -> Sequence[int]:
         """Give the stamps of what `listing` lists: the directory of a name, and that of its tags."""
         paths = [layout.repository(name), layout.tags(name)] if name else [layout.repository(name)]

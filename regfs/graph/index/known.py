@@ -100,7 +100,7 @@ class Known:
                 self._disconnect()
                 raise
 
-    def _rows(self, query: str, *values: str) -> list[Any]:
+    def _rows(self, query: str, *values: str | int) -> list[Any]:
         """Ask, without what `_reading` takes; nothing is known where nothing can be asked."""
         with self._lock:
             self._see_file()
@@ -158,6 +158,10 @@ class Known:
         }
         return list(tags.values())
 
+    def tags_behind(self, repository: str, count: int) -> list[tuple[str, str]]:
+        """Give the tags of the repositories whose names are behind one, in their order, `count` at most."""
+        return self._rows(_TAGS_BEHIND, repository, count)
+
     def outline(self, digest: Digest) -> Outline | None:
         """Tell what a manifest names, with the blobs as they are stored; None if it was never read."""
         rows = self._rows(_OUTLINE, str(digest))
@@ -185,6 +189,11 @@ _SHARDS = (
 _TAGS = (
     "SELECT tag.name, stamp, pushed, digest FROM repository JOIN tag ON repository = repository.id "
     "JOIN blob ON blob.id = tag.blob WHERE repository.name = ? AND tag.name BETWEEN ? AND ? AND stamp"
+)
+
+_TAGS_BEHIND = (
+    "SELECT repository.name, tag.name FROM repository JOIN tag ON repository = repository.id "
+    "WHERE repository.name > ? ORDER BY repository.name, tag.name LIMIT ?"
 )
 
 _KEPT_TAGS = "SELECT tag, stamp, pushed, digest FROM kept_link WHERE repository = ? AND tag BETWEEN ? AND ?"
