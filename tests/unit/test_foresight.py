@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 from regfs.mount.kernel.foresight import AHEAD, Foresight, KernelAnswer, ListingAnswer
@@ -126,18 +125,7 @@ def test_what_one_thread_is_at_is_not_made_by_another() -> None:
     for nodeid in (1, 10, 11):
         walk.ask(nodeid)
     walk.foresight.begin(20)
+    assert walk.foresight.under_way(20)
     assert walk.idle() == NEXT[1:]
     walk.foresight.made(20, {20: walk.answer(20)}, ROOM)
     assert walk.ask(20)
-
-
-def test_who_asks_for_what_a_thread_is_at_waits_for_it() -> None:
-    walk = of_tags(9)
-    for nodeid in (1, 10, 11):
-        walk.ask(nodeid)
-    walk.foresight.begin(20)
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(walk.ask, 20)
-        assert not asked.done()
-        walk.foresight.made(20, {20: walk.answer(20)}, ROOM)
-        assert asked.result(10)

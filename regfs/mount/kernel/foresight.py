@@ -22,9 +22,6 @@ _STEPS = 2
 AHEAD = 8
 _GOOD = 0.25
 
-#: Seconds to wait for an answer that is being made.
-_PATIENCE = 1.0
-
 #: Directories of a way that are remembered.
 _LONGEST = 20_000
 
@@ -59,7 +56,7 @@ class Foresight:
     ) -> None:
         self._take_back = take_back
         self._clock = clock
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
         #: Directories in the order in which the walk comes to them, the next one last.
         self._way: list[int] = []
         #: The directory that is being listed, and how many on the way are in it.
@@ -67,17 +64,13 @@ class Foresight:
         self._below_here = 0
         self._steps = 0
         self._made: dict[int, _Made] = {}
-        #: Those that some thread is at: it may be held up, and another shall make what comes behind.
+        #: Those that are begun: a thread may be held up, and another shall make what comes behind.
         self._under_way: set[int] = set()
 
     def begun(self, nodeid: int, size: int) -> ListingAnswer | None:
-        """Note that somebody lists a directory from its beginning; give the answer, if it was made.
-
-        Where a thread is at it, this waits: to make it once more would take as long.
-        """
+        """Note that somebody lists a directory from its beginning; give the answer, if it was made."""
+        now = self._clock()
         with self._lock:
-            self._lock.wait_for(lambda: nodeid not in self._under_way, _PATIENCE)
-            now = self._clock()
             if self._way and self._way[-1] == nodeid:
                 self._way.pop()
                 self._steps += 1
@@ -118,6 +111,10 @@ class Foresight:
         with self._lock:
             self._under_way.add(nodeid)
 
+    def under_way(self, nodeid: int) -> bool:
+        """Tell whether the answer for a directory is begun."""
+        return nodeid in self._under_way
+
     def made(self, nodeid: int, answers: Mapping[int, ListingAnswer | None], size: int) -> None:
         """Keep the answer for a directory, with those for what is in it, until they are asked for.
 
@@ -126,7 +123,6 @@ class Foresight:
         until = self._clock() + _GOOD
         with self._lock:
             self._under_way.discard(nodeid)
-            self._lock.notify_all()
             useless = list(answers.values())
             if nodeid in self._way[-AHEAD - 1 :]:
                 useless = [self._made[number].listed for number in answers if number in self._made]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -56,6 +58,17 @@ class Lifetimes(NamedTuple):
     missing: float
 
 
+#: Seconds to wait for an answer that another thread makes, and between two looks.
+_PATIENCE, _PAUSE = 1.0, 0.001
+
+
+class Unfinished(NamedTuple):
+    """The answer for a directory, to be made part by part."""
+
+    nodeid: int
+    parts: Iterator[int]
+
+
 class KernelRequests:
     """The operations of one mount. `drop` has the kernel drop what it caches of a node."""
 
@@ -78,6 +91,8 @@ class KernelRequests:
         self._stateless = stateless
         self.inodes = InodeTable(tree.root)
         self._foresight = Foresight(self.take_back)
+        self._making = threading.Lock()
+        self._unfinished: Unfinished | None = None
         self._listings = Listings()
         #: Bytes that the kernel wants of a listing.
         self._room = 0
@@ -137,25 +152,60 @@ class KernelRequests:
             self.inodes.forget(nodeid, 1)
 
     def expected(self) -> KernelRequest | None:
-        """Give the request that will come next, as far as that can be told."""
-        nodeid = self._foresight.next()
+        """Give a request whose answer is to be made ahead, or gone on with; None if nothing is expected."""
+        unfinished = self._unfinished
+        nodeid = unfinished.nodeid if unfinished else self._foresight.next()
         return None if nodeid is None else wire.readdirplus(nodeid, self._room)
 
     def foresee(self, request: KernelRequest) -> None:
-        """Make the answer to a request that is expected; of a manifest, also those for what is in it."""
-        nodeid, room = request.nodeid, self._room
+        """Make a part of the answer to what is expected: whoever asks meanwhile waits for no more."""
+        unfinished = self._take(request.nodeid) or Unfinished(request.nodeid, self._parts(request.nodeid))
+        if next(unfinished.parts, None) is None:
+            return
+        with self._making:
+            if self._unfinished is None:
+                self._unfinished = unfinished
+                return
+        for _ in unfinished.parts:  # the thread was held up, and another is at the next
+            pass
+
+    def _parts(self, nodeid: int) -> Iterator[int]:
+        """Make an answer; of a manifest, also those for what is in it."""
+        room = self._room
         made: dict[int, ListingAnswer | None] = {nodeid: None}
         self._foresight.begin(nodeid)
         try:
             with suppress(RegfsError, OSError):  # whoever asks for it shall meet that
                 directory = self._directory(nodeid)
                 if not directory.dear and not directory.holds_image:
+                    yield nodeid
                     made[nodeid] = listed = self._list(self._begin(nodeid, directory), room)
                     for number, part in listed.below.items():
                         if part.part:
+                            yield number
                             made[number] = self._list(self._begin(number, part), room)
         finally:
             self._foresight.made(nodeid, made, room)
+
+    def _take(self, nodeid: int) -> Unfinished | None:
+        """Take what was begun for a directory, to go on with it."""
+        with self._making:
+            found = self._unfinished
+            if found is None or found.nodeid != nodeid:
+                return None
+            self._unfinished = None
+        return found
+
+    def _foreseen(self, nodeid: int) -> ListingAnswer | None:
+        """Give the answer that was made; what is begun is made to its end, or waited for."""
+        until = time.monotonic() + _PATIENCE
+        while self._foresight.under_way(nodeid) and time.monotonic() < until:
+            if unfinished := self._take(nodeid):
+                for _ in unfinished.parts:
+                    pass
+            else:
+                time.sleep(_PAUSE)
+        return self._foresight.begun(nodeid, self._room)
 
     # --- names -------------------------------------------------------------------------------------------
 
@@ -209,7 +259,7 @@ class KernelRequests:
 
     def _readdirplus(self, request: KernelRequest) -> KernelAnswer:
         _, offset, self._room = wire.read_read(request.body)
-        found = None if offset else self._foresight.begun(request.nodeid, self._room)
+        found = None if offset else self._foreseen(request.nodeid)
         found = found or self._readdir(request, plus=True)
         if found.below:
             self._foresight.listed(request.nodeid, found.below)
