@@ -510,6 +510,9 @@ def test_any_range_is_what_stands_there(counted: Counted, size: int) -> None:
         buffer = bytearray(length)
         got = opened.read_into(memoryview(buffer), offset)
         assert buffer[:got] == content[offset : offset + length]
+        there = opened.view(offset, length)
+        assert there is None or there == content[offset : offset + length]
+        assert (there is None) >= (offset + length > size)
     opened.close()
 
 
@@ -522,6 +525,7 @@ def test_who_reads_in_order_causes_few_requests_and_holds_no_more_than_the_room(
     free = []
     for offset in range(0, size, step):
         assert opened.read_into(buffer, offset) == step
+        assert opened.view(offset, step) == buffer
         free.append(blocks.free)
     assert counted.bucket.counts.gets < 30
     assert min(free) >= -(8 << 20)  # what somebody waits for is read, room or not

@@ -15,7 +15,7 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from regfs.errors import BadRequestError, UnreadableError
@@ -47,9 +47,12 @@ def max_read(options: Mapping[str, str | bool]) -> int:
 
 
 class OpenedFile:
-    """What is open of one inode. `size`: bytes when it was opened; `descriptor` -1: it has none."""
+    """What is open of one inode. `size`: bytes when it was opened; `descriptor` -1: it has none.
 
-    __slots__ = ("backing", "content", "descriptor", "node", "nodeid", "readers", "size")
+    `view` gives a part of the content that is in memory, where there is such a thing.
+    """
+
+    __slots__ = ("backing", "content", "descriptor", "node", "nodeid", "readers", "size", "view")
 
     def __init__(self, nodeid: int, node: File) -> None:
         self.nodeid = nodeid
@@ -58,6 +61,7 @@ class OpenedFile:
         self.descriptor = descriptor_of(content)
         found = os.fstat(self.descriptor).st_size if self.descriptor >= 0 else node.attributes().size
         self.size = found
+        self.view: Callable[[int, int], memoryview | None] | None = getattr(content, "view", None)
         self.backing = 0
         self.readers = 0
 

@@ -140,6 +140,7 @@ class KernelSession:
     def close(self) -> None:
         """Close what is still open."""
         self.crew.end()
+        self._requests.close()
         self._files.close()
 
     def _next(self) -> tuple[int, KernelRequest] | None:
@@ -301,6 +302,10 @@ class KernelSession:
         return claimed or work.given_up
 
     def _copy(self, work: Work[KernelRequest], opened: OpenedFile, offset: int, size: int) -> None:
+        if opened.view and (there := opened.view(offset, size)) is not None:
+            if work.claim():
+                self._write(work.unique, there)
+            return
         room = self._mine.room(size)
         got = opened.content.read_into(room, offset)
         if got < size and offset + got < opened.size:

@@ -91,6 +91,18 @@ class ObjectContent:
             filled += len(part)
         return filled
 
+    def view(self, offset: int, size: int) -> memoryview | None:
+        """Give what stands there as it was received; None if it came in several pieces, or ends before.
+
+        Raises as `read_into`.
+        """
+        if size > self._size - offset:
+            return None
+        piece = self._piece(offset, size)
+        skip = offset - piece.start
+        part = self._bytes(piece)[skip : skip + size]
+        return part if len(part) == size else None
+
     def _bytes(self, piece: Piece) -> memoryview:
         try:
             content = piece.asked.wait(self._bucket.given_up, self._key)
