@@ -311,8 +311,6 @@ class Database:
 
     def _sweep(self, directory: Path) -> None:
         """Remove what earlier indexes and crashes left; called under the lock."""
-        import shutil  # only now: it takes a while to load, and a mount hardly ever sweeps
-
         keep = self._current()
         try:
             paths = list(directory.iterdir())
@@ -321,7 +319,16 @@ class Database:
         for path in paths:
             if ".sqlite" in path.name and not (keep and path.name.startswith(keep)):
                 with suppress(OSError):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        import shutil  # only now: it loads several libraries, and nothing of regfs's is a directory
+
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _open_lock(directory: Path) -> int:
