@@ -1,7 +1,8 @@
 """Doing many small readings of the store: one after the other, or side by side where the store is slow.
 
 A unit is read in whatever thread or process, and applied in the thread that runs them all, which may give
-more units. So only one thread touches the index, and no more results wait than `WINDOW`.
+more units. So only one thread touches the index, and no more results wait than `WINDOW`; of those that hold
+all objects below a directory, `_LISTINGS`.
 
 A fast store is read by the caller, or by processes, which share out what Python costs. A slow one is read by
 threads as well, in those: there waiting is what counts, so each unit looks at few names, and what it has to
@@ -21,11 +22,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from regfs.machine import can_open, end_with
+from regfs.registry.listings import ListedPart, ListedRepository, ListedShard
 from regfs.registry.survey import Survey
 from regfs.registry.units import Algorithms, LinkStamps, OneBlob, Stamps, TagNames, Unit, Uploads
 
 #: Results that may wait at once. A unit's result is bounded by what it was given: some hundred names.
 WINDOW = 64
+
+#: Listings of an object store that are read, or wait, at once: each may hold thousands of objects.
+_LISTINGS = 48
+_LISTED = frozenset({ListedShard, ListedRepository, ListedPart})
 
 #: Names in one unit: enough to be worth a directory's opening, few enough to share out; of a slow store.
 NAMES, _FEW_NAMES = 256, 8
@@ -57,6 +63,7 @@ def run(survey: Survey, units: Iterable[Unit], apply: Apply, beside: Beside | No
     more: deque[Unit] = deque()
     batch: list[Unit] = []
     flying: deque[tuple[list[Unit], Future[list[Any]]]] = deque()
+    listings = 0
     while True:
         unit = more.popleft() if more else next(waiting, None)
         if unit is not None and (beside is None or type(unit) in beside.light):
@@ -66,9 +73,14 @@ def run(survey: Survey, units: Iterable[Unit], apply: Apply, beside: Beside | No
             batch.append(unit)
         if beside is not None and batch and (unit is None or len(batch) == beside.batch):
             flying.append((batch, beside.send(batch)))
+            listings += sum(type(one) in _LISTED for one in batch)
             batch = []
-        if beside is not None and len(flying) * beside.batch >= (beside.window if unit is not None else 1):
+        full = beside is not None and (
+            len(flying) * beside.batch >= (beside.window if unit is not None else 1) or listings >= _LISTINGS
+        )
+        if full:
             done, future = flying.popleft()
+            listings -= sum(type(one) in _LISTED for one in done)
             for one, result in zip(done, future.result(), strict=True):
                 more.extend(apply(one, result))
         elif unit is None:
