@@ -13,12 +13,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from regfs.mount.kernel import openings
 from regfs.mount.kernel.insides import Insides
 from regfs.mount.kernel.session import KernelTooOldError
 from regfs.oci import Digest
-from regfs.storage import Content
-from regfs.tree.blob import BlobFile
 from regfs.tree.inode import of_blob
 from regfs.tree.tag import TagDirectory
 from tests.adapter import kernels
@@ -439,33 +436,6 @@ def test_a_walk_finds_the_next_listings_made_and_whoever_lists_one_directory_has
     kernel.forget_all()
     assert kernel.statfs()
     assert kernel.session.remembered == 0
-
-
-@pytest.mark.parametrize("cold", [True, False])
-def test_who_opens_the_same_file_of_tag_after_tag_has_those_behind_sought_on_a_cold_disk(
-    store: StoreBuilder, mounted: Mounts, monkeypatch: pytest.MonkeyPatch, cold: bool
-) -> None:
-    opened: list[int] = []
-    plain = BlobFile.open
-
-    def counted(self: BlobFile) -> Content:
-        opened.append(self.part)
-        return plain(self)
-
-    monkeypatch.setattr(BlobFile, "open", counted)
-    monkeypatch.setattr(openings, "_SOUGHT", 0.0 if cold else 1000.0)
-    for tag in "abcde":
-        store.image("app", tag, config=store.config(tag=tag))
-    kernel = mounted()
-    tags = [one.entry for one in kernel.children(kernel.lookup(1, "app").nodeid)]
-    for tag in tags[:2]:
-        assert tag
-        assert len(opened) < 2  # behind the first nobody knows what comes next
-        kernel.open(kernel.lookup(tag.nodeid, "config.json").nodeid)
-    until = time.monotonic() + 10
-    while cold and len(opened) < len(tags) and time.monotonic() < until:
-        time.sleep(0.001)
-    assert opened == [2] * (len(tags) if cold else 2)
 
 
 # --- what a kernel would not send ----------------------------------------------------------------------

@@ -52,11 +52,6 @@ _DEEPEST = 100
 _ENCODING = sys.getfilesystemencoding()
 
 
-def split(nodeid: int) -> tuple[int, int]:
-    """Give the number of the whole that something is a part of, and which part it is."""
-    return nodeid >> _PART_BITS << _PART_BITS, nodeid & _PART
-
-
 class EntryKey(NamedTuple):
     """What makes two nodes the same to the kernel."""
 
@@ -296,19 +291,6 @@ class InodeTable:
         if nodeid & _PART or isinstance(directory, ManifestDirectory):
             return nodeid >> _PART_BITS << _PART_BITS
         return 0
-
-    def behind(self, nodeid: int, count: int) -> list[int]:
-        """Give the numbers of tags that the kernel was told of right behind one, as listings have them."""
-        thing = nodeid >> _PART_BITS
-        if not thing & 1:
-            return []
-        with self._lock:
-            slots = range(_slot(thing) + 1, _slot(thing) + 1 + count)
-            return [
-                self._naming_number(slot) << _PART_BITS
-                for slot in slots
-                if self._namings.generation(slot) >= 0
-            ]
 
     def tell(self, whole: int, parts: int = 1) -> None:
         """Count that the kernel is told of so many parts of a manifest."""

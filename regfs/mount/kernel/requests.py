@@ -28,7 +28,6 @@ from regfs.mount.kernel.files import OpenFiles, seek
 from regfs.mount.kernel.foresight import Foresight, KernelAnswer, ListingAnswer
 from regfs.mount.kernel.inodes import InodeTable, bytes_of, text_of
 from regfs.mount.kernel.listings import DOTS, END, Listings, Reading
-from regfs.mount.kernel.openings import Openings
 from regfs.mount.kernel.wire import KernelRequest, Opcode
 from regfs.mount.owner import BLOCK_SIZE, Owner
 from regfs.tree import Attributes, Directory, File, Node, NodeType, Symlink, Tree
@@ -94,7 +93,6 @@ class KernelRequests:
         self._foresight = Foresight(self.take_back)
         self._making = threading.Lock()
         self._unfinished: Unfinished | None = None
-        self._openings = Openings(self.inodes)
         self._listings = Listings()
         #: Bytes that the kernel wants of a listing.
         self._room = 0
@@ -138,10 +136,6 @@ class KernelRequests:
         if found is None:
             raise OSError(errno.EROFS if request.opcode in wire.WRITES else errno.ENOSYS, "not done here")
         return KernelAnswer(found(request), [])
-
-    def close(self) -> None:
-        """End what goes on by itself."""
-        self._openings.close()
 
     def forget(self, request: KernelRequest) -> None:
         """Forget what the kernel has forgotten."""
@@ -362,11 +356,7 @@ class KernelRequests:
         node = self.inodes.node(request.nodeid)
         if not isinstance(node, File):
             raise IsDirectoryError(self.inodes.path(request.nodeid))
-        began = time.perf_counter()
-        answer = self._files.open(request.nodeid, node)
-        if self._files.get(answer[0]).descriptor >= 0:
-            self._openings.opened(request.nodeid, time.perf_counter() - began)
-        return wire.pack_open(*answer)
+        return wire.pack_open(*self._files.open(request.nodeid, node))
 
     def _release(self, request: KernelRequest) -> bytes:
         self._files.release(wire.read_u64(request.body))

@@ -140,7 +140,6 @@ class KernelSession:
     def close(self) -> None:
         """Close what is still open."""
         self.crew.end()
-        self._requests.close()
         self._files.close()
 
     def _next(self) -> tuple[int, KernelRequest] | None:
