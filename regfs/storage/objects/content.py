@@ -126,7 +126,7 @@ class ObjectContent:
             found = self._at(offset)
             if found is None:
                 if in_order:
-                    found = self._begin(offset, self._step, anyway=True)
+                    found = self._begin(offset, _up_to(offset, self._step), anyway=True)
                 else:
                     self._step = _FIRST
                     self._forget(self._pieces)
@@ -162,7 +162,7 @@ class ObjectContent:
             following = self._at(end)
             if following is None:
                 self._step = min(2 * self._step, _LARGEST)
-                following = self._begin(end, self._step)
+                following = self._begin(end, _up_to(end, self._step))
                 if following is None:
                     return
             end, ahead = following.end, ahead + 1
@@ -181,3 +181,11 @@ class ObjectContent:
         """Let go of all."""
         with self._lock:
             self._forget(self._pieces)
+
+
+def _up_to(start: int, step: int) -> int:
+    """Tell how many bytes there are up to the next multiple of a step.
+
+    Stores keep objects in parts of some MiB: a range that begins inside of two has both read by the server.
+    """
+    return step - start % step
