@@ -83,22 +83,25 @@ installed() {
 
 # Make .venv with regfs, and the extra named, once for each state of the files that say what belongs there.
 prepare_python() {
-  local extra=${1:-} state
+  local extra=${1:-} python state
   PYTHON=$PWD/.venv/bin/python
-  state=$(cat pyproject.toml requirements.lock regfs/__init__.py | sha256sum)
+  python=$(a_python)
+  state=$({ "$python" -VV; cat pyproject.toml requirements.lock regfs/__init__.py; } | sha256sum)
   if [ -x "$PYTHON" ] && grep -qsxF "$state $extra" .venv/state; then return; fi
   if ! grep -qsF "$state" .venv/state; then
     echo "making .venv" >&2
-    "$(newest_python)" -m venv --clear .venv
+    "$python" -m venv --clear .venv
   fi
   "$PYTHON" -m pip install -q -q --disable-pip-version-check -c requirements.lock -e ".${extra:+[$extra]}"
   printf '%s %s\n' "$state" "" "$state" "$extra" >>.venv/state
 }
 
-newest_python() {
+# The distribution's own is the first: what regfs is packaged for, and a fifth faster than those of pyenv, which
+# are shared libraries.
+a_python() {
   local name
-  for name in python3 python3.13 python3.12 python3.11 python3.10; do
-    if command -v "$name" >/dev/null && "$name" -c 'import sys, venv; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+  for name in /usr/bin/python3 python3 python3.13 python3.12 python3.11 python3.10; do
+    if command -v "$name" >/dev/null && "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
       echo "$name"
       return
     fi
