@@ -14,6 +14,9 @@ from regfs.oci.media_types import SCHEMA1
 from regfs.registry.manifests import EdgeRow, edges_of
 from regfs.registry.terms import Role
 
+#: As numbers: to look up a member of an enum takes as long as to call a function, and a walk has many blobs.
+_LAYER, _CONFIG, _CHILD = int(Role.LAYER), int(Role.CONFIG), int(Role.CHILD)
+
 
 class Seen(NamedTuple):
     """A stored blob as the index has it: bytes, blocks of 512 bytes, time in nanoseconds.
@@ -71,11 +74,12 @@ class Outline(NamedTuple):
         """Put together what an index or a manifest says."""
         config, layers, children = None, [], []
         for part in parts:
-            if part.role == Role.LAYER:
+            role = part.role
+            if role == _LAYER:
                 layers.append(part)
-            elif part.role == Role.CONFIG:
+            elif role == _CONFIG:
                 config = part
-            elif part.role == Role.CHILD:
+            elif role == _CHILD:
                 children.append(part)
         return cls(itself, kind, config, tuple(layers), tuple(children))
 

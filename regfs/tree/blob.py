@@ -19,6 +19,8 @@ from regfs.tree.scope import Scope
 #: Makes a named tuple in half the time that its own constructor takes; a walk makes one for each name.
 _new = tuple.__new__
 
+_FILE = NodeType.FILE
+
 
 class BlobFile(File):
     """One stored blob, as a manifest of the scope's repository names it.
@@ -76,7 +78,7 @@ def entry_of_blob(
     """Give a blob's file as a listing has it, without making it; None for what is wrong with it."""
     digest = named.digest
     number = inode.of_blob(digest) if digest.algorithm == "sha256" else _inode_of(scope, digest)
-    child = _new(Child, (name, NodeType.FILE, number, None, part))
+    child = _new(Child, (name, _FILE, number, None, part))
     try:
         return child, _attributes_of(scope.graph, scope.repository, named, number, fallback)
     except RegfsError:

@@ -26,6 +26,8 @@ _RESERVED = ("@", ":")
 #: Makes a named tuple in half the time that its own constructor takes; a walk makes one for each name.
 _new = tuple.__new__
 
+_DIRECTORY = NodeType.DIRECTORY
+
 #: Names that are looked at together for a listing with attributes.
 _TOGETHER = 512
 
@@ -78,7 +80,7 @@ class NamesDirectory(Directory):
         for tag in listing.tags:
             if not tag.startswith(_RESERVED):
                 shown = tag_name(tag, ambiguous=tag in listing.nested)
-                yield _new(Child, (shown, NodeType.DIRECTORY, tag_inode(self.inode, tag), None, 0))
+                yield _new(Child, (shown, _DIRECTORY, tag_inode(self.inode, tag), None, 0))
 
     def entries(self) -> Iterator[tuple[Child, Attributes | None]]:
         """List them with what stat(2) tells of each; the times of many tags are looked at together.

@@ -32,6 +32,8 @@ _FETCHED = 64 << 20
 #: Makes a named tuple in half the time that its own constructor takes; a walk makes one for each name.
 _new = tuple.__new__
 
+_CHILD = int(Role.CHILD)
+
 #: Seconds for which the same file is believed to be the one in use.
 _LOOK_EVERY = 1.0
 
@@ -170,10 +172,9 @@ class Known:
             return decode(kept[0][0]) if kept else None
         when, kind, media_type, size, blocks, mtime_ns = rows[0][:6]
         version = self._note(when)
-        seen = Seen(size, blocks, mtime_ns, version)
-        itself = Named(Role.CHILD, 0, digest, size, media_type, seen=seen)
-        parts = (_named(row[6:], version) for row in rows if row[6] is not None)
-        return Outline.of_parts(itself, kind, parts)
+        seen = _new(Seen, (size, blocks, mtime_ns, version))
+        itself = _new(Named, (_CHILD, 0, digest, size, media_type, "", "", False, "", seen))
+        return Outline.of_parts(itself, kind, [_named(row, version) for row in rows if row[6] is not None])
 
 
 def _fetch(file: IndexFile) -> None:
@@ -221,11 +222,14 @@ def _digest(text: str) -> Digest:
 
 
 def _named(row: tuple[Any, ...], version: int) -> Named:
-    role, position, digest, size, media_type, platform, elsewhere, title, machine, stored, blocks, when = row
-    sound = stored is not None and size in (None, stored)
+    _, _, _, _, _, _, role, position, text, size, media_type, platform, elsewhere, title, machine = row[:15]
+    stored, blocks, when = row[15:]
+    sound = stored is not None and (size is None or size == stored)
     seen = _new(Seen, (stored, blocks, when, version)) if sound else None
-    told = (size, media_type, platform, machine, bool(elsewhere), title)
-    return _new(Named, (role, position, _digest(digest), *told, seen))
+    digest = _digest(text)
+    return _new(
+        Named, (role, position, digest, size, media_type, platform, machine, elsewhere == 1, title, seen)
+    )
 
 
 def _names(connection: sqlite3.Connection, name: str) -> NamesKnown | None:

@@ -30,6 +30,9 @@ _NUMBERS = 1 << 30
 END = _NUMBERS << _PLACE_BITS
 
 
+#: By a name of its own: to look up a member of an enum takes as long as to call a function.
+_DIRECTORY = NodeType.DIRECTORY
+
 #: One name, with what stat(2) tells of it.
 ListedName = tuple[Child, Attributes | None]
 
@@ -60,7 +63,8 @@ class Reading:
 
 
 def _dots(directory: Directory) -> list[ListedName]:
-    return [(Child(name, NodeType.DIRECTORY, directory.inode), None) for name in (".", "..")]
+    number = directory.inode
+    return [(Child(".", _DIRECTORY, number), None), (Child("..", _DIRECTORY, number), None)]
 
 
 def _with_names_alone(directory: Directory) -> Iterator[ListedName]:

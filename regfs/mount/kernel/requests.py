@@ -43,6 +43,9 @@ _TYPE_SHIFT = 12
 _KINDS = {kind: mode >> _TYPE_SHIFT for kind, mode in MODES.items()}
 
 
+#: By names of their own: to look up a member of an enum takes as long as to call a function.
+_READDIRPLUS, _DIRECTORY = Opcode.READDIRPLUS, NodeType.DIRECTORY
+
 #: What comes behind the last name of any directory.
 _NOTHING = ListingAnswer(KernelAnswer(b"", []), {})
 
@@ -125,13 +128,13 @@ class KernelRequests:
 
     def answer(self, request: KernelRequest) -> KernelAnswer:
         """Answer a request, but READ and those that are the session's own."""
-        match request.opcode:
-            case Opcode.READDIRPLUS:
-                return self._readdirplus(request)
-            case Opcode.READDIR:
-                return self._readdir(request, plus=False).answer
-            case Opcode.LOOKUP:
-                return self._lookup(request)
+        opcode = request.opcode
+        if opcode == _READDIRPLUS:
+            return self._readdirplus(request)
+        if opcode == Opcode.READDIR:
+            return self._readdir(request, plus=False).answer
+        if opcode == Opcode.LOOKUP:
+            return self._lookup(request)
         found = self._answers.get(request.opcode)
         if found is None:
             raise OSError(errno.EROFS if request.opcode in wire.WRITES else errno.ENOSYS, "not done here")
@@ -304,7 +307,7 @@ class KernelRequests:
                 buffer.add(raw, inode, _KINDS[kind])
                 continue
             told.append(number)
-            if kind is NodeType.DIRECTORY and isinstance(node, Directory):
+            if kind is _DIRECTORY and isinstance(node, Directory):
                 below[number] = node
             buffer.tell(raw, number, valid, *self._told(attributes))
         else:

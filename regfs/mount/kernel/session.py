@@ -46,6 +46,10 @@ _NAMED = frozenset(
 )
 
 
+#: What is not for `KernelRequests.answer`.
+_HERE = frozenset({Opcode.READ, *wire.UNANSWERED})
+
+
 class KernelTooOldError(Exception):
     """The kernel speaks a protocol that is not spoken here. Whoever mounts takes another session."""
 
@@ -228,23 +232,27 @@ class KernelSession:
         if not work.unique:
             self._requests.foresee(request)
             return
-        if request.opcode in (Opcode.FORGET, Opcode.BATCH_FORGET):
-            self._requests.forget(request)
-            return
-        if request.opcode == Opcode.INTERRUPT:
-            self._interrupts.came(wire.read_u64(request.body))
+        if request.opcode in _HERE:
+            self._answer_here(work)
             return
         if self._only_for is not None and request.opcode in _NAMED and request.uid not in self._only_for:
             self._refuse(work, errno.EACCES)
-            return
-        if request.opcode == Opcode.READ:
-            self._read(work)
             return
         answer = self._requests.answer(request)
         if _log.isEnabledFor(logging.DEBUG):
             self._say(logging.DEBUG, request, f"{len(answer.body)} bytes")
         if not (work.claim() and self._write(request.unique, answer.body)):
             self._requests.take_back(answer)
+
+    def _answer_here(self, work: Work[KernelRequest]) -> None:
+        """Do what needs no answer, or is no question to the tree."""
+        request = work.task
+        if request.opcode == Opcode.READ:
+            self._read(work)
+        elif request.opcode == Opcode.INTERRUPT:
+            self._interrupts.came(wire.read_u64(request.body))
+        else:
+            self._requests.forget(request)
 
     def _refuse(self, work: Work[KernelRequest], number: int) -> None:
         request = work.task

@@ -9,6 +9,7 @@ BadRequestError; nothing else is raised whatever the bytes.
 from __future__ import annotations
 
 import enum
+import functools
 import struct
 from typing import NamedTuple
 
@@ -161,6 +162,10 @@ _NANO = 1_000_000_000
 FOREVER = 1 << 31
 
 
+#: Makes a named tuple in half the time that its own constructor takes.
+_new = tuple.__new__
+
+
 class KernelRequest(NamedTuple):
     """One message from the kernel. `body` is valid until the next is read into the same buffer."""
 
@@ -179,7 +184,7 @@ def read_request(message: memoryview) -> KernelRequest:
     length, opcode, unique, nodeid, uid, _gid, pid, _ = _IN.unpack_from(message)
     if length != len(message):
         raise BadRequestError(f"a message of {len(message)} bytes says that it has {length}")
-    return KernelRequest(opcode, unique, nodeid, uid, pid, message[HEADER_IN:])
+    return _new(KernelRequest, (opcode, unique, nodeid, uid, pid, message[HEADER_IN:]))
 
 
 def _unpack(form: struct.Struct, body: memoryview, offset: int = 0) -> tuple[int, ...]:
@@ -276,7 +281,12 @@ def read_read(body: memoryview) -> tuple[int, int, int]:
 
 def readdirplus(nodeid: int, size: int) -> KernelRequest:
     """Make a READDIRPLUS of a directory from its beginning, as nobody sent it: its number is 0."""
-    return KernelRequest(Opcode.READDIRPLUS, 0, nodeid, 0, 0, memoryview(_READ_IN.pack(0, 0, size)))
+    return _new(KernelRequest, (Opcode.READDIRPLUS, 0, nodeid, 0, 0, _beginning(size)))
+
+
+@functools.cache
+def _beginning(size: int) -> memoryview:
+    return memoryview(_READ_IN.pack(0, 0, size))
 
 
 def read_lseek(body: memoryview) -> tuple[int, int, int]:
