@@ -57,7 +57,6 @@ _BEING_WRITTEN = 60.0
 #: or less, but two seconds on FAT and some NFS servers.
 _TICK = 2_500_000_000
 
-
 #: Seconds that a link takes of which a disk seeks the inode, at least; and links that are sought together.
 _SOUGHT, _WARMED = 30e-6, 2_000
 

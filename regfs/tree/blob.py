@@ -76,8 +76,7 @@ def entry_of_blob(
     scope: Scope, name: str, named: Named, fallback: Directory, part: int
 ) -> tuple[Child, Attributes | None]:
     """Give a blob's file as a listing has it, without making it; None for what is wrong with it."""
-    digest = named.digest
-    number = inode.of_blob(digest) if digest.algorithm == "sha256" else _inode_of(scope, digest)
+    number = _inode_of(scope, named.digest)
     child = _new(Child, (name, _FILE, number, None, part))
     try:
         return child, _attributes_of(scope.graph, scope.repository, named, number, fallback)

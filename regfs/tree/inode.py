@@ -16,8 +16,7 @@ _STRIDE = 0x9E3779B97F4A7C15
 
 def of_blob(digest: Digest) -> int:
     """Give a blob's inode: the first 64 bits of its digest, the same on every host."""
-    number = int(digest.hex[:16], 16)
-    return number if number >= _RESERVED else number + _RESERVED
+    return _allowed(int(digest.hex[:16], 16))
 
 
 def of_child(parent: int, name: str) -> int:

@@ -11,9 +11,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from regfs.graph.index.keeper import decode
 from regfs.graph.index.read_connections import IndexFile, connect
@@ -22,6 +22,8 @@ from regfs.graph.outline import Named, Outline, Seen
 from regfs.oci import Digest
 from regfs.registry import layout
 from regfs.registry.terms import Mark, Role
+
+T = TypeVar("T")
 
 #: KiB of memory for SQLite's pages: a walk comes by each of them a few times in a row, and no more.
 _PAGES = 256
@@ -91,28 +93,20 @@ class Known:
             self._connection.close()
             self._connection = None
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Give the connection; None if nothing can be asked. After an error, it is another one."""
-        with self._lock:
-            self._see_file()
-            try:
-                yield self._connection
-            except sqlite3.Error:
-                self._disconnect()
-                raise
-
-    def _rows(self, query: str, *values: str | int) -> list[Any]:
-        """Ask, without what `_reading` takes; nothing is known where nothing can be asked."""
+    def _ask(self, ask: Callable[[sqlite3.Connection], T], nothing: T) -> T:
+        """Ask by the connection; `nothing` is known where it cannot be. After an error, it is another one."""
         with self._lock:
             self._see_file()
             if self._connection is None:
-                return []
+                return nothing
             try:
-                return self._connection.execute(query, values).fetchall()
+                return ask(self._connection)
             except sqlite3.Error:
                 self._disconnect()
-                return []
+                return nothing
+
+    def _rows(self, query: str, *values: str | int) -> list[Any]:
+        return self._ask(lambda connection: connection.execute(query, values).fetchall(), [])
 
     def _see_file(self) -> None:
         """Connect to the file in use, if it is another one, or was not to be had the last time."""
@@ -145,11 +139,7 @@ class Known:
 
     def names(self, name: str) -> NamesKnown | None:
         """Tell what is in a directory among the repositories ("" is the top)."""
-        try:
-            with self._reading() as connection:
-                return _names(connection, name) if connection else None
-        except sqlite3.Error:
-            return None
+        return self._ask(lambda connection: _names(connection, name), None)
 
     def tags(self, repository: str, first: str, last: str) -> list[TagKnown]:
         """Tell what tags named, from one to another in their order: those that are known to hold a digest."""

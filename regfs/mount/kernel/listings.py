@@ -29,7 +29,6 @@ _NUMBERS = 1 << 30
 #: The cookie of the last name; no reading has the number.
 END = _NUMBERS << _PLACE_BITS
 
-
 #: By a name of its own: to look up a member of an enum takes as long as to call a function.
 _DIRECTORY = NodeType.DIRECTORY
 

@@ -42,9 +42,11 @@ _LONGEST_NAME = 255
 _TYPE_SHIFT = 12
 _KINDS = {kind: mode >> _TYPE_SHIFT for kind, mode in MODES.items()}
 
-
 #: By names of their own: to look up a member of an enum takes as long as to call a function.
 _READDIRPLUS, _DIRECTORY = Opcode.READDIRPLUS, NodeType.DIRECTORY
+
+#: Seconds to wait for an answer that another thread makes, and between two looks.
+_PATIENCE, _PAUSE = 1.0, 0.001
 
 #: What comes behind the last name of any directory.
 _NOTHING = ListingAnswer(KernelAnswer(b"", []), {})
@@ -59,10 +61,6 @@ class Lifetimes(NamedTuple):
     names: float
     attributes: float
     missing: float
-
-
-#: Seconds to wait for an answer that another thread makes, and between two looks.
-_PATIENCE, _PAUSE = 1.0, 0.001
 
 
 class Unfinished(NamedTuple):
