@@ -183,7 +183,7 @@ class StoredBlobs:
     def open_sound(self, name: str, sized: Sized) -> Content:
         """Open a blob that must have the size that is told of it, as a repository names it.
 
-        Raises BlobMissingError, SizeError, StoreError. A file is looked at when it is open, and not before.
+        Raises BlobMissingError, SizeError, StoreError.
         """
         if not self._contents.lists:
             with suppress(BlobMissingError):
@@ -194,10 +194,11 @@ class StoredBlobs:
     def open_blob(self, digest: Digest, size: int | None = None) -> Content:
         """Open the blob that lies under a digest. Raises BlobMissingError, StoreError.
 
-        `size`: the bytes that it must have. What was opened is looked at; SizeError if it has others.
+        `size`: the bytes that it must have, and has by the last look where a look is a request. A file is
+        looked at when it is open; SizeError if it has others.
         """
         try:
-            content = self._contents.open_blob(digest)
+            content = self._contents.open_blob(digest, size)
         except MissingError as error:
             raise BlobMissingError(str(digest)) from error
         if size is not None and (descriptor := descriptor_of(content)) >= 0:

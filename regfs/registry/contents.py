@@ -242,9 +242,9 @@ class Contents:
         """Read a whole blob of at most `limit` bytes."""
         return self._store.read(layout.blob_data(digest), limit)
 
-    def open_blob(self, digest: Digest) -> Content:
-        """Open a blob's stored file."""
-        return self._store.open(layout.blob_data(digest))
+    def open_blob(self, digest: Digest, size: int | None = None) -> Content:
+        """Open a blob's stored file. `size`: see `Storage.open`."""
+        return self._store.open(layout.blob_data(digest), size)
 
     def md5s(self, algorithm: str, shard: str) -> dict[str, str]:
         """Give what may be the MD5 of blobs, by digest, where one listing tells that of a whole shard."""

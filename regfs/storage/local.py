@@ -238,7 +238,7 @@ class LocalStorage:
             raise TooLargeError(path, len(content), limit)
         return _file_stat(found), content
 
-    def open(self, path: str) -> OpenFile:
+    def open(self, path: str, size: int | None = None) -> OpenFile:
         """Open a plain file."""
         with self._translated(path):
             return OpenFile(self._open(path)[0], path)

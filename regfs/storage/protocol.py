@@ -112,8 +112,8 @@ class Storage(Protocol):
     def examine(self, path: str, limit: int, below: str = "") -> tuple[FileStat, bytes]:
         """Tell about a plain file, and read it as `read` does: both of one file. `below` as for `stat`."""
 
-    def open(self, path: str) -> Content:
-        """Open a plain file."""
+    def open(self, path: str, size: int | None = None) -> Content:
+        """Open a plain file. `size`: what it was just seen to have, so that no request is made for that."""
 
     def space(self) -> Space:
         """Tell about the file system that holds the store."""

@@ -321,9 +321,9 @@ def stuck(store: StoreBuilder, monkeypatch: pytest.MonkeyPatch) -> Iterator[thre
     free = threading.Event()
     plain = Contents.open_blob
 
-    def open_blob(self: Contents, digest: Digest) -> object:
+    def open_blob(self: Contents, digest: Digest, size: int | None = None) -> object:
         assert free.wait(30)
-        return plain(self, digest)
+        return plain(self, digest, size)
 
     monkeypatch.setattr(Contents, "open_blob", open_blob)
     yield free

@@ -61,9 +61,9 @@ class CountingStore:
         self._called("examine", path)
         return self._store.examine(path, limit, below)
 
-    def open(self, path: str) -> Content:
+    def open(self, path: str, size: int | None = None) -> Content:
         self._called("open", path)
-        return self._store.open(path)
+        return self._store.open(path, size)
 
     def space(self) -> Space:
         return self._store.space()

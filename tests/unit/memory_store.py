@@ -87,7 +87,7 @@ class MemoryStore:
     def examine(self, path: str, limit: int, below: str = "") -> tuple[FileStat, bytes]:
         return self.stat(path), self.read(path, limit)
 
-    def open(self, path: str) -> MemoryContent:
+    def open(self, path: str, size: int | None = None) -> MemoryContent:
         return MemoryContent(self._file(path).content)
 
     def space(self) -> Space:

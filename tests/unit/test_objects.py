@@ -8,8 +8,11 @@ import random
 import re
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -19,8 +22,10 @@ import pytest
 from obstore.store import MemoryStore, ObjectStore
 
 from regfs.errors import (
+    GivenUpError,
     MissingError,
     RequirementError,
+    SizeError,
     StoreAwayError,
     StoreError,
     StoreGoneError,
@@ -29,11 +34,12 @@ from regfs.errors import (
     UnsafeError,
     UsageError,
 )
+from regfs.graph import Graph
 from regfs.graph.index import ReferenceIndex
 from regfs.graph.index.blobs import FilesElsewhere, files_elsewhere
 from regfs.graph.reports.catalogue import Reports
 from regfs.graph.reports.formats import Format, render
-from regfs.oci import Digest
+from regfs.oci import Descriptor, Digest
 from regfs.registry import Contents, layout, open_local
 from regfs.registry.evidence import Evidence
 from regfs.registry.locate_objects import open_objects
@@ -327,8 +333,6 @@ def test_what_was_gathered_answers_until_its_time_is_over(counted: Counted) -> N
 
 
 def test_blobs_of_one_shard_are_listed_from_the_fourth_on(counted: Counted) -> None:
-    from regfs.oci import Digest
-
     digests = [Digest("sha256", f"ab{number:062x}") for number in range(20)]
     counted.put(*(f"blobs/sha256/ab/{digest.hex}/data" for digest in digests))
     contents = Contents(RememberedStorage(ObjectStorage(counted.bucket), 10.0))
@@ -510,9 +514,7 @@ def test_any_range_is_what_stands_there(counted: Counted, size: int) -> None:
         buffer = bytearray(length)
         got = opened.read_into(memoryview(buffer), offset)
         assert buffer[:got] == content[offset : offset + length]
-        there = opened.view(offset, length)
-        assert there is None or there == content[offset : offset + length]
-        assert (there is None) >= (offset + length > size)
+        assert b"".join(opened.parts(offset, length)) == content[offset : offset + length]
     opened.close()
 
 
@@ -525,12 +527,30 @@ def test_who_reads_in_order_causes_few_requests_and_holds_no_more_than_the_room(
     free = []
     for offset in range(0, size, step):
         assert opened.read_into(buffer, offset) == step
-        assert opened.view(offset, step) == buffer
+        assert b"".join(opened.parts(offset, step)) == buffer
         free.append(blocks.free)
     assert counted.bucket.counts.gets < 30
     assert min(free) >= -(8 << 20)  # what somebody waits for is read, room or not
     opened.close()
     assert blocks.free == 16 << 20
+
+
+def test_what_was_seen_just_now_is_opened_without_a_request(counted: Counted) -> None:
+    counted.put("a/f", content=b"bytes")
+    storage = ObjectStorage(counted.bucket)
+    assert counted.asked(lambda: storage.open("a/f", 5)) == 0
+    assert counted.asked(lambda: RememberedStorage(storage, 1.0).open("a/f", 5)) == 0
+    assert counted.asked(lambda: storage.open("a/f")) == 1
+
+
+def test_a_blob_is_opened_by_one_look(counted: Counted) -> None:
+    digest = Digest.of(b"bytes")
+    counted.put(layout.blob_data(digest), content=b"bytes")
+    graph = Graph(Contents(ObjectStorage(counted.bucket)))
+    named = Descriptor("", digest, 5)
+    assert counted.asked(lambda: graph.open_sound("app", named)) == 1
+    with pytest.raises(SizeError):
+        graph.open_sound("app", Descriptor("", digest, 6))
 
 
 def test_what_is_deleted_or_cut_short_while_it_is_read_is_an_error(counted: Counted) -> None:
@@ -544,6 +564,142 @@ def test_what_is_deleted_or_cut_short_while_it_is_read_is_an_error(counted: Coun
         with pytest.raises(StoreError, match=said):
             opened.read_into(memoryview(bytearray(4096)), 0)
         opened.close()
+
+
+class Giving(BaseHTTPRequestHandler):
+    """Answers a GET of a range as S3 does, as far and as fast as the server was told."""
+
+    server: Giver
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        given = self.server
+        first, last = map(int, re.findall(r"\d+", self.headers["Range"]))
+        given.asked.append((first, last + 1))
+        self.send_response(206)
+        size = len(given.content)
+        headers = {
+            "Content-Length": last + 1 - first,
+            "Content-Range": f"bytes {first}-{last}/{size}",
+            "ETag": '"x"',
+            "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+        }
+        for name, value in headers.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        with suppress(OSError):
+            for at in range(first, last + 1, given.STEP):
+                if at - first >= given.breaks_after:
+                    self.close_connection = True
+                    return
+                assert given.may.wait(20)
+                time.sleep(given.pause)
+                self.wfile.write(given.content[at : min(at + given.STEP, last + 1)])
+                given.sent += min(given.STEP, last + 1 - at)
+
+
+class Giver(ThreadingHTTPServer):
+    """A server of one object, which breaks off, is slow, or waits until it may give more."""
+
+    STEP = 128 << 10
+
+    def __init__(self, size: int) -> None:
+        super().__init__(("127.0.0.1", 0), Giving)
+        self.content = random.Random(size).randbytes(size)
+        #: The ranges that were asked for, and the bytes that were sent.
+        self.asked: list[tuple[int, int]] = []
+        self.sent = 0
+        #: Bytes after which an answer breaks off; seconds between two steps; whether any may be given.
+        self.breaks_after, self.pause = float("inf"), 0.0
+        self.may = threading.Event()
+        self.may.set()
+
+    def opened(self, timeout: float = 1.0, blocks: Blocks | None = None) -> ObjectContent:
+        endpoint = f"http://127.0.0.1:{self.server_port}"
+        address = Address.parse("s3://bucket").reached_by(endpoint, anonymous=True, timeout=timeout)
+        return ObjectContent(Bucket(address), "f", len(self.content), blocks or Blocks())
+
+
+@pytest.fixture
+def giver() -> Iterator[Giver]:
+    with Giver(12 << 20) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
+        serving.start()
+        yield server
+        server.may.set()
+        server.shutdown()
+        serving.join()
+
+
+def in_order(content: ObjectContent, size: int, step: int = 256 << 10) -> bytes:
+    return b"".join(part for offset in range(0, size, step) for part in content.parts(offset, step))
+
+
+@pytest.mark.parametrize(("breaks_after", "pause"), [(1_500_000, 0.0), (float("inf"), 0.06)])
+def test_an_answer_that_breaks_off_or_takes_long_is_gone_on_with_where_it_ended(
+    giver: Giver, breaks_after: float, pause: float
+) -> None:
+    """A request may take one second here, which is a quarter of what the largest of these ranges takes."""
+    giver.breaks_after, giver.pause = breaks_after, pause
+    content = giver.opened()
+    assert in_order(content, len(giver.content)) == giver.content
+    assert len(giver.asked) > len({end for _, end in giver.asked})  # some were asked for again
+    assert giver.sent < 2 * len(giver.content)
+    content.close()
+
+
+def test_who_reads_in_order_gives_room_back_as_he_goes_on(giver: Giver) -> None:
+    blocks = Blocks()
+    content = giver.opened(timeout=20, blocks=blocks)
+    assert in_order(content, len(giver.content)) == giver.content
+    assert 0 < Blocks().free - blocks.free < 6 << 20  # he may come back to what was read just now
+    content.close()
+    assert blocks.free == Blocks().free
+
+
+def test_a_store_that_gives_nothing_more_is_away(giver: Giver) -> None:
+    giver.breaks_after = 0
+    content = giver.opened()
+    with pytest.raises(StoreAwayError):
+        content.parts(0, 4096)
+    content.close()
+
+
+def test_who_waits_gets_his_bytes_though_another_reads_elsewhere(giver: Giver) -> None:
+    """That one has what is read ahead forgotten: it is no damage of the object."""
+    content = giver.opened(timeout=20)
+    giver.may.clear()
+    with ThreadPoolExecutor(2) as threads:
+        waiting = threads.submit(content.parts, 0, 4096)
+        while not giver.asked:
+            time.sleep(0.01)
+        elsewhere = threads.submit(content.parts, 8 << 20, 4096)
+        while len(giver.asked) < 2:
+            time.sleep(0.01)
+        giver.may.set()
+        assert b"".join(waiting.result(20)) == giver.content[:4096]
+        assert b"".join(elsewhere.result(20)) == giver.content[8 << 20 :][:4096]
+    content.close()
+
+
+def test_what_is_closed_is_received_no_further_and_gives_its_room_back(giver: Giver) -> None:
+    giver.pause = 0.01
+    blocks = Blocks()
+    content = giver.opened(timeout=20, blocks=blocks)
+    in_order(content, 2 << 20)
+    assert sum(end - start for start, end in giver.asked) == len(giver.content)
+    content.close()
+    assert blocks.free == Blocks().free
+    with pytest.raises(GivenUpError):
+        content.parts(0, 4096)
+    sent, again = -1, giver.sent
+    while again != sent:
+        time.sleep(0.3)
+        sent, again = again, giver.sent
+    assert sent < len(giver.content)
 
 
 # --- where it is not installed -----------------------------------------------------------------------------

@@ -49,10 +49,10 @@ def max_read(options: Mapping[str, str | bool]) -> int:
 class OpenedFile:
     """What is open of one inode. `size`: bytes when it was opened; `descriptor` -1: it has none.
 
-    `view` gives a part of the content that is in memory, where there is such a thing.
+    `parts` gives the content as it lies in memory, where there is such a thing.
     """
 
-    __slots__ = ("backing", "content", "descriptor", "node", "nodeid", "readers", "size", "view")
+    __slots__ = ("backing", "content", "descriptor", "node", "nodeid", "parts", "readers", "size")
 
     def __init__(self, nodeid: int, node: File) -> None:
         self.nodeid = nodeid
@@ -61,7 +61,7 @@ class OpenedFile:
         self.descriptor = descriptor_of(content)
         found = os.fstat(self.descriptor).st_size if self.descriptor >= 0 else node.attributes().size
         self.size = found
-        self.view: Callable[[int, int], memoryview | None] | None = getattr(content, "view", None)
+        self.parts: Callable[[int, int], list[memoryview]] | None = getattr(content, "parts", None)
         self.backing = 0
         self.readers = 0
 

@@ -188,14 +188,15 @@ class KernelSession:
 
     # --- answers -----------------------------------------------------------------------------------------
 
-    def _write(self, unique: int, body: bytes | memoryview) -> bool:
+    def _write(self, unique: int, *body: bytes | memoryview) -> bool:
         """Send an answer; tell whether the kernel took it."""
+        size = sum(map(len, body))
         try:
-            os.writev(self._device, [wire.header(unique, len(body)), body])
+            os.writev(self._device, [wire.header(unique, size), *body])
         except OSError as error:
             # ENOENT: nobody waits any more; ENODEV: unmounted.
             if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EPIPE):
-                _log.warning("an answer of %d bytes was not taken: %s", len(body), error.strerror)
+                _log.warning("an answer of %d bytes was not taken: %s", size, error.strerror)
                 self._fail(unique, errno.EIO)
             return False
         return True
@@ -309,9 +310,11 @@ class KernelSession:
         return claimed or work.given_up
 
     def _copy(self, work: Work[KernelRequest], opened: OpenedFile, offset: int, size: int) -> None:
-        if opened.view and (there := opened.view(offset, size)) is not None:
+        if opened.parts:
+            parts = opened.parts(offset, size)
             if work.claim():
-                self._write(work.unique, there)
+                self._write(work.unique, *parts)
+            self._eager = False  # what receives the next bytes needs the processor
             return
         room = self._mine.room(size)
         got = opened.content.read_into(room, offset)

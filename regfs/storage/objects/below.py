@@ -36,9 +36,9 @@ class Below:
         """Tell about a file, and read it."""
         return self._whole.examine(self._full(path), limit)
 
-    def open(self, path: str) -> Content:
+    def open(self, path: str, size: int | None = None) -> Content:
         """Open a file."""
-        return self._whole.open(self._full(path))
+        return self._whole.open(self._full(path), size)
 
     def space(self) -> Space:
         """Tell about what holds the store."""

@@ -23,7 +23,7 @@ from regfs.errors import (
     UnreadableError,
 )
 from regfs.storage.objects.address import Address
-from regfs.storage.objects.requests import Asked, Requests
+from regfs.storage.objects.requests import Requests
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -35,6 +35,9 @@ _log = logging.getLogger(__name__)
 
 #: Keys in one page of a LIST (S3: at most 1,000; GCS the same, Azure 5,000).
 _PAGE = 1000
+
+#: Bytes that are taken out of an answer at once, or a few more.
+_PART = 256 << 10
 
 #: Seconds after a store did not answer for which others are not made to wait for it as well.
 _AWAY = 2.0
@@ -187,14 +190,39 @@ class Bucket:
 
         return self._ask(path, ask)
 
-    def begin_range(self, path: str, start: int, end: int) -> Asked[memoryview]:
-        """Begin to read the bytes of an object from `start` up to `end`, which are not behind its last."""
+    def begin_range(
+        self,
+        path: str,
+        start: int,
+        end: int,
+        came: Callable[[memoryview], bool],
+        ended: Callable[[BaseException | None], None],
+    ) -> None:
+        """Begin to read the bytes of an object from `start` up to `end`, which are not behind its last.
 
-        def ask() -> memoryview:
+        `came` is called with each part of them, in another thread, and tells whether more are wanted; at last
+        `ended`, with what was wrong. A new request is made for the rest where an answer breaks off.
+        """
+        at = start
+
+        def ask() -> None:
+            nonlocal at
             self._count("get")
-            return memoryview(self.connected().get_range(path, start=start, end=end))
+            answer = self.connected().get(path, options={"range": (at, end)})
+            for part in answer.stream(min_chunk_size=_PART):
+                at += len(part)
+                if not came(memoryview(part)):
+                    break
 
-        return self._requests.begin(lambda: self._translated(path, ask))
+        def read() -> None:
+            error: BaseException | None = None
+            try:
+                self._translated(path, ask, lambda: at)
+            except BaseException as raised:  # noqa: BLE001 - it is raised where the bytes are waited for
+                error = raised
+            ended(error)
+
+        self._requests.begin(read)
 
     # --- how ----------------------------------------------------------------------------------------------
 
@@ -219,12 +247,12 @@ class Bucket:
             return translated()
         return self._requests.begin(translated).wait(self.given_up, path or str(self.address))
 
-    def _translated(self, path: str, ask: Callable[[], T]) -> T:
+    def _translated(self, path: str, ask: Callable[[], T], so_far: Callable[[], int] = lambda: 0) -> T:
         away = self._away
         if away is not None and time.monotonic() < self._away_until:
             raise StoreAwayError(path, away.reason, away.errno)
         try:
-            found = self._once_more(ask)
+            found = self._until_whole(ask, so_far)
         except RegfsError:
             raise
         except Exception as error:  # noqa: BLE001 - obstore has a class for each store's own
@@ -242,15 +270,22 @@ class Bucket:
         self._gone_since, self._answered = "", True
         return found
 
-    def _once_more(self, ask: Callable[[], T]) -> T:
-        """Ask; again, if the answer broke off half way: obstore asks again only before it has begun."""
-        began = time.monotonic()
-        try:
-            return ask()
-        except Exception as error:
-            if _BROKEN_OFF not in str(error) or time.monotonic() - began > self.address.timeout / 2:
-                raise
-        return ask()
+    def _until_whole(self, ask: Callable[[], T], so_far: Callable[[], int]) -> T:
+        """Ask; again, if the answer broke off half way: obstore asks again only before it has begun.
+
+        As often as more has come by then, `so_far`; else once, unless it has taken long.
+        """
+        again = False
+        while True:
+            began, before = time.monotonic(), so_far()
+            try:
+                return ask()
+            except Exception as error:
+                if _BROKEN_OFF not in str(error):
+                    raise
+                if so_far() == before and (again or time.monotonic() - began > self.address.timeout / 2):
+                    raise
+                again = so_far() == before
 
     def _error(self, path: str, error: Exception) -> RegfsError:
         """Give regfs's error for one of obstore's: by its class, the answer's status, and its code."""

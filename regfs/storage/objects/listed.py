@@ -212,9 +212,9 @@ class ListedStorage:
         self._file(path)
         return self._whole.examine(path, limit)
 
-    def open(self, path: str) -> Content:
+    def open(self, path: str, size: int | None = None) -> Content:
         """Open a file."""
-        return self._whole.open_sized(path, self._file(path).size)
+        return self._whole.open(path, self._file(path).size)
 
     def _file(self, path: str) -> FileStat:
         found = self.stat(path)

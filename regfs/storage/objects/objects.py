@@ -147,15 +147,13 @@ class ObjectStorage:
             raise
         return file_stat(key), content
 
-    def open(self, path: str) -> ObjectContent:
-        """Open an object: one request, for its size."""
-        found = self.stat(path)
-        if found.type is not FileType.FILE:
-            raise UnsafeError(path, found.type.value, _FILE)
-        return self.open_sized(path, found.size)
-
-    def open_sized(self, path: str, size: int) -> ObjectContent:
-        """Open an object that was seen to have so many bytes: no request."""
+    def open(self, path: str, size: int | None = None) -> ObjectContent:
+        """Open an object: one request, for its size, unless that is given."""
+        if size is None:
+            found = self.stat(path)
+            if found.type is not FileType.FILE:
+                raise UnsafeError(path, found.type.value, _FILE)
+            size = found.size
         return ObjectContent(self.bucket, self.key(path), size, self._blocks)
 
     def _see_why(self, path: str) -> None:

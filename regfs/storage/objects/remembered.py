@@ -184,9 +184,9 @@ class RememberedStorage:
         """Tell about an object, and read it: as it is now."""
         return self._whole.examine(path, limit)
 
-    def open(self, path: str) -> Content:
+    def open(self, path: str, size: int | None = None) -> Content:
         """Open an object."""
-        return self._nearest(path).open(path)
+        return self._nearest(path).open(path, size)
 
     def space(self) -> Space:
         """Tell about what holds the store."""

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 #: Seconds for which a thread waits for the next request; and between two looks whether to go on waiting.
 _IDLE = 5.0
-_PAUSE = 0.05
+PAUSE = 0.05
 
 
 class Asked(Generic[T]):
@@ -47,7 +47,7 @@ class Asked(Generic[T]):
 
     def wait(self, given_up: Callable[[], bool] | None, what: str) -> T:
         """Wait for the answer. Raises GivenUpError if `given_up` says that nobody waits any more."""
-        while not self._done.wait(_PAUSE if given_up else None):
+        while not self._done.wait(PAUSE if given_up else None):
             if given_up and given_up():
                 raise GivenUpError(what)
         if self._error is not None:
