@@ -45,10 +45,13 @@ def objects(bench: Bench) -> None:
         ):
             server.make_bucket(bucket)
             asyncio.run(_fill(server, bucket, found))
+        with slow(server.port, 0) as proxy:
+            os.environ["AWS_ENDPOINT_URL"] = proxy.endpoint
+            _count(bench, proxy)
         for delay, kind in zip(_DELAYS, _KINDS, strict=True):
-            with slow(server.port, delay // 2) as proxy:
-                os.environ["AWS_ENDPOINT_URL"] = proxy.endpoint
-                _measure(bench, server, proxy, kind)
+            with _away(server, delay) as endpoint:
+                os.environ["AWS_ENDPOINT_URL"] = endpoint
+                _measure(bench, endpoint, kind)
         bench.results.add(_INDEXING)
         bench.results.add(_READING)
     finally:
@@ -83,47 +86,57 @@ _INDEXING = Table("objects", "objects", "24,000 objects: an index, and beside it
 _READING = Table("objects", "objects-cat", "cat of a layer of half the size", "s", _KINDS, (CURL,))
 
 
-def _measure(bench: Bench, server: Seaweed, proxy: SlowProxy, kind: str) -> None:
-    cache = bench.work / "cache"
+@contextmanager
+def _away(server: Seaweed, milliseconds: int) -> Iterator[str]:
+    """Give what reaches the server in so long: at 0 the server itself, for a proxy takes processor's time."""
+    if not milliseconds:
+        yield server.endpoint
+        return
+    with slow(server.port, milliseconds // 2) as proxy:
+        yield proxy.endpoint
+
+
+def _measure(bench: Bench, endpoint: str, kind: str) -> None:
     for _ in range(bench.sizes.slow_rounds):
-        shutil.rmtree(cache, ignore_errors=True)
-        before = proxy.requests()
-        done = run([*REGFS, "index", "s3://store"])
-        first = proxy.requests()
-        again = run([*REGFS, "index", "s3://store"])
-        _INDEXING.add(INDEX, kind, done.seconds, done.memory)
-        _INDEXING.add(REFRESH, kind, again.seconds, again.memory)
-        requests = first - before, proxy.requests() - first
-        _INDEXING.add(LIST, kind, _list_all(proxy.endpoint))
-    bench.results.note(f"{kind}: requests of an index {requests[0]}, of a refresh {requests[1]}")
-    _walk(bench, proxy, kind)
+        shutil.rmtree(bench.work / "cache", ignore_errors=True)
+        for name in (INDEX, REFRESH):
+            done = run([*REGFS, "index", "s3://store"])
+            _INDEXING.add(name, kind, done.seconds, done.memory)
+        _INDEXING.add(LIST, kind, _list_all(endpoint))
     for _ in range(bench.sizes.slow_rounds):
-        _READING.add(CURL, kind, _curl(proxy.endpoint))
+        _READING.add(CURL, kind, _curl(endpoint))
         with _mounted(bench, "s3://tags") as top:
             layers = top / "group0/app0/v0/layers"
             large = max(layers.iterdir(), key=lambda layer: layer.stat().st_size)
             _READING.add(OURS, kind, seconds_of(["cat", str(large)]))
     try:
-        _INDEXING.add(RCLONE, kind, _by_rclone(bench, proxy))
+        _INDEXING.add(RCLONE, kind, _by_rclone(bench, endpoint))
     except (FailedError, subprocess.SubprocessError) as error:
         bench.results.note(f"left out: {RCLONE}, {kind}: {error}")
 
 
-def _walk(bench: Bench, proxy: SlowProxy, kind: str) -> None:
-    """Count requests: of `find` over an indexed store, twice; of `ls -l` where nothing is indexed."""
+def _count(bench: Bench, proxy: SlowProxy) -> None:
+    """Count requests: of an index, of `find` over what is indexed, of `ls -l` where nothing is."""
+    counts: list[int] = [proxy.requests()]
+
+    def counted(*command: object) -> None:
+        seconds_of([*map(str, command)])
+        counts.append(proxy.requests())
+
+    counted(*REGFS, "index", "s3://store")
+    counted(*REGFS, "index", "s3://store")
     with _mounted(bench, "s3://store") as top:
-        counts = [proxy.requests()]
-        for _ in range(2):
-            seconds_of(["find", str(top)])
-            counts.append(proxy.requests())
+        counts.append(proxy.requests())
+        counted("find", top)
+        counted("find", top)
     shutil.rmtree(bench.work / "cache", ignore_errors=True)
     with _mounted(bench, "s3://tags") as top:
         counts.append(proxy.requests())
-        seconds_of(["ls", "-l", str(top / "group0/app0")])
-        counts.append(proxy.requests())
-    found, again, _, listed = (after - before for before, after in pairwise(counts))
+        counted("ls", "-l", top / "group0/app0")
+    index, refresh, _, found, again, _, listed = (after - before for before, after in pairwise(counts))
     bench.results.note(
-        f"{kind}: requests of find {found}, of a second one {again}; of ls -l of 500 tags {listed}"
+        f"requests of an index {index}, of a refresh {refresh}; of find {found}, of a second one {again}; "
+        f"of ls -l of 500 tags {listed}"
     )
 
 
@@ -151,11 +164,11 @@ def _curl(endpoint: str) -> float:
     return seconds_of(["curl", "-sf", "-o", "/dev/null", *signed, f"{endpoint}/tags/{largest.path}"])
 
 
-def _by_rclone(bench: Bench, proxy: SlowProxy) -> float:
+def _by_rclone(bench: Bench, endpoint: str) -> float:
     """Index the store through an rclone mount, as one has to without this."""
     mountpoint = bench.work / "rclone"
     mountpoint.mkdir(exist_ok=True)
-    remote = f":s3,provider=Other,env_auth=true,endpoint='{proxy.endpoint}':store"
+    remote = f":s3,provider=Other,env_auth=true,endpoint='{endpoint}':store"
     environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
     with ExitStack() as stack:
         command = ["rclone", "mount", "--read-only", "--daemon", remote, str(mountpoint)]
