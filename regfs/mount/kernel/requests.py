@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -24,6 +22,7 @@ from regfs.errors import (
     RegfsError,
 )
 from regfs.mount.kernel import wire
+from regfs.mount.kernel.ahead import AnswersAhead
 from regfs.mount.kernel.files import OpenFiles, seek
 from regfs.mount.kernel.foresight import Foresight, KernelAnswer, ListingAnswer
 from regfs.mount.kernel.inodes import InodeTable, bytes_of, text_of
@@ -45,9 +44,6 @@ _KINDS = {kind: mode >> _TYPE_SHIFT for kind, mode in MODES.items()}
 #: By names of their own: to look up a member of an enum takes as long as to call a function.
 _READDIRPLUS, _DIRECTORY = Opcode.READDIRPLUS, NodeType.DIRECTORY
 
-#: Seconds to wait for an answer that another thread makes, and between two looks.
-_PATIENCE, _PAUSE = 1.0, 0.001
-
 #: What comes behind the last name of any directory.
 _NOTHING = ListingAnswer(KernelAnswer(b"", []), {})
 
@@ -61,13 +57,6 @@ class Lifetimes(NamedTuple):
     names: float
     attributes: float
     missing: float
-
-
-class Unfinished(NamedTuple):
-    """The answer for a directory, to be made part by part."""
-
-    nodeid: int
-    parts: Iterator[int]
 
 
 class KernelRequests:
@@ -92,8 +81,7 @@ class KernelRequests:
         self._stateless = stateless
         self.inodes = InodeTable(tree.root)
         self._foresight = Foresight(self.take_back)
-        self._making = threading.Lock()
-        self._unfinished: Unfinished | None = None
+        self._ahead = AnswersAhead(self._foresight, self._parts)
         self._listings = Listings()
         #: Bytes that the kernel wants of a listing.
         self._room = 0
@@ -154,21 +142,12 @@ class KernelRequests:
 
     def expected(self) -> KernelRequest | None:
         """Give a request whose answer is to be made ahead, or gone on with; None if nothing is expected."""
-        unfinished = self._unfinished
-        nodeid = unfinished.nodeid if unfinished else self._foresight.next()
+        nodeid = self._ahead.expected()
         return None if nodeid is None else wire.readdirplus(nodeid, self._room)
 
     def foresee(self, request: KernelRequest) -> None:
         """Make a part of the answer to what is expected: whoever asks meanwhile waits for no more."""
-        unfinished = self._take(request.nodeid) or Unfinished(request.nodeid, self._parts(request.nodeid))
-        if next(unfinished.parts, None) is None:
-            return
-        with self._making:
-            if self._unfinished is None:
-                self._unfinished = unfinished
-                return
-        for _ in unfinished.parts:  # the thread was held up, and another is at the next
-            pass
+        self._ahead.go_on(request.nodeid)
 
     def _parts(self, nodeid: int) -> Iterator[int]:
         """Make an answer; of a manifest, also those for what is in it."""
@@ -187,26 +166,6 @@ class KernelRequests:
                             made[number] = self._list(self._begin(number, part), room)
         finally:
             self._foresight.made(nodeid, made, room)
-
-    def _take(self, nodeid: int) -> Unfinished | None:
-        """Take what was begun for a directory, to go on with it."""
-        with self._making:
-            found = self._unfinished
-            if found is None or found.nodeid != nodeid:
-                return None
-            self._unfinished = None
-        return found
-
-    def _foreseen(self, nodeid: int) -> ListingAnswer | None:
-        """Give the answer that was made; what is begun is made to its end, or waited for."""
-        until = time.monotonic() + _PATIENCE
-        while self._foresight.under_way(nodeid) and time.monotonic() < until:
-            if unfinished := self._take(nodeid):
-                for _ in unfinished.parts:
-                    pass
-            else:
-                time.sleep(_PAUSE)
-        return self._foresight.begun(nodeid, self._room)
 
     # --- names -------------------------------------------------------------------------------------------
 
@@ -260,7 +219,7 @@ class KernelRequests:
 
     def _readdirplus(self, request: KernelRequest) -> KernelAnswer:
         _, offset, self._room = wire.read_read(request.body)
-        found = None if offset else self._foreseen(request.nodeid)
+        found = None if offset else self._ahead.begun(request.nodeid, self._room)
         found = found or self._readdir(request, plus=True)
         if found.below:
             self._foresight.listed(request.nodeid, found.below)
