@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from regfs.graph.walk import FAR_LINKS, IMAGES, NEAR_LINKS, Walk
 from regfs.oci import Digest
 from regfs.registry import Contents
 from regfs.registry.contents import Listing
+from regfs.registry.pace import ENOUGH
 from regfs.registry.side_by_side import SideBySide
 from regfs.registry.terms import Mark
 from regfs.registry.uploads import Upload
@@ -251,9 +252,31 @@ class Graph(KnownManifests):
         due = [tag for tag in tags if tag not in links]
         with suppress(StoreError):
             links |= self._look_at_known(name, due)
-            for tag in due if self._aside.slow else ():
-                if tag not in links:
-                    self._begin_link(name, tag)
+        others = [tag for tag in due if tag not in links]
+        if not self._aside.slow:
+            for tag in others[:ENOUGH]:  # which may show that it is
+                with suppress(StoreError):
+                    links[tag] = self._seen_again(name, tag)
+            others = others[ENOUGH:]
+        if self._aside.slow:
+            for tag in others:
+                self._begin_link(name, tag)
+        elif others:
+            with suppress(StoreError):
+                links |= self._look_at_all(name, {tag: kept.get((name, tag)) for tag in others})
+        return links
+
+    def _look_at_all(self, name: str, before: Mapping[str, Link | None]) -> dict[str, Link]:
+        """Look at links of which the index knows nothing: each is what it was, or of an unknown digest."""
+        until = self._clock() + self._ttl
+        links = {}
+        for tag, stat in self._contents.tag_stats(name, list(before)).items():
+            link = before[tag]
+            if link is not None and link.stamp == stat.changed_ns:
+                links[tag] = link._replace(until=until)
+            else:
+                links[tag] = _new(Link, (None, 0, stat.mtime_ns, until))
+        self._links.put_all(((name, tag), link) for tag, link in links.items())
         return links
 
     def _believed(self, name: str, tag: str, link: Link | None) -> Link | None:

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from regfs.errors import DigestError, LinkError, MissingError, StoreError, UnsafeError
+from regfs.errors import DigestError, LinkError, MissingError, StoreAwayError, StoreError, UnsafeError
 from regfs.oci.digest import LENGTHS, LONGEST, Digest, well_formed
 from regfs.oci.names import is_repository, is_tag
 from regfs.registry import layout
 from regfs.registry.evidence import Evidence
 from regfs.registry.survey import proved_tag
 from regfs.registry.uploads import Upload
+from regfs.storage.looks import look_at_all
 from regfs.storage.protocol import (
     Content,
     FileStat,
@@ -166,6 +167,26 @@ class Contents:
         """Tell about a tag's link, without opening it: its time is that of the last push."""
         self._gather(layout.tag(name, tag))
         return self._file(layout.tag_link(name, tag), layout.tag(name, tag))
+
+    def tag_stats(self, name: str, tags: Sequence[str]) -> dict[str, FileStat]:
+        """Do as `tag_stat` for many; those of which it tells an error are left out.
+
+        Raises StoreAwayError.
+        """
+
+        def look(some: Sequence[str]) -> list[FileStat | None]:
+            found: list[FileStat | None] = []
+            for tag in some:
+                try:
+                    found.append(self.tag_stat(name, tag))
+                except StoreAwayError:
+                    raise
+                except StoreError:
+                    found.append(None)
+            return found
+
+        found = zip(tags, look_at_all(look, tags), strict=True)
+        return {tag: stat for tag, stat in found if stat is not None}
 
     def tag_changed(self, name: str, tag: str) -> int:
         """Tell when a tag's link was last written, or if there is none, made or taken away; in nanoseconds.

@@ -18,7 +18,7 @@ SLOW = 0.000_1
 FAR_NETWORK, FAR_DISK = 0.000_5, 0.002
 
 #: So many slow calls tell that a store is slow, for so many seconds; each fast one takes the oldest back.
-_ENOUGH = 3
+ENOUGH = 3
 _BELIEVED = 10.0
 
 #: A call of a slow store takes so many times as long as one that only gives Python's lock away and takes it
@@ -91,10 +91,10 @@ class Pace:
             self.far = self.far and self.slow
             return
         self._idle()
-        self._calls = (*self._calls, (now - began, self._clock() - now))[-_ENOUGH:]
+        self._calls = (*self._calls, (now - began, self._clock() - now))[-ENOUGH:]
         self._until = now + _BELIEVED
         taken, idled = (sum(times) for times in zip(*self._calls, strict=True))
-        self.slow = self.slow or (len(self._calls) == _ENOUGH and taken > idled * _APART)
+        self.slow = self.slow or (len(self._calls) == ENOUGH and taken > idled * _APART)
         self.far = self.slow and taken > self._far * len(self._calls)
 
     def expired(self) -> bool:

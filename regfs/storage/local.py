@@ -12,7 +12,6 @@ import errno
 import logging
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from regfs.errors import (
     UnsafeError,
 )
 from regfs.machine import counts_directories
+from regfs.storage.looks import look_at_all
 from regfs.storage.protocol import Entry, FileStat, FileType, Leaf, Space
 
 _log = logging.getLogger(__name__)
@@ -61,12 +61,6 @@ _AWAY = _SERVER_GONE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 #: Seconds after which a listing, or a name that is not there, is a reason to see whether the store is.
 _LOOK_EVERY = 0.5
-
-#: Of many stamps the first ones are timed; where one takes so many seconds, it was sought on the disk, and so
-#: many threads ask for the others. 2,000 links with nothing in memory: 0.71 s by one, 0.26 by eight.
-_FIRST = 6
-_SEEK = 50e-6
-_THREADS = 8
 
 #: Makes a named tuple in half the time that its own constructor takes; a listing makes a hundred thousand.
 _new = tuple.__new__
@@ -349,12 +343,7 @@ class LocalStorage:
 
     def stamps(self, paths: Iterable[str]) -> Sequence[int]:
         """Give when each path last changed. Many that the disk has to seek are looked at side by side."""
-        wanted = list(paths)
-        began = time.perf_counter()
-        found = self._stamps(wanted[:_FIRST])
-        if len(wanted) <= _FIRST or time.perf_counter() - began < _FIRST * _SEEK:
-            return found + self._stamps(wanted[_FIRST:])
-        return found + _side_by_side(self._stamps, wanted[_FIRST:])
+        return look_at_all(self._stamps, list(paths))
 
     def _stamps(self, paths: Sequence[str]) -> _Stamps:
         root, stat, followed = self._root, os.stat, self.follow_symlinks
@@ -628,33 +617,3 @@ def _type_of_entry(entry: os.DirEntry[str]) -> FileType:
     if entry.is_dir(follow_symlinks=False):
         return FileType.DIRECTORY
     return FileType.FILE if entry.is_file(follow_symlinks=False) else FileType.OTHER
-
-
-def _side_by_side(look: Callable[[Sequence[str]], _Stamps], paths: Sequence[str]) -> _Stamps:
-    """Look at parts of many paths in threads: os.stat releases the GIL. What one raises is raised."""
-    share = -(-len(paths) // _THREADS)
-    parts = [paths[start : start + share] for start in range(0, len(paths), share)]
-    answers: list[_Stamps | RegfsError] = [[] for _ in parts]
-
-    def run(place: int) -> None:
-        try:
-            answers[place] = look(parts[place])
-        except RegfsError as error:
-            answers[place] = error
-
-    # Daemons: a look that is stuck shall not hold up the end of the process.
-    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(parts))]
-    for place, thread in enumerate(threads):
-        try:
-            thread.start()
-        except RuntimeError:  # there can be no more threads
-            run(place)
-    for thread in threads:
-        if thread.ident is not None:
-            thread.join()
-    found: _Stamps = []
-    for answer in answers:
-        if isinstance(answer, RegfsError):
-            raise answer
-        found += answer
-    return found

@@ -102,6 +102,10 @@ class NamesDirectory(Directory):
                     node: Node | None = TagDirectory(self._scope, child.inode, tag, naming)
                     told = Attributes.of_directory(child.inode, link.pushed)
                     yield _new(Child, (child.name, child.type, child.inode, node, 0)), told
+                elif link is not None:
+                    node = self._sound_tag(tag, child.inode)
+                    told = Attributes.of_directory(child.inode, link.pushed, lasting=False)
+                    yield _new(Child, (child.name, child.type, child.inode, node, 0)), told
                 elif graph.slow:
                     yield child, None
                 else:

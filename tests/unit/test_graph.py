@@ -216,3 +216,62 @@ def test_a_repository_holds_the_revisions_that_have_a_link(ground: Ground) -> No
     assert not ground.graph.holds("other", digest)
     ground.built.revision_link("app", pushed.digest).unlink()
     assert not ground.graph.holds("app", digest)
+
+
+# --- many tags at once -------------------------------------------------------------------------------
+
+
+def test_tags_that_no_index_knows_are_looked_at_together_and_not_again(ground: Ground) -> None:
+    pushed = ground.built.image("app", "0")
+    tags = [str(number) for number in range(20)]
+    for number, tag in enumerate(tags):
+        ground.built.tag("app", tag, pushed, mtime=1_000_000 + number)
+    links = ground.graph.look_at_links("app", tags)
+    assert {tag: link.pushed // 10**9 for tag, link in links.items()} == {
+        tag: 1_000_000 + number for number, tag in enumerate(tags)
+    }
+    looks = sum(ground.store.calls.values())
+    assert [ground.graph.link("app", tag) for tag in tags] == list(links.values())
+    assert ground.graph.look_at_links("app", tags) == links
+    assert sum(ground.store.calls.values()) == looks
+    assert ground.store.count("examine") == ground.store.count("open") == 0
+
+
+def test_a_link_that_was_read_and_is_the_same_is_not_read_again(ground: Ground) -> None:
+    first = ground.built.image("app", "0")
+    second = ground.built.image("app", None, layers=[])
+    tags = [str(number) for number in range(20)]
+    for tag in tags:
+        ground.built.tag("app", tag, first)
+    time.sleep(2.6)  # until then a link's time tells nothing of its content
+    for tag in tags:
+        ground.graph.tag("app", tag)
+    ground.built.tag("app", "19", second)
+    ground.clock.now += TTL
+    links = ground.graph.look_at_links("app", tags)
+    assert {tag for tag in tags if links[tag].digest is None} == {"19"}
+    assert str(links["18"].digest) == first.digest
+    assert str(ground.graph.tag("app", "19")) == second.digest
+
+
+def test_what_is_no_link_is_left_to_whoever_asks_for_it(ground: Ground, tmp_path: Path) -> None:
+    pushed = ground.built.image("app", "0")
+    tags = [str(number) for number in range(20)]
+    for tag in tags:
+        ground.built.tag("app", tag, pushed)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/link").write_text(pushed.digest)
+    for tag in ("2", "10"):
+        current = ground.built.tag_link("app", tag).parent
+        (current / "link").unlink()
+        current.rmdir()
+        current.symlink_to(tmp_path / "elsewhere")
+    for tag in ("1", "11"):
+        ground.built.tag_link("app", tag).unlink()
+        os.mkfifo(ground.built.tag_link("app", tag))
+    ground.built.tag_link("app", "12").unlink()
+    links = ground.graph.look_at_links("app", tags)
+    assert set(tags) - set(links) == {"1", "2", "10", "11", "12"}
+    for tag in ("1", "2", "10", "11"):
+        with pytest.raises(UnsafeError):
+            ground.graph.link("app", tag)
