@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -57,12 +57,18 @@ def test_who_asks_for_what_is_begun_makes_the_rest_of_it(made: InParts) -> None:
     assert made.ahead.expected() == 30
 
 
-def test_who_asks_for_what_another_is_at_waits_for_it(made: InParts) -> None:
+def held_up(made: InParts, threads: ThreadPoolExecutor) -> tuple[Future[None], threading.Event]:
+    """Have a thread held up that makes the second part of an answer; give what lets it go on."""
     stop = made.stops[20] = threading.Event()
+    made.ahead.go_on(20)
+    making = threads.submit(made.ahead.go_on, 20)
+    assert made.stopped.wait(10)
+    return making, stop
+
+
+def test_who_asks_for_what_another_is_at_waits_for_it(made: InParts) -> None:
     with ThreadPoolExecutor(2) as threads:
-        made.ahead.go_on(20)
-        making = threads.submit(made.ahead.go_on, 20)
-        assert made.stopped.wait(10)
+        making, stop = held_up(made, threads)
         asking = threads.submit(made.ahead.begun, 20, ROOM)
         stop.set()
         making.result(10)
@@ -71,15 +77,12 @@ def test_who_asks_for_what_another_is_at_waits_for_it(made: InParts) -> None:
 
 
 def test_who_was_held_up_makes_his_to_the_end_where_another_is_at_the_next(made: InParts) -> None:
-    stop = made.stops[20] = threading.Event()
     with ThreadPoolExecutor(1) as threads:
-        made.ahead.go_on(20)
-        held_up = threads.submit(made.ahead.go_on, 20)
-        assert made.stopped.wait(10)
+        making, stop = held_up(made, threads)
         assert made.ahead.expected() == 30
         made.ahead.go_on(30)
         stop.set()
-        held_up.result(10)
+        making.result(10)
     assert made.parts == [20, 30, 20, 20]
     assert made.ahead.expected() == 30
     assert made.ahead.begun(20, ROOM) == made.walk.answer(20)

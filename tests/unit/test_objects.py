@@ -685,6 +685,21 @@ def test_who_waits_gets_his_bytes_though_another_reads_elsewhere(giver: Giver) -
     content.close()
 
 
+def test_where_there_can_be_no_more_threads_whoever_reads_asks_himself(
+    giver: Giver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "regfs-request":
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    started = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    content = giver.opened()
+    assert in_order(content, len(giver.content)) == giver.content
+    content.close()
+
+
 def test_what_is_closed_is_received_no_further_and_gives_its_room_back(giver: Giver) -> None:
     giver.pause = 0.01
     blocks = Blocks()

@@ -72,7 +72,15 @@ class Requests:
             if self._resting >= len(self._queue):
                 self._wake.notify()
                 return asked
-        threading.Thread(target=self._run, name="regfs-request", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="regfs-request", daemon=True).start()
+        except RuntimeError:  # there can be no more
+            with self._lock:
+                waits = asked in self._queue  # else one of those that are there has it
+                if waits:
+                    self._queue.remove(asked)  # type: ignore[arg-type]
+            if waits:
+                asked.make()
         return asked
 
     def _run(self) -> None:
