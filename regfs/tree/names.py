@@ -9,6 +9,7 @@ from itertools import islice
 
 from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
 from regfs.oci.naming import revision_name, tag_name
+from regfs.registry.contents import Listing
 from regfs.storage.protocol import FileStat, FileType
 from regfs.tree import inode, interop
 from regfs.tree.broken import BrokenDirectory
@@ -92,24 +93,19 @@ class NamesDirectory(Directory):
         listing = graph.listing(repository)
         children = iter(self.children())
         while some := list(islice(children, _TOGETHER)):
-            links = {} if graph.slow else graph.look_at_links(repository, [_tag(child) for child in some])
-            for child in some:
-                tag = _tag(child)
-                is_tag = listing.tags.get(tag) and (tag != child.name or tag not in listing.nested)
-                link = links.get(tag) if is_tag else None
-                if link is not None and link.digest is not None:
-                    naming = _new(Naming, (link.digest, link.pushed))
+            tags = [_shown_tag(listing, child.name) for child in some]
+            links = {} if graph.slow else graph.look_at_links(repository, [tag for tag in tags if tag])
+            for child, tag in zip(some, tags, strict=True):
+                link = links.get(tag)
+                if link is not None:
+                    naming = None if link.digest is None else _new(Naming, (link.digest, link.pushed))
                     node: Node | None = TagDirectory(self._scope, child.inode, tag, naming)
-                    told = Attributes.of_directory(child.inode, link.pushed)
-                    yield _new(Child, (child.name, child.type, child.inode, node, 0)), told
-                elif link is not None:
-                    node = self._sound_tag(tag, child.inode)
-                    told = Attributes.of_directory(child.inode, link.pushed, lasting=False)
+                    told = Attributes.of_directory(child.inode, link.pushed, lasting=naming is not None)
                     yield _new(Child, (child.name, child.type, child.inode, node, 0)), told
                 elif graph.slow:
                     yield child, None
                 else:
-                    node = self._sound_tag(tag, child.inode) if is_tag else None
+                    node = self._sound_tag(tag, child.inode) if tag else None
                     yield from self._with_attributes([child._replace(node=node)])
 
     def lookup(self, name: str) -> Node:
@@ -174,6 +170,7 @@ class NamesDirectory(Directory):
         return RevisionDirectory(self._scope, inode.of_child(self.inode, revision_name(digest)), digest)
 
 
-def _tag(child: Child) -> str:
-    """Give the tag that a name in a listing stands for, if it is one's."""
-    return child.name.removeprefix(":")
+def _shown_tag(listing: Listing, shown: str) -> str:
+    """Give the tag that is shown under a name; "" for a nested repository, and for what can be no tag."""
+    tag = shown.removeprefix(TAG_MARK)
+    return tag if listing.tags.get(tag) and (tag != shown or tag not in listing.nested) else ""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
 from regfs.errors import NoAttributeError, NoEntryError, StoreError
+from regfs.registry import open_local
 from regfs.tree import Directory, NodeType, Tree
 from tests.builder import StoreBuilder
-from tests.unit.trees import names, read
+from tests.unit.fakes import CountingStore
+from tests.unit.trees import names, read, tree_over
 
 Open = Callable[..., Tree]
 
@@ -204,3 +207,17 @@ def test_a_directory_named_like_a_colliding_tag_does_not_hide_it(store: StoreBui
     shown = tree()
     assert len(set(names(shown, "app"))) == len(names(shown, "app"))
     assert read(shown, "app/:sub/manifest.json") == store.data(pushed.digest).read_bytes()
+
+
+def test_a_listing_looks_for_the_links_of_tags_and_of_nothing_else(store: StoreBuilder) -> None:
+    for number in range(20):
+        store.image(f"team/nested{number}", "1.0", layers=[])
+    pushed = store.image("team", "1", layers=[])
+    for tag in ("2", "3", "4", "5", "nested0"):
+        store.tag("team", tag, pushed)
+    with closing(open_local(str(store.v2))) as local:
+        counted = CountingStore(local)
+        told = dict(tree_over(counted, ttl=60.0).walk("team").entries())  # type: ignore[attr-defined]
+        assert counted.count("stat", "current/link") == 6
+    assert len(told) == 26
+    assert None not in told.values()
