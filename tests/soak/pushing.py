@@ -13,7 +13,7 @@ from tests.registry.random_pushes import TAGS, Manifest, RandomPushes
 from tests.registry.server import Registry
 from tests.soak.chronicle import Chronicle, Span, revision
 from tests.soak.images import Inside, Layers, inside
-from tests.soak.tally import Tally
+from tests.soak.tally import WRITE, Tally
 
 #: All that is done, by weight.
 ALL: Mapping[str, int] = {
@@ -107,7 +107,7 @@ class ChronicledPushes(RandomPushes):
     def do_one(self, kinds: Mapping[str, int], tally: Tally) -> None:
         """Do one thing, of a kind chosen by weight."""
         (name,) = self._random.choices(list(kinds), list(kinds.values()))
-        tally.did(f"write: {name}")
+        tally.did(f"{WRITE}{name}")
         getattr(self, f"_{name}")()
 
     def _push_real_image(self) -> None:

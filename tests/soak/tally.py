@@ -10,6 +10,9 @@ from collections.abc import Iterator
 #: Kinds of faults told: of each the first in full, and the number.
 _MOST_TOLD = 20
 
+#: How the names of writes begin.
+WRITE = "write: "
+
 #: What differs between faults of one kind: digests, numbers, names.
 _WHERE = re.compile(r"[0-9a-f]{12,}|\d+|(?<=/)[^ /:]+")
 
@@ -48,6 +51,11 @@ class Tally:
     def done(self, what: str) -> int:
         with self._lock:
             return self._done[what]
+
+    def written(self) -> int:
+        """Tell how many writes there were."""
+        with self._lock:
+            return sum(count for what, count in self._done.items() if what.startswith(WRITE))
 
     def lines(self) -> Iterator[str]:
         """Tell everything."""

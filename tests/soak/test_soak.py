@@ -68,7 +68,7 @@ def soak(it: Soak, seconds: float, seed: int) -> Gauge:
     readers = [
         Looking(it.mount, it.writer, expectations, it.tally, seed + number) for number in range(READERS)
     ]
-    gauge = Gauge(it.mount.process.pid)
+    gauge = Gauge(it.mount.process.pid, it.tally.written)
     gauge.start()
     for reader in readers:
         reader.start()
@@ -116,14 +116,16 @@ def children_of(process: int) -> list[str]:
     return [child for task in tasks for child in (task / "children").read_text().split()]
 
 
-def taken(minutes: float, *, filling: float, leak: float, descriptors: float = 0) -> list[Sample]:
-    """Make up what a mount took: `filling` bytes of caches in three minutes, leaks a minute, and noise."""
+def taken(
+    minutes: float, *, filling: float, leak: float, descriptors: float = 0, writes: float = 0
+) -> list[Sample]:
+    """Make up what a mount took: `filling` bytes in three minutes, leaks and writes a minute, and noise."""
     noise, found = random.Random(3), []
     for number in range(int(minutes * 120)):
         at = number / 2
         memory = 45e6 + filling * min(1, at / 180) + leak * at / 60 + noise.uniform(-3e6, 3e6)
         others = 9 + noise.choice((0, 2, 4)) + int(descriptors * at / 60)
-        found.append(Sample(at, int(memory), 100, 0, others, 14))
+        found.append(Sample(at, int(memory), 100, 0, others, 14, int(writes * at / 60)))
     return found
 
 
@@ -142,6 +144,12 @@ def test_caches_that_fill_and_then_stay_full_are_no_leak(minutes: float) -> None
 @pytest.mark.parametrize("filling", [0, 45e6])
 def test_what_grows_and_grows_is_a_leak(minutes: float, leak: float, filling: float) -> None:
     assert complaints(taken(minutes, filling=filling, leak=leak))
+
+
+@pytest.mark.parametrize("minutes", [10, 30, 120])
+def test_what_grows_with_what_is_written_is_no_leak_and_what_grows_more_is(minutes: float) -> None:
+    assert complaints(taken(minutes, filling=45e6, leak=0.4e6, writes=140)) == []
+    assert complaints(taken(minutes, filling=45e6, leak=4.4e6, writes=140))
 
 
 @pytest.mark.parametrize("minutes", [1, 3, 10])
