@@ -110,9 +110,11 @@ class Writer(Worker):
         with self.chronicle.spanned(note), self._stopped() if way.stopped else self._meanwhile(way.meanwhile):
             try:
                 done.append(collect(self._registry.root, untagged=way.untagged, really=True))
-            except AbortedError:
-                # It meets a manifest that goes under its hands, and gives up.
-                assert way.meanwhile
+            except AbortedError as error:
+                # It meets a manifest that goes under its hands, or with -m a repository that no tag was ever
+                # pushed to, and gives up before it deletes anything.
+                if not (way.meanwhile or (way.untagged and "failed to retrieve tags" in str(error))):
+                    raise
                 self._tally.did("collect: gave up")
                 done.append(Collection(set(), set()))
 
