@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 
 from regfs.errors import DigestError, NoEntryError, StoreError, UnsafeError
 from regfs.oci.naming import revision_name, tag_name
-from regfs.registry.contents import Listing
 from regfs.storage.protocol import FileStat, FileType
 from regfs.tree import inode, interop
 from regfs.tree.broken import BrokenDirectory
@@ -93,7 +92,7 @@ class NamesDirectory(Directory):
         listing = graph.listing(repository)
         children = iter(self.children())
         while some := list(islice(children, _TOGETHER)):
-            tags = [_shown_tag(listing, child.name) for child in some]
+            tags = [_shown_tag(child.name, listing.tags, listing.nested) for child in some]
             links = {} if graph.slow else graph.look_at_links(repository, [tag for tag in tags if tag])
             for child, tag in zip(some, tags, strict=True):
                 link = links.get(tag)
@@ -170,7 +169,7 @@ class NamesDirectory(Directory):
         return RevisionDirectory(self._scope, inode.of_child(self.inode, revision_name(digest)), digest)
 
 
-def _shown_tag(listing: Listing, shown: str) -> str:
+def _shown_tag(shown: str, tags: Mapping[str, bool], nested: Container[str]) -> str:
     """Give the tag that is shown under a name; "" for a nested repository, and for what can be no tag."""
     tag = shown.removeprefix(TAG_MARK)
-    return tag if listing.tags.get(tag) and (tag != shown or tag not in listing.nested) else ""
+    return tag if tags.get(tag) and (tag != shown or tag not in nested) else ""
