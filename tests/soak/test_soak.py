@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,10 +76,9 @@ def soak(it: Soak, seconds: float, seed: int) -> Gauge:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not it.writer.failed and not any(one.failed for one in readers):
         time.sleep(0.2)
-    it.writer.end()
-    gauge.end()
-    for reader in readers:
-        reader.end()
+    with ExitStack() as stack:  # all are ended, whoever failed
+        for worker in (*readers, gauge, it.writer):
+            stack.callback(worker.end)
     compare(it)
     return gauge
 
