@@ -15,7 +15,7 @@ from collections import deque
 
 from regfs.errors import GivenUpError, MissingError, UnreadableError
 from regfs.storage.objects.bucket import Bucket
-from regfs.storage.objects.requests import PAUSE
+from regfs.storage.objects.requests import wait
 
 _KIB, _MIB = 1 << 10, 1 << 20
 
@@ -138,14 +138,15 @@ class ObjectContent:
 
     def _part(self, offset: int, wanted: int) -> memoryview | None:
         """Wait for what stands at an offset; None if another reader had it let go meanwhile."""
-        given_up = self._bucket.given_up
         with self._came:
             if self._closed:
                 raise GivenUpError(self._key)
             found = self._range(offset, wanted)
-            while found.at <= offset and not found.ended:
-                if not self._came.wait(PAUSE if given_up else None) and given_up and given_up():
-                    raise GivenUpError(self._key)
+            wait(
+                lambda seconds: self._came.wait_for(lambda: found.at > offset or found.ended, seconds),
+                self._bucket.given_up,
+                self._key,
+            )
             if found.at > offset or not found.wanted:
                 return found.part(offset)
             self._forget([found])
@@ -177,7 +178,11 @@ class ObjectContent:
         return next((found for found in self._ranges if found.start <= offset < found.end), None)
 
     def _begin(self, start: int, *, needed: bool = False) -> Range | None:
-        """Begin to read in order, as much as there is room for; None where there is none, unless `needed`."""
+        """Begin to read in order, as much as there is room for; None where there is none, unless `needed`.
+
+        Up to a multiple of the step: stores keep objects in parts of some MiB, and have to read both of those
+        that a range begins inside of.
+        """
         step = self._step
         while True:
             last = step <= _FIRST

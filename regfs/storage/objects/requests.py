@@ -18,7 +18,17 @@ T = TypeVar("T")
 
 #: Seconds for which a thread waits for the next request; and between two looks whether to go on waiting.
 _IDLE = 5.0
-PAUSE = 0.05
+_PAUSE = 0.05
+
+
+def wait(come: Callable[[float | None], object], given_up: Callable[[], bool] | None, what: str) -> None:
+    """Wait until `come` says that it is there: it waits so many seconds at most itself (None: for ever).
+
+    Raises GivenUpError if `given_up` says that nobody waits any more.
+    """
+    while not come(_PAUSE if given_up else None):
+        if given_up and given_up():
+            raise GivenUpError(what)
 
 
 class Asked(Generic[T]):
@@ -47,9 +57,7 @@ class Asked(Generic[T]):
 
     def wait(self, given_up: Callable[[], bool] | None, what: str) -> T:
         """Wait for the answer. Raises GivenUpError if `given_up` says that nobody waits any more."""
-        while not self._done.wait(PAUSE if given_up else None):
-            if given_up and given_up():
-                raise GivenUpError(what)
+        wait(self._done.wait, given_up, what)
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]
